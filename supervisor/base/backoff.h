@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+/* backoff.h: exponential delays with jitter between attempts. */
+#ifndef AVTOWORKER_BACKOFF_H
+#define AVTOWORKER_BACKOFF_H
+
+#include <stdint.h>
+
+struct backoff {
+	int64_t first_ms; /* delay after the first failure */
+	int64_t max_ms;	  /* delays stop doubling here */
+	unsigned failures; /* in a row; 0 after backoff_reset() */
+};
+
+/* Counts a failure and returns how long to wait: the doubled delay, spread
+ * evenly over its upper half so that many workers do not come together. */
+int64_t backoff_next_ms(struct backoff *);
+/* Success: the next failure starts small again. */
+void backoff_reset(struct backoff *);
+
+#endif
