@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/base/bytes.h"
+#include "child/bytes.h"
 
 /* Makes room for more further bytes and a terminator. */
 static int

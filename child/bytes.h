@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * bytes.h: a growing run of bytes with one owner: how params and results
- * travel, and how messages are put together.
+ * travel, and how messages are put together. Used by the supervisor and the
+ * child.
  */
 #ifndef AVTOWORKER_BYTES_H
 #define AVTOWORKER_BYTES_H
