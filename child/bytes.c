@@ -103,13 +103,14 @@ void
 bytes_put_json(struct bytes *b, const char *text, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)text;
-	const unsigned char *end = p + len;
+	const unsigned char *end;
 	size_t n;
 
 	if (text == NULL) {
 		bytes_puts(b, "null");
 		return;
 	}
+	end = p + len;
 	bytes_puts(b, "\"");
 	for (; p < end; p += n) {
 		n = 1;

@@ -25,13 +25,16 @@ enum jscan_type {
 /* One value inside text that jscan_check() has passed; borrows that text. */
 struct jslice {
 	const char *p; /* first byte of the value, quotes and braces included */
-	size_t len;    /* bytes, without white space around it */
+	size_t len; /* bytes, without white space around it */
 	enum jscan_type type;
 };
 
+/* Nothing nested deeper is taken, whatever the limits say. */
+#define JSCAN_DEPTH_MAX 256
+
 struct jscan_limits {
 	size_t max_bytes;
-	unsigned max_depth;  /* nested arrays and objects */
+	unsigned max_depth; /* nested arrays and objects, <= JSCAN_DEPTH_MAX */
 	unsigned max_tokens; /* values and keys together */
 };
 
@@ -40,7 +43,7 @@ extern const struct jscan_limits jscan_payload_limits;
 
 struct jscan_error {
 	const char *text; /* static sentence */
-	size_t at;	  /* byte offset in the text */
+	size_t at; /* byte offset in the text */
 };
 
 /*
@@ -52,16 +55,21 @@ struct jscan_error {
 int jscan_check(const char *text, size_t len, const struct jscan_limits *,
     struct jslice *root, struct jscan_error *);
 
+/* What a value is that begins with that byte. */
+enum jscan_type jscan_type(char first);
+
 /* Walks the members of an object or the elements of an array. */
 struct jscan_iter {
 	const char *p;
 	const char *end;
 };
 void jscan_begin(struct jscan_iter *, const struct jslice *container);
-/* False at the end. key is NULL for arrays; keys are string slices. */
-bool jscan_next(
-    struct jscan_iter *, struct jslice *key, struct jslice *value);
+/* False at the end. Keys are string slices; key may be NULL, and for the
+ * elements of an array its p is set to NULL. */
+bool jscan_next(struct jscan_iter *, struct jslice *key, struct jslice *value);
 
+/* The order of two string slices by their decoded bytes: <0, 0 or >0. */
+int jscan_compare(const struct jslice *, const struct jslice *);
 /* True when the string slice, decoded, is that text. */
 bool jscan_string_is(const struct jslice *string, const char *text);
 /* The member of that (decoded) name; false when there is none or the slice is
@@ -84,7 +92,8 @@ char *jscan_strdup(const struct jslice *, size_t max_len);
 /* Exact integers only (1, -7, also 3.0 and 1e2); -1 with errno ERANGE, or
  * EINVAL when it is no integral number. */
 int jscan_int64(const struct jslice *, int64_t *);
-/* Any number; -1 with errno EINVAL or ERANGE. */
+/* Any number, whatever the locale; -1 with errno EINVAL when it is none,
+ * ERANGE when it is beyond a double, ENOMEM. Tiny numbers become 0. */
 int jscan_double(const struct jslice *, double *);
 
 #endif

@@ -44,7 +44,7 @@ struct conf_orchestrator {
 	char *name;
 	char *url;	  /* http or https; no trailing slash, no user info */
 	char *token;	  /* secret, from the environment; or NULL */
-	char *token_file; /* read when needed; or NULL */
+	char *token_file; /* read when needed, if there is no token; or NULL */
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */

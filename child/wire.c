@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * wire.c: reads as much as there is, so that a task costs one read, and gives
+ * out one frame at a time. The descriptor belongs to the process, not to us.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "child/wire.h"
+
+#define BUFFER_BYTES 8192 /* what most frames fit in */
+#define KEEP_BYTES   65536 /* a larger buffer is given back */
+
+void
+wire_init(struct wire *w, int fd)
+{
+	*w = (struct wire){ .fd = fd };
+}
+
+void
+wire_fini(struct wire *w)
+{
+	free(w->buf);
+	*w = (struct wire){ .fd = -1 };
+}
+
+/* Moves what is left to the front of a buffer that holds want bytes, growing
+ * it or giving a large one back. */
+static int
+make_room(struct wire *w, size_t want, struct bytes *why)
+{
+	size_t size = want > BUFFER_BYTES ? want : BUFFER_BYTES;
+	char *p;
+
+	if (w->start > 0) {
+		memmove(w->buf, w->buf + w->start, w->end - w->start);
+		w->end -= w->start;
+		w->start = 0;
+	}
+	if (w->size >= size && (w->size <= KEEP_BYTES || w->end > size))
+		return (0);
+	if ((p = realloc(w->buf, size)) == NULL) {
+		bytes_printf(
+		    why, "out of memory for a frame of %zu bytes", want);
+		return (-1);
+	}
+	w->buf = p;
+	w->size = size;
+	return (0);
+}
+
+/* Reads until want bytes are there. WIRE_END only between two frames. */
+static enum wire_got
+fill(struct wire *w, size_t want, struct bytes *why)
+{
+	ssize_t n;
+
+	if (w->end - w->start >= want)
+		return (WIRE_FRAME);
+	if (make_room(w, want, why) == -1)
+		return (WIRE_BAD);
+	while (w->end < want) {
+		n = read(w->fd, w->buf + w->end, w->size - w->end);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno != ECONNRESET) {
+			bytes_printf(why, "read: %s", strerror(errno));
+			return (WIRE_BAD);
+		}
+		if (n <= 0 && w->end == 0)
+			return (WIRE_END);
+		if (n <= 0) {
+			bytes_puts(why, "the channel ended inside a frame");
+			return (WIRE_BAD);
+		}
+		w->end += (size_t)n;
+	}
+	return (WIRE_FRAME);
+}
+
+enum wire_got
+wire_read(struct wire *w, struct frame_header *header, const char **payload,
+    struct bytes *why)
+{
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	const char *fault;
+	enum wire_got got;
+
+	if ((got = fill(w, sizeof(raw), why)) != WIRE_FRAME)
+		return (got);
+	memcpy(raw, w->buf + w->start, sizeof(raw));
+	if ((fault = frame_decode(raw, CHANNEL_TO_CHILD_MAX, header)) != NULL) {
+		bytes_puts(why, fault);
+		return (WIRE_BAD);
+	}
+	if ((got = fill(w, sizeof(raw) + header->length, why)) != WIRE_FRAME)
+		return (got);
+	*payload = w->buf + w->start + sizeof(raw);
+	w->start += sizeof(raw) + header->length;
+	return (WIRE_FRAME);
+}
+
+static void
+advance(struct iovec iov[2], size_t n)
+{
+	size_t step;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		step = n < iov[i].iov_len ? n : iov[i].iov_len;
+		iov[i].iov_base = (char *)iov[i].iov_base + step;
+		iov[i].iov_len -= step;
+		n -= step;
+	}
+}
+
+int
+wire_send(struct wire *w, enum frame_type type, uint64_t lease,
+    const char *payload, size_t len)
+{
+	const struct frame_header header = {
+		.length = (uint32_t)len,
+		.type = (uint16_t)type,
+		.lease = lease,
+	};
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	struct iovec iov[2] = {
+		{ .iov_base = raw, .iov_len = sizeof(raw) },
+		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = len },
+	};
+	ssize_t n;
+
+	frame_encode(&header, raw);
+	while (iov[0].iov_len + iov[1].iov_len > 0) {
+		if ((n = writev(w->fd, iov, 2)) != -1)
+			advance(iov, (size_t)n);
+		else if (errno != EINTR)
+			return (-1);
+	}
+	return (0);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * log.c: the one sink of the supervisor's log lines, and so the one file with
+ * state of its own. Called from the loop thread only. Lines are put together
+ * whole and written with one call, so that they never interleave; a sink that
+ * cannot take a line loses it and nothing else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "child/bytes.h"
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+
+#define DEFAULT_NAME "avtoworkerd"
+#define LINE_SIZE    4096 /* longer messages are cut */
+
+enum sink { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
+
+static const struct {
+	const char *name; /* as Python's logging has it */
+	int priority;	  /* syslog's */
+} levels[] = {
+	[LOG_LEVEL_DEBUG] = { "DEBUG", LOG_DEBUG },
+	[LOG_LEVEL_INFO] = { "INFO", LOG_INFO },
+	[LOG_LEVEL_WARN] = { "WARNING", LOG_WARNING },
+	[LOG_LEVEL_ERR] = { "ERROR", LOG_ERR },
+};
+
+static struct {
+	enum sink sink;
+	enum log_level level;
+	enum log_format format;
+	int fd;
+	const char *path;
+	void (*divert)(enum log_level, const char *);
+} out = { .sink = SINK_STDERR, .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO };
+
+static int
+open_file(const char *path, struct why *why)
+{
+	int fd;
+
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (fd == -1)
+		why_errno(why, "cannot open log file %s", path);
+	return (fd);
+}
+
+int
+log_open(const char *destination, enum log_level level, enum log_format format,
+    struct why *why)
+{
+	enum sink sink = SINK_FILE;
+	int fd = -1;
+
+	if (strcmp(destination, "stderr") == 0) {
+		sink = SINK_STDERR;
+		fd = STDERR_FILENO;
+	} else if (strcmp(destination, "syslog") == 0)
+		sink = SINK_SYSLOG;
+	else if ((fd = open_file(destination, why)) == -1)
+		return (-1);
+
+	if (out.sink == SINK_FILE)
+		(void)close(out.fd);
+	if (sink == SINK_SYSLOG)
+		openlog(DEFAULT_NAME, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	out.sink = sink;
+	out.fd = fd;
+	out.path = destination;
+	out.level = level;
+	out.format = format;
+	return (0);
+}
+
+int
+log_reopen(struct why *why)
+{
+	int fd;
+
+	if (out.sink != SINK_FILE)
+		return (0);
+	if ((fd = open_file(out.path, why)) == -1)
+		return (-1);
+	(void)close(out.fd);
+	out.fd = fd;
+	return (0);
+}
+
+int
+log_enabled(enum log_level level)
+{
+	return (level >= out.level);
+}
+
+void
+log_divert(void (*fn)(enum log_level, const char *))
+{
+	out.divert = fn;
+}
+
+/* Replaces what would break a line or a terminal, in place. */
+static void
+make_safe(char *text)
+{
+	unsigned char *p;
+
+	for (p = (unsigned char *)text; *p != '\0'; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = *p == '\t' || *p == '\n' ? ' ' : '?';
+}
+
+static void
+put_time(struct bytes *b, enum log_format format)
+{
+	const int64_t ms = clock_wall_ms();
+	const time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+	char text[32];
+
+	if (format == LOG_FORMAT_JSON) {
+		(void)gmtime_r(&seconds, &tm);
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+		bytes_printf(b, "%s.%03dZ", text, (int)(ms % 1000));
+		return;
+	}
+	(void)localtime_r(&seconds, &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	bytes_printf(b, "%s,%03d", text, (int)(ms % 1000));
+}
+
+static void
+put_text_field(struct bytes *b, const char *key, const char *value)
+{
+	if (value != NULL)
+		bytes_printf(b, " %s=%s", key, value);
+}
+
+static void
+put_text(struct bytes *b, enum log_level level, const struct log_context *ctx,
+    const char *text)
+{
+	if (out.sink != SINK_SYSLOG) {
+		put_time(b, LOG_FORMAT_TEXT);
+		bytes_printf(b, " - %s - %s - ",
+		    ctx->name != NULL ? ctx->name : DEFAULT_NAME,
+		    levels[level].name);
+	}
+	bytes_puts(b, text);
+	put_text_field(b, "task_id", ctx->task_id);
+	put_text_field(b, "job_id", ctx->job_id);
+	put_text_field(b, "category", ctx->category);
+	if (ctx->pid != 0)
+		bytes_printf(b, " pid=%d", (int)ctx->pid);
+}
+
+static void
+put_json_field(struct bytes *b, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	bytes_printf(b, ",\"%s\":", key);
+	bytes_put_json(b, value, strlen(value));
+}
+
+static void
+put_json(struct bytes *b, enum log_level level, const struct log_context *ctx,
+    const char *text)
+{
+	bytes_puts(b, "{\"timestamp\":\"");
+	put_time(b, LOG_FORMAT_JSON);
+	bytes_puts(b, "\"");
+	put_json_field(b, "name", ctx->name != NULL ? ctx->name : DEFAULT_NAME);
+	put_json_field(b, "level", levels[level].name);
+	put_json_field(b, "message", text);
+	put_json_field(b, "task_id", ctx->task_id);
+	put_json_field(b, "job_id", ctx->job_id);
+	put_json_field(b, "category", ctx->category);
+	if (ctx->pid != 0)
+		bytes_printf(b, ",\"pid\":%d", (int)ctx->pid);
+	bytes_puts(b, "}");
+}
+
+void
+log_line(
+    enum log_level level, const struct log_context *ctx, const char *fmt, ...)
+{
+	static const struct log_context nothing;
+	const int saved = errno;
+	struct bytes line = { 0 };
+	char text[LINE_SIZE];
+	va_list ap;
+
+	if (level < out.level && out.divert == NULL)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	make_safe(text);
+	if (out.divert != NULL) {
+		out.divert(level, text);
+		errno = saved;
+		return;
+	}
+
+	if (ctx == NULL)
+		ctx = &nothing;
+	if (out.format == LOG_FORMAT_JSON)
+		put_json(&line, level, ctx, text);
+	else
+		put_text(&line, level, ctx, text);
+	if (bytes_failed(&line))
+		;
+	else if (out.sink == SINK_SYSLOG)
+		syslog(levels[level].priority, "%.*s", (int)line.len, line.p);
+	else {
+		bytes_puts(&line, "\n");
+		if (!bytes_failed(&line))
+			(void)!write(out.fd, line.p, line.len);
+	}
+	bytes_fini(&line);
+	errno = saved;
+}

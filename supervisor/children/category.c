@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * category.c: the policy of a pool. Wanted and present are compared in one
+ * place, balance(), which is called after every change. A lease is only given
+ * to a child that has said ready. Two rules for a death (Dovecot's and
+ * Postfix's): before the pool has ever succeeded it means that the handler is
+ * broken, and the next start waits; in a healthy pool it is the task's doing,
+ * and the child is replaced at once.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/string.h>
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/children/category.h"
+#include "supervisor/handler.h"
+#include "supervisor/lease.h"
+
+#define RETRY_FIRST_MS ((int64_t)100)
+#define RETRY_MAX_MS   ((int64_t)30 * 1000)
+#define STABLE_MS      ((int64_t)10 * 1000) /* a life that clears old failures */
+#define REQUEUES_MAX   2
+
+static void balance(struct category *);
+static char *format(const char *fmt, ...)
+    __attribute__((__format__(printf, 1, 2)));
+
+static struct log_context
+context(const struct category *cat)
+{
+	return ((struct log_context) { .category = cat->name });
+}
+
+static unsigned
+children_in(const struct category *cat, unsigned states)
+{
+	const struct child *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(c, &cat->children, entry)
+		if (states & (1u << c->state))
+			n++;
+	return (n);
+}
+
+#define STARTING (1u << CHILD_STARTING)
+#define IDLE	 (1u << CHILD_IDLE)
+#define BUSY	 (1u << CHILD_BUSY)
+
+int
+category_places(const struct category *cat)
+{
+	unsigned free_children;
+
+	if (cat->stopping || !cat->was_ready)
+		return (-(int)cat->queued);
+	free_children = children_in(cat, IDLE | STARTING);
+	return ((int)free_children - (int)cat->queued);
+}
+
+bool
+category_is_offered(const struct category *cat)
+{
+	return (cat->was_ready);
+}
+
+/* The category has something to say about whether it can run. */
+static void
+settle(struct category *cat)
+{
+	const bool first = !cat->settled;
+
+	cat->settled = true;
+	if (first || cat->was_ready)
+		cat->ops->settled(cat, cat->arg);
+}
+
+static void
+finish(struct category *cat, struct lease *l, struct result *result)
+{
+	cat->ops->finished(l, result, cat->arg);
+	result_fini(result);
+}
+
+static void
+enqueue(struct category *cat, struct lease *l)
+{
+	TAILQ_INSERT_TAIL(&cat->queue, l, entry);
+	cat->queued++;
+}
+
+static struct lease *
+dequeue(struct category *cat)
+{
+	struct lease *l = TAILQ_FIRST(&cat->queue);
+
+	if (l != NULL) {
+		TAILQ_REMOVE(&cat->queue, l, entry);
+		cat->queued--;
+	}
+	return (l);
+}
+
+/* Nobody will run what waits here: no child has ever started. */
+static void
+give_queue_back(struct category *cat)
+{
+	struct result r;
+	struct lease *l;
+
+	while ((l = dequeue(cat)) != NULL) {
+		r = result_failure(CODE_TRANSIENT,
+		    "no child of category \"%s\" could be started: %s",
+		    cat->name, cat->failure);
+		finish(cat, l, &r);
+	}
+}
+
+/* A start came to nothing, for that reason: wait before the next. */
+static void
+start_failed(struct category *cat, const char *reason)
+{
+	const struct log_context ctx = context(cat);
+	const int64_t delay = backoff_next_ms(&cat->backoff);
+	const struct timeval tv = clock_timeval(delay);
+
+	(void)strlcpy(cat->failure, reason, sizeof(cat->failure));
+	log_line(LOG_LEVEL_ERR, &ctx,
+	    "cannot start child of \"%s\": %s; trying again in %lld ms",
+	    cat->name, reason, (long long)delay);
+	cat->not_before_ms = clock_now_ms() + delay;
+	if (event_add(&cat->retry, &tv) == -1)
+		log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
+	if (!cat->was_ready) {
+		give_queue_back(cat);
+		settle(cat);
+	}
+}
+
+static void
+on_ready(struct child *c, const struct offer *offer, void *arg)
+{
+	struct category *cat = arg;
+	const bool first = !cat->was_ready;
+
+	(void)c;
+	(void)offer;
+	cat->was_ready = true;
+	cat->failure[0] = '\0';
+	if (first)
+		settle(cat);
+	balance(cat);
+	cat->ops->room(cat->arg);
+}
+
+static void
+on_finished(
+    struct child *c, struct lease *l, struct result *result, void *arg)
+{
+	struct category *cat = arg;
+
+	(void)c;
+	cat->succeeded = true;
+	backoff_reset(&cat->backoff);
+	cat->ops->finished(l, result, cat->arg);
+	balance(cat);
+	cat->ops->room(cat->arg);
+}
+
+/* The result of a task whose child died over it. */
+static struct result
+death_result(const struct category *cat, const struct child *c,
+    const struct exit_report *report)
+{
+	struct result r;
+
+	if (c->cause[0] != '\0')
+		r = result_failure(CODE_TRANSIENT,
+		    "child %d of category \"%s\" was ended: it %s",
+		    (int)report->pid, cat->name, c->cause);
+	else
+		r = result_failure(CODE_TRANSIENT,
+		    "child %d of category \"%s\" died: %s", (int)report->pid,
+		    cat->name, report->text);
+	exit_report_put_details(report, &r.details);
+	if (bytes_failed(&r.details))
+		bytes_fini(&r.details);
+	return (r);
+}
+
+static void
+lease_lost(struct category *cat, struct child *c,
+    const struct exit_report *report)
+{
+	struct lease *l = c->lease;
+	const struct log_context ctx = lease_context(l);
+	struct result r;
+
+	c->lease = NULL;
+	if (!c->lease_started && !cat->stopping &&
+	    l->requeues < REQUEUES_MAX) {
+		l->requeues++;
+		log_line(LOG_LEVEL_WARN, &ctx,
+		    "child %d %s before the handler began; queued again",
+		    (int)report->pid, report->text);
+		lease_set_queued(cat->leases, l);
+		TAILQ_INSERT_HEAD(&cat->queue, l, entry);
+		cat->queued++;
+		return;
+	}
+	r = death_result(cat, c, report);
+	finish(cat, l, &r);
+}
+
+/* What a death means for the next start. */
+static void
+judge(struct category *cat, const struct child *c, bool leased,
+    const struct exit_report *report)
+{
+	const struct log_context ctx = {
+		.category = cat->name,
+		.pid = report->pid,
+	};
+	const char *reason = c->cause[0] != '\0' ? c->cause : report->text;
+
+	if (cat->stopping) {
+		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", report->text);
+		return;
+	}
+	if (clock_now_ms() - c->born_ms >= STABLE_MS)
+		backoff_reset(&cat->backoff);
+	if (!c->was_ready)
+		start_failed(cat, reason);
+	else if (!cat->succeeded && leased)
+		start_failed(cat, "its first task ended it");
+	else
+		log_line(LOG_LEVEL_WARN, &ctx, "child %s; starting another",
+		    reason);
+}
+
+static void
+on_gone(struct child *c, const struct exit_report *report, void *arg)
+{
+	struct category *cat = arg;
+	const bool leased = c->lease != NULL;
+
+	TAILQ_REMOVE(&cat->children, c, entry);
+	if (leased)
+		lease_lost(cat, c, report);
+	judge(cat, c, leased, report);
+	child_free(c);
+	balance(cat);
+	if (!cat->stopping)
+		cat->ops->room(cat->arg);
+	else if (TAILQ_EMPTY(&cat->children))
+		cat->ops->emptied(cat, cat->arg);
+}
+
+static const struct child_ops child_ops = {
+	.ready = on_ready,
+	.finished = on_finished,
+	.gone = on_gone,
+};
+
+/* Starts one more child; false when that failed. */
+static bool
+start_one(struct category *cat)
+{
+	struct child *c;
+	struct why why;
+
+	c = child_new(cat->env, cat->argv, cat->envp, cat->name, &child_ops,
+	    cat, &why);
+	if (c == NULL) {
+		start_failed(cat, why.text);
+		return (false);
+	}
+	TAILQ_INSERT_TAIL(&cat->children, c, entry);
+	return (true);
+}
+
+static void
+start_missing(struct category *cat)
+{
+	unsigned present, starting;
+
+	if (cat->stopping || clock_now_ms() < cat->not_before_ms)
+		return;
+	present = children_in(cat, STARTING | IDLE | BUSY);
+	starting = children_in(cat, STARTING);
+	for (; present < cat->wanted; present++, starting++) {
+		/* After a failure one child shows whether it works again. */
+		if (cat->backoff.failures > 0 && starting > 0)
+			return;
+		if (!start_one(cat))
+			return;
+	}
+}
+
+static void
+dispatch(struct category *cat)
+{
+	struct child *c, *next;
+	struct result r;
+	struct lease *l;
+	struct why why;
+
+	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next) {
+		while (c->state == CHILD_IDLE && cat->queued > 0) {
+			l = dequeue(cat);
+			if (child_run(c, l, &why) == 0) {
+				lease_set_running(cat->leases, l);
+				continue;
+			}
+			r = result_failure(
+			    CODE_TRANSIENT, "%s", why.text);
+			finish(cat, l, &r);
+		}
+	}
+}
+
+static void
+stop_idle(struct category *cat)
+{
+	struct child *c;
+
+	TAILQ_FOREACH(c, &cat->children, entry)
+		child_stop(c); /* a busy one is left to finish */
+}
+
+static void
+balance(struct category *cat)
+{
+	if (cat->queued > 0)
+		dispatch(cat);
+	if (cat->stopping)
+		stop_idle(cat);
+	else
+		start_missing(cat);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	balance(arg);
+}
+
+static char *
+format(const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) == -1)
+		text = NULL;
+	va_end(ap);
+	return (text);
+}
+
+/* The command line of a child: every handler of the category. */
+static int
+make_argv(struct category *cat, const struct handler_table *handlers)
+{
+	struct handler *h = NULL;
+	size_t n = 0;
+
+	/* program, --parent PID, --category NAME, handlers, NULL */
+	cat->argv = calloc(handlers->count + 6, sizeof(*cat->argv));
+	if (cat->argv == NULL)
+		return (-1);
+	if ((cat->argv[n++] = strdup(cat->env->program)) == NULL ||
+	    (cat->argv[n++] = strdup("--parent")) == NULL ||
+	    (cat->argv[n++] = format("%d", (int)getpid())) == NULL ||
+	    (cat->argv[n++] = strdup("--category")) == NULL ||
+	    (cat->argv[n++] = strdup(cat->name)) == NULL)
+		return (-1);
+	while ((h = handler_next(handlers, h)) != NULL)
+		if (strcmp(h->category, cat->name) == 0 &&
+		    (cat->argv[n++] = format("%s=%s", h->type, h->file)) ==
+			NULL)
+			return (-1);
+	return (0);
+}
+
+struct category *
+category_new(const char *name, unsigned wanted, bool inherit,
+    const struct handler_table *handlers, struct lease_table *leases,
+    const struct child_env *env, const struct category_ops *ops, void *arg,
+    struct why *why)
+{
+	struct category *cat;
+
+	if ((cat = calloc(1, sizeof(*cat))) == NULL) {
+		why_errno(why, "category %s", name);
+		return (NULL);
+	}
+	TAILQ_INIT(&cat->children);
+	TAILQ_INIT(&cat->queue);
+	cat->ops = ops;
+	cat->arg = arg;
+	cat->env = env;
+	cat->envp = inherit ? env->inherited : env->clean;
+	cat->leases = leases;
+	cat->wanted = wanted;
+	cat->backoff.first_ms = RETRY_FIRST_MS;
+	cat->backoff.max_ms = RETRY_MAX_MS;
+	if ((cat->name = strdup(name)) == NULL ||
+	    make_argv(cat, handlers) == -1 ||
+	    evtimer_assign(&cat->retry, env->base, on_retry, cat) == -1) {
+		why_errno(why, "category %s", name);
+		category_free(cat);
+		return (NULL);
+	}
+	return (cat);
+}
+
+void
+category_start(struct category *cat)
+{
+	balance(cat);
+}
+
+void
+category_submit(struct category *cat, struct lease *l)
+{
+	enqueue(cat, l);
+	if (!cat->was_ready && cat->settled)
+		give_queue_back(cat);
+	else
+		dispatch(cat);
+}
+
+void
+category_stop(struct category *cat)
+{
+	cat->stopping = true;
+	(void)event_del(&cat->retry);
+	balance(cat);
+	if (TAILQ_EMPTY(&cat->children))
+		cat->ops->emptied(cat, cat->arg);
+}
+
+static void
+interrupt(struct category *cat, struct lease *l)
+{
+	struct result r = result_failure(CODE_TRANSIENT,
+	    "interrupted: the worker was stopped before the task ended");
+
+	finish(cat, l, &r);
+}
+
+void
+category_abandon(struct category *cat)
+{
+	struct child *c;
+	struct lease *l;
+
+	cat->stopping = true;
+	(void)event_del(&cat->retry);
+	while ((l = dequeue(cat)) != NULL)
+		interrupt(cat, l);
+	TAILQ_FOREACH(c, &cat->children, entry) {
+		l = c->lease;
+		c->lease = NULL;
+		if (l != NULL)
+			interrupt(cat, l);
+		child_kill(c, "was running when the worker was stopped");
+	}
+	if (TAILQ_EMPTY(&cat->children))
+		cat->ops->emptied(cat, cat->arg);
+}
+
+void
+category_free(struct category *cat)
+{
+	struct child *c;
+	char **p;
+
+	if (cat == NULL)
+		return;
+	while ((c = TAILQ_FIRST(&cat->children)) != NULL) {
+		TAILQ_REMOVE(&cat->children, c, entry);
+		child_kill(c, "outlived the supervisor");
+		child_free(c);
+	}
+	if (event_initialized(&cat->retry))
+		(void)event_del(&cat->retry);
+	for (p = cat->argv; p != NULL && *p != NULL; p++)
+		free(*p);
+	free(cat->argv);
+	free(cat->name);
+	free(cat);
+}

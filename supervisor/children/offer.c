@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdlib.h>
+
+#include "child/channel.h"
+#include "child/json_scan.h"
+#include "supervisor/children/offer.h"
+#include "supervisor/lease.h"
+
+#define HANDLERS_MAX 4096
+
+static int
+check_version(const struct jslice *root, struct why *why)
+{
+	struct jslice value;
+	int64_t version;
+
+	if (!jscan_get(root, "version", &value) ||
+	    jscan_int64(&value, &version) == -1) {
+		why_set(why, "ready frame without version");
+		return (-1);
+	}
+	if (version != CHANNEL_VERSION) {
+		why_set(why,
+		    "it speaks channel version %lld, not %d; install the "
+		    "avtoworker-child of this version",
+		    (long long)version, CHANNEL_VERSION);
+		return (-1);
+	}
+	return (0);
+}
+
+/* The child could not start and says why. */
+static int
+read_error(const struct jslice *root, struct why *why)
+{
+	struct jslice value;
+
+	if (!jscan_get(root, "error", &value))
+		return (0);
+	if (jscan_string(&value, why->text, sizeof(why->text)) == -1)
+		why_set(why, "ready frame with an error that is no string");
+	return (-1);
+}
+
+static int
+read_word(const struct jslice *handler, const char *name, char **out)
+{
+	struct jslice value;
+
+	if (!jscan_get(handler, name, &value))
+		return (0);
+	if ((*out = jscan_strdup(&value, TASK_ID_MAX)) == NULL)
+		return (-1);
+	return (task_id_ok(*out) ? 1 : -1);
+}
+
+static int
+read_handlers(
+    const struct jslice *root, struct offer *offer, struct why *why)
+{
+	struct jslice list, key, value;
+	struct jscan_iter it;
+	struct offer_handler *grown;
+
+	if (!jscan_get(root, "handlers", &list) || list.type != JSCAN_ARRAY) {
+		why_set(why, "ready frame without handlers");
+		return (-1);
+	}
+	jscan_begin(&it, &list);
+	while (jscan_next(&it, &key, &value)) {
+		if (offer->count == HANDLERS_MAX) {
+			why_set(why, "more than %d handlers", HANDLERS_MAX);
+			return (-1);
+		}
+		grown = reallocarray(offer->handlers, offer->count + 1,
+		    sizeof(*offer->handlers));
+		if (grown == NULL) {
+			why_errno(why, "offer");
+			return (-1);
+		}
+		offer->handlers = grown;
+		grown[offer->count] = (struct offer_handler) { 0 };
+		offer->count++;
+		if (read_word(&value, "type",
+			&grown[offer->count - 1].type) != 1 ||
+		    read_word(&value, "category",
+			&grown[offer->count - 1].category) == -1) {
+			why_set(why, "ready frame with a malformed handler");
+			return (-1);
+		}
+	}
+	return (0);
+}
+
+int
+offer_read(
+    const char *payload, size_t len, struct offer *out, struct why *why)
+{
+	struct offer offer = { 0 };
+	struct jscan_error error;
+	struct jslice root;
+
+	if (jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
+	    -1) {
+		why_set(why, "ready frame: %s at byte %zu", error.text,
+		    error.at);
+		return (-1);
+	}
+	if (check_version(&root, why) == -1 || read_error(&root, why) == -1)
+		return (-1);
+	if (read_handlers(&root, &offer, why) == -1) {
+		offer_fini(&offer);
+		return (-1);
+	}
+	*out = offer;
+	return (0);
+}
+
+void
+offer_fini(struct offer *offer)
+{
+	size_t i;
+
+	for (i = 0; i < offer->count; i++) {
+		free(offer->handlers[i].type);
+		free(offer->handlers[i].category);
+	}
+	free(offer->handlers);
+	*offer = (struct offer) { 0 };
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* offer.h: what a child says it can do, in its ready frame. */
+#ifndef AVTOWORKER_OFFER_H
+#define AVTOWORKER_OFFER_H
+
+#include <stddef.h>
+
+#include "supervisor/base/why.h"
+
+struct offer_handler {
+	char *type;	/* task type, checked */
+	char *category; /* checked; NULL when the program names none */
+};
+
+struct offer {
+	struct offer_handler *handlers; /* owned */
+	size_t count;
+};
+
+/* Reads a ready frame. -1 and why: the child's own reason when it could not
+ * start, else how it broke the protocol. */
+int offer_read(const char *payload, size_t len, struct offer *, struct why *);
+void offer_fini(struct offer *);
+
+#endif

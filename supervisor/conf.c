@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Builds a struct conf: collects blocks from file, command line and
+ * environment, turns their texts into values by the table of keys, and checks
+ * what no single value can show. Everything that is wrong is listed before it
+ * gives up. Nothing here is read again later.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor/conf.h"
+#include "supervisor/conf_block.h"
+#include "supervisor/conf_keys.h"
+#include "supervisor/conf_problem.h"
+#include "supervisor/conf_value.h"
+
+/* Longest name that conf_is_name() allows. */
+#define NAME_LEN 64
+
+static void
+free_values(const char *section, void *base)
+{
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++)
+		if (strcmp(conf_keys[i].section, section) == 0)
+			conf_value_free(&conf_keys[i], base);
+}
+
+/* One titled struct and its place in the list of its kind. */
+#define DEFINE_KIND(kind, list) \
+	static struct conf_##kind *kind##_new( \
+	    struct conf *conf, const char *name) \
+	{ \
+		struct conf_##kind *new; \
+		if ((new = calloc(1, sizeof(*new))) == NULL) \
+			return (NULL); \
+		if ((new->name = strdup(name)) == NULL) { \
+			free(new); \
+			return (NULL); \
+		} \
+		TAILQ_INSERT_TAIL(&conf->list, new, entry); \
+		return (new); \
+	} \
+	static void list##_free(struct conf *conf) \
+	{ \
+		struct conf_##kind *old; \
+		while ((old = TAILQ_FIRST(&conf->list)) != NULL) { \
+			TAILQ_REMOVE(&conf->list, old, entry); \
+			free_values(#kind, old); \
+			free(old->name); \
+			free(old); \
+		} \
+	}
+
+DEFINE_KIND(orchestrator, orchestrators)
+DEFINE_KIND(category, categories)
+DEFINE_KIND(module, modules)
+DEFINE_KIND(handler, handlers)
+
+static struct conf *
+conf_alloc(void)
+{
+	struct conf *conf;
+
+	if ((conf = calloc(1, sizeof(*conf))) == NULL)
+		return (NULL);
+	TAILQ_INIT(&conf->orchestrators);
+	TAILQ_INIT(&conf->categories);
+	TAILQ_INIT(&conf->modules);
+	TAILQ_INIT(&conf->handlers);
+	return (conf);
+}
+
+void
+conf_free(struct conf *conf)
+{
+	if (conf == NULL)
+		return;
+	free_values("worker", &conf->worker);
+	free_values("log", &conf->log);
+	orchestrators_free(conf);
+	categories_free(conf);
+	modules_free(conf);
+	handlers_free(conf);
+	free(conf);
+}
+
+/* The struct that a block's keys are fields of; new for a titled block. */
+static void *
+block_struct(struct conf *conf, const struct conf_block *b)
+{
+	const char *section = b->section->name;
+
+	if (strcmp(section, "worker") == 0)
+		return (&conf->worker);
+	if (strcmp(section, "log") == 0)
+		return (&conf->log);
+	if (strcmp(section, "orchestrator") == 0)
+		return (orchestrator_new(conf, b->title));
+	if (strcmp(section, "category") == 0)
+		return (category_new(conf, b->title));
+	if (strcmp(section, "module") == 0)
+		return (module_new(conf, b->title));
+	return (handler_new(conf, b->title));
+}
+
+/* URLs may hold a password where none belongs, so they are not repeated. */
+static void
+report_value(const struct conf_setting *s, struct conf_problems *problems)
+{
+	const bool hidden = s->key->secret || s->key->type == CONF_TYPE_URL;
+	struct conf_shown shown;
+	char expects[256];
+
+	conf_value_expects(s->key, expects, sizeof(expects));
+	conf_problem_add(problems, "%s: %s is %s; expected %s", s->where,
+	    s->label, hidden ? "not usable" : conf_show(s->value, &shown),
+	    expects);
+}
+
+static void
+set_value(const struct conf_block *b, const struct conf_key *key, void *base,
+    struct conf_problems *problems)
+{
+	const struct conf_setting *s = conf_block_get(b, key);
+	const char *text = s != NULL ? s->value : key->def;
+
+	if (text == NULL) {
+		if (key->required)
+			conf_problem_add(problems,
+			    "%s: %s %s has no %s; it must be set", b->where,
+			    b->section->name, b->title, key->name);
+		return;
+	}
+	if (conf_value_set(key, text, base) == 0)
+		return;
+	if (errno == ENOMEM || s == NULL)
+		conf_problem_memory(problems);
+	else
+		report_value(s, problems);
+}
+
+static void
+build_block(struct conf *conf, const struct conf_block *b,
+    struct conf_problems *problems)
+{
+	struct conf_shown shown;
+	void *base;
+	size_t i;
+
+	if (b->title != NULL && !b->section->title_ok(b->title))
+		conf_problem_add(problems,
+		    "%s: the name of a block %s is %s; expected %s", b->where,
+		    b->section->name, conf_show(b->title, &shown),
+		    b->section->title_expects);
+	if ((base = block_struct(conf, b)) == NULL) {
+		conf_problem_memory(problems);
+		return;
+	}
+	for (i = 0; i < conf_keys_len; i++)
+		if (strcmp(conf_keys[i].section, b->section->name) == 0)
+			set_value(b, &conf_keys[i], base, problems);
+}
+
+/* The sections without title are always there, in the file or not. */
+static int
+add_untitled(struct conf_blocks *blocks)
+{
+	size_t i;
+
+	for (i = 0; i < conf_sections_len; i++) {
+		const struct conf_section *s = &conf_sections[i];
+
+		if (s->title == NULL &&
+		    conf_block_find(blocks, s, NULL) == NULL &&
+		    conf_block_add(blocks, s, NULL, "defaults") == NULL)
+			return (-1);
+	}
+	return (0);
+}
+
+/* Where a key of a block was set, for problem lines. */
+static const char *
+where_of(const struct conf_block *b, const struct conf_key *key)
+{
+	const struct conf_setting *s = conf_block_get(b, key);
+
+	return (s != NULL ? s->where : b->where);
+}
+
+/* A category is named in two places, so a typing mistake in one of them would
+ * quietly make another category. "default" needs no block. */
+static void
+check_categories(struct conf *conf, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const struct conf_key *key = conf_key_find("handler", "category");
+	const struct conf_section *section = conf_section_find("handler");
+	const struct conf_category *c;
+	const struct conf_handler *h;
+
+	TAILQ_FOREACH(h, &conf->handlers, entry) {
+		const struct conf_block *b;
+		const char *nearest = NULL;
+		size_t best = SIZE_MAX;
+
+		if (h->category == NULL ||
+		    strcmp(h->category, "default") == 0 ||
+		    conf_category(conf, h->category) != NULL)
+			continue;
+		TAILQ_FOREACH(c, &conf->categories, entry)
+			if (conf_nearer(h->category, c->name, &best))
+				nearest = c->name;
+		b = conf_block_find(blocks, section, h->name);
+		conf_problem_add(problems,
+		    "%s: there is no category \"%s\"; %s%s%s", where_of(b, key),
+		    h->category,
+		    nearest != NULL ? "did you mean \"" :
+				      "add a block: category ",
+		    nearest != NULL ? nearest : h->category,
+		    nearest != NULL ? "\"?" : " { }");
+	}
+}
+
+static void
+check_token_file(
+    const char *where, const char *path, struct conf_problems *problems)
+{
+	struct stat st;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		conf_problem_add(problems,
+		    "%s: token_file %s cannot be "
+		    "read: %s",
+		    where, path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		conf_problem_add(
+		    problems, "%s: token_file %s is not a file", where, path);
+	if (fd != -1)
+		close(fd);
+}
+
+static void
+check_orchestrator(const struct conf_orchestrator *o,
+    const struct conf_block *b, struct conf_problems *problems)
+{
+	const struct conf_key *file =
+	    conf_key_find("orchestrator", "token_file");
+	const struct conf_key *token = conf_key_find("orchestrator", "token");
+
+	if (o->token_file != NULL && o->token == NULL)
+		check_token_file(where_of(b, file), o->token_file, problems);
+	/* A token or file that was given but not usable is listed already. */
+	if (conf_block_get(b, file) == NULL && conf_block_get(b, token) == NULL)
+		conf_problem_add(problems,
+		    "%s: orchestrator %s has no token; set token_file in its "
+		    "block, or %s in the environment",
+		    b->where, o->name, token->environment);
+}
+
+static void
+check_orchestrators(struct conf *conf, struct conf_blocks *blocks,
+    const struct conf_source *source, struct conf_problems *problems)
+{
+	const struct conf_section *section = conf_section_find("orchestrator");
+	const struct conf_block *b, *first;
+	const struct conf_orchestrator *o;
+
+	if ((o = TAILQ_FIRST(&conf->orchestrators)) == NULL) {
+		conf_problem_add(problems,
+		    "%s: there is no orchestrator; set ORCHESTRATOR_URL and "
+		    "WORKER_TOKEN in the environment, or add a block: "
+		    "orchestrator main { url = ... token_file = ... }",
+		    source->file != NULL ? source->file : "configuration");
+		return;
+	}
+	first = conf_block_find(blocks, section, NULL);
+	/* Blocks and structs stand in the same order. */
+	for (b = first; b != NULL && o != NULL; b = TAILQ_NEXT(b, entry)) {
+		if (b->section != section)
+			continue;
+		if (b != first)
+			conf_problem_add(problems,
+			    "%s: only one orchestrator block is supported by "
+			    "this version; the first is at %s",
+			    b->where, first->where);
+		check_orchestrator(o, b, problems);
+		o = TAILQ_NEXT(o, entry);
+	}
+}
+
+static bool
+module_exists(const struct conf *conf, const char *name)
+{
+	const struct conf_module *m;
+
+	TAILQ_FOREACH(m, &conf->modules, entry)
+		if (strcmp(m->name, name) == 0)
+			return (true);
+	return (false);
+}
+
+/* A name for a module of the command line: its file's own without ".so", with
+ * a number when that is taken. */
+static void
+module_name(const struct conf *conf, const char *file, char *name, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+	const char *base = slash != NULL ? slash + 1 : file;
+	size_t i, len = strlen(base);
+	char stem[NAME_LEN - 8 + 1];
+	unsigned n = 1;
+
+	if (len >= 3 && strcmp(base + len - 3, ".so") == 0)
+		len -= 3;
+	if (len >= sizeof(stem))
+		len = sizeof(stem) - 1;
+	for (i = 0; i < len; i++) {
+		const char one[2] = { base[i], '\0' };
+
+		stem[i] = conf_is_name(one) ? base[i] : '_';
+	}
+	stem[len] = '\0';
+	(void)snprintf(name, size, "%s", len > 0 ? stem : "module");
+	while (module_exists(conf, name))
+		(void)snprintf(
+		    name, size, "%s-%u", len > 0 ? stem : "module", ++n);
+}
+
+static void
+add_argument(
+    struct conf *conf, const char *file, struct conf_problems *problems)
+{
+	const struct conf_key *key = conf_key_find("module", "file");
+	char name[NAME_LEN + 1], expects[256];
+	struct conf_shown shown;
+	struct conf_module *m;
+
+	module_name(conf, file, name, sizeof(name));
+	if ((m = module_new(conf, name)) == NULL) {
+		conf_problem_memory(problems);
+		return;
+	}
+	m->from_argv = true;
+	if (conf_value_set(key, file, m) == 0)
+		return;
+	conf_value_expects(key, expects, sizeof(expects));
+	conf_problem_add(problems, "command line: HANDLER is %s; expected %s",
+	    conf_show(file, &shown), expects);
+}
+
+/* Fills blocks from everywhere; -1 when the file's syntax ends it. */
+static int
+collect(const struct conf_source *source, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	if (source->file != NULL &&
+	    conf_file_read(source->file, blocks, problems) == -1)
+		return (-1);
+	if (add_untitled(blocks) == -1) {
+		conf_problem_memory(problems);
+		return (-1);
+	}
+	conf_options_read(
+	    source->options, source->options_len, blocks, problems);
+	conf_environment_read(
+	    source->environment, source->local, blocks, problems);
+	return (0);
+}
+
+static void
+build(struct conf *conf, const struct conf_source *source,
+    struct conf_blocks *blocks, struct conf_problems *problems)
+{
+	const struct conf_block *b;
+	size_t i;
+
+	TAILQ_FOREACH(b, blocks, entry)
+		build_block(conf, b, problems);
+	for (i = 0; i < source->handlers_len; i++)
+		add_argument(conf, source->handlers[i], problems);
+	check_categories(conf, blocks, problems);
+	if (source->local)
+		orchestrators_free(conf);
+	else
+		check_orchestrators(conf, blocks, source, problems);
+}
+
+struct conf *
+conf_new(const struct conf_source *source, struct conf_problems *problems)
+{
+	const unsigned before = problems->count;
+	struct conf_blocks blocks;
+	struct conf *conf;
+
+	conf_blocks_init(&blocks);
+	if ((conf = conf_alloc()) == NULL)
+		conf_problem_memory(problems);
+	else if (collect(source, &blocks, problems) == 0)
+		build(conf, source, &blocks, problems);
+	conf_blocks_fini(&blocks);
+	if (problems->count == before)
+		return (conf);
+	conf_free(conf);
+	return (NULL);
+}
+
+const struct conf_category *
+conf_category(const struct conf *conf, const char *name)
+{
+	const struct conf_category *c;
+
+	TAILQ_FOREACH(c, &conf->categories, entry)
+		if (strcmp(c->name, name) == 0)
+			return (c);
+	return (NULL);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * conf_block.h: what was said, by whom and where, before it is judged: blocks
+ * of settings, filled by file, environment and command line in any order; the
+ * source with the higher rank wins each key.
+ */
+#ifndef AVTOWORKER_CONF_BLOCK_H
+#define AVTOWORKER_CONF_BLOCK_H
+
+#include <bsd/sys/queue.h>
+
+#include "supervisor/conf.h"
+#include "supervisor/conf_keys.h"
+
+enum conf_rank {
+	CONF_RANK_FILE,
+	CONF_RANK_ENVIRONMENT,
+	CONF_RANK_OPTION
+};
+
+struct conf_setting {
+	TAILQ_ENTRY(conf_setting) entry;
+	const struct conf_key *key;
+	char *value;
+	char *where; /* starts its problem lines: "FILE:LINE" */
+	const char *label; /* what its writer calls it: key or variable */
+	enum conf_rank rank;
+};
+
+struct conf_block {
+	TAILQ_ENTRY(conf_block) entry;
+	const struct conf_section *section;
+	char *title; /* NULL when the section has none */
+	char *where;
+	TAILQ_HEAD(, conf_setting) settings;
+};
+
+TAILQ_HEAD(conf_blocks, conf_block);
+
+void conf_blocks_init(struct conf_blocks *);
+/* Wipes secrets, frees. */
+void conf_blocks_fini(struct conf_blocks *);
+
+/* Copies title and where; NULL without memory. */
+struct conf_block *conf_block_add(struct conf_blocks *,
+    const struct conf_section *, const char *title, const char *where);
+/* The first of that name, or NULL. title is NULL for a section without. */
+struct conf_block *conf_block_find(
+    struct conf_blocks *, const struct conf_section *, const char *title);
+const struct conf_setting *conf_block_get(
+    const struct conf_block *, const struct conf_key *);
+/* Copies value and where; borrows label. A key twice in files is a problem, a
+ * secret that does not come from the environment too. */
+void conf_block_set(struct conf_block *, const struct conf_key *,
+    const char *value, const char *where, const char *label, enum conf_rank,
+    struct conf_problems *);
+
+/* From conf_file.c: reads a file and those it includes into blocks. A syntax
+ * error or unknown name ends it: -1 with the problem added. */
+int conf_file_read(
+    const char *path, struct conf_blocks *, struct conf_problems *);
+
+/* From conf_env.c: settings of the environment and of -o; the latter makes
+ * the blocks it names. */
+void conf_environment_read(char **environment, bool local, struct conf_blocks *,
+    struct conf_problems *);
+void conf_options_read(const char **options, size_t options_len,
+    struct conf_blocks *, struct conf_problems *);
+
+#endif

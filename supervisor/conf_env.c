@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Settings from the environment and from -o, and the wiping of secrets from
+ * the environment block once they have been read.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/conf_block.h"
+#include "supervisor/conf_problem.h"
+
+const char *const conf_secret_variables[] = {
+	"WORKER_TOKEN",
+	"WORKER_INDIVIDUAL_TOKEN",
+	"ORCHESTRATOR_SECRET_KEY",
+	"S3_SECRET_KEY",
+	"ORCHESTRATORS_CONFIG",
+	NULL,
+};
+
+/* The value of a variable; NULL when it is unset or empty, which is how
+ * container platforms say "unset". */
+static const char *
+variable(char **environment, const char *name)
+{
+	const size_t len = name != NULL ? strlen(name) : 0;
+	size_t i;
+
+	if (name == NULL || environment == NULL)
+		return (NULL);
+	for (i = 0; environment[i] != NULL; i++) {
+		if (strncmp(environment[i], name, len) != 0 ||
+		    environment[i][len] != '=')
+			continue;
+		return (environment[i][len + 1] != '\0' ?
+			&environment[i][len + 1] :
+			NULL);
+	}
+	return (NULL);
+}
+
+/* The variable that sets a key, and its name; or NULL. */
+static const char *
+variable_of(char **environment, const struct conf_key *key, const char **name)
+{
+	const char *value;
+
+	*name = key->environment_first;
+	if ((value = variable(environment, *name)) != NULL)
+		return (value);
+	*name = key->environment;
+	return (variable(environment, *name));
+}
+
+/* Variables name no block, so they can only mean the one that is there.
+ * Returns it, or NULL when they are ambiguous, which is then a problem. */
+static struct conf_block *
+titled_block(struct conf_blocks *blocks, const struct conf_section *section,
+    const char *name, struct conf_problems *problems)
+{
+	struct conf_block *first, *second;
+
+	first = conf_block_find(blocks, section, NULL);
+	if (first == NULL) {
+		first = conf_block_add(blocks, section, "main", "environment");
+		if (first == NULL)
+			conf_problem_memory(problems);
+		return (first);
+	}
+	for (second = TAILQ_NEXT(first, entry); second != NULL;
+	     second = TAILQ_NEXT(second, entry))
+		if (second->section == section)
+			break;
+	if (second == NULL)
+		return (first);
+	conf_problem_add(problems,
+	    "environment: %s could mean %s %s (%s) or %s (%s); unset it and "
+	    "write the setting into the blocks",
+	    name, section->name, first->title, first->where, second->title,
+	    second->where);
+	return (NULL);
+}
+
+void
+conf_environment_read(char **environment, bool local,
+    struct conf_blocks *blocks, struct conf_problems *problems)
+{
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++) {
+		const struct conf_key *key = &conf_keys[i];
+		const struct conf_section *section;
+		struct conf_block *block;
+		const char *value, *name;
+
+		value = variable_of(environment, key, &name);
+		if (value == NULL)
+			continue;
+		section = conf_section_find(key->section);
+		/* Only an orchestrator's variables belong to a titled block:
+		 * nobody needs one in local mode, nor a token alone. */
+		if (section->title != NULL && local)
+			continue;
+		if (section->title != NULL && key->secret &&
+		    conf_block_find(blocks, section, NULL) == NULL)
+			continue;
+		block = section->title != NULL ?
+		    titled_block(blocks, section, name, problems) :
+		    conf_block_find(blocks, section, NULL);
+		if (block != NULL)
+			conf_block_set(block, key, value, "environment", name,
+			    CONF_RANK_ENVIRONMENT, problems);
+	}
+}
+
+/* SECTION.KEY or SECTION/TITLE.KEY, cut into its parts. */
+struct option {
+	char *section;
+	char *title; /* NULL: none */
+	char *key;
+	const char *value;
+};
+
+/* Cuts up text, which is a copy. Titles may have dots, keys have none. */
+static int
+cut_option(char *text, struct option *o)
+{
+	char *equals, *dot, *slash;
+
+	if ((equals = strchr(text, '=')) == NULL)
+		return (-1);
+	*equals = '\0';
+	o->value = equals + 1;
+	if ((dot = strrchr(text, '.')) == NULL)
+		return (-1);
+	*dot = '\0';
+	o->key = dot + 1;
+	o->section = text;
+	if ((slash = strchr(text, '/')) != NULL)
+		*slash++ = '\0';
+	o->title = slash;
+	return (0);
+}
+
+/* The rows that an option names; -1 and a problem when there are none. */
+static int
+find_rows(const struct option *o, const struct conf_section **section,
+    const struct conf_key **key, struct conf_problems *problems)
+{
+	struct conf_shown a, b;
+	const char *nearest;
+
+	if ((*section = conf_section_find(o->section)) == NULL) {
+		nearest = conf_section_nearest(o->section);
+		conf_problem_add(problems, "-o: unknown block %s%s%s",
+		    conf_show(o->section, &a),
+		    nearest != NULL ? "; did you mean " : "",
+		    nearest != NULL ? nearest : "");
+		return (-1);
+	}
+	if ((*key = conf_key_find(o->section, o->key)) == NULL) {
+		nearest = conf_key_nearest(o->section, o->key);
+		conf_problem_add(problems, "-o: unknown key %s in block %s%s%s",
+		    conf_show(o->key, &a), o->section,
+		    nearest != NULL ? "; did you mean " : "",
+		    nearest != NULL ? nearest : "");
+		return (-1);
+	}
+	if ((o->title != NULL) == ((*section)->title != NULL))
+		return (0);
+	conf_problem_add(problems, "-o: %s.%s: expected %s%s%s.%s=VALUE",
+	    conf_show(o->section, &a), conf_show(o->key, &b), o->section,
+	    (*section)->title != NULL ? "/" : "",
+	    (*section)->title != NULL ? (*section)->title : "", o->key);
+	return (-1);
+}
+
+static void
+read_option(const char *option, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const struct conf_section *section;
+	const struct conf_key *key;
+	struct conf_block *block;
+	struct option o;
+	char *text, *where = NULL;
+
+	if ((text = strdup(option)) == NULL)
+		goto memory;
+	if (cut_option(text, &o) == -1) {
+		conf_problem_add(problems,
+		    "-o: expected SECTION.KEY=VALUE or "
+		    "SECTION/NAME.KEY=VALUE");
+		goto done;
+	}
+	if (find_rows(&o, &section, &key, problems) == -1)
+		goto done;
+	if (asprintf(&where, "-o %.*s", (int)(o.value - text - 1), option) ==
+	    -1) {
+		where = NULL;
+		goto memory;
+	}
+	block = conf_block_find(blocks, section, o.title);
+	if (block == NULL)
+		block = conf_block_add(blocks, section, o.title, where);
+	if (block == NULL)
+		goto memory;
+	conf_block_set(block, key, o.value, where, "the value",
+	    CONF_RANK_OPTION, problems);
+	goto done;
+
+memory:
+	conf_problem_memory(problems);
+done:
+	free(where);
+	free(text);
+}
+
+void
+conf_options_read(const char **options, size_t options_len,
+    struct conf_blocks *blocks, struct conf_problems *problems)
+{
+	size_t i;
+
+	for (i = 0; i < options_len; i++)
+		read_option(options[i], blocks, problems);
+}
+
+static size_t
+secret_name_len(const char *entry)
+{
+	size_t i, len;
+
+	for (i = 0; conf_secret_variables[i] != NULL; i++) {
+		len = strlen(conf_secret_variables[i]);
+		if (strncmp(entry, conf_secret_variables[i], len) == 0 &&
+		    entry[len] == '=')
+			return (len);
+	}
+	return (0);
+}
+
+void
+conf_wipe_environment(char **environment)
+{
+	char **from, **to = environment;
+	size_t len;
+
+	if (environment == NULL)
+		return;
+	for (from = environment; *from != NULL; from++) {
+		if ((len = secret_name_len(*from)) == 0) {
+			*to++ = *from;
+			continue;
+		}
+		explicit_bzero(*from + len + 1, strlen(*from + len + 1));
+	}
+	*to = NULL;
+}

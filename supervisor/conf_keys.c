@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of keys. Nothing else in the program knows a key's name, default,
+ * range or variable.
+ */
+#include <assert.h>
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "supervisor/conf.h"
+#include "supervisor/conf_keys.h"
+#include "supervisor/conf_problem.h"
+
+#define SECOND  1000
+#define MINUTE  (60 * SECOND)
+#define HOUR    (60 * MINUTE)
+
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS  "0123456789"
+
+/* A choice is stored as an unsigned. */
+static_assert(sizeof(enum conf_protocol) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_retry_status) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum log_format) == sizeof(unsigned), "enum size");
+
+static bool
+is_made_of(const char *s, const char *set, size_t max)
+{
+	const size_t len = strnlen(s, max + 1);
+
+	return (len > 0 && len <= max && strspn(s, set) == len);
+}
+
+bool
+conf_is_name(const char *s)
+{
+	return (is_made_of(s, LETTERS DIGITS "_.-", 64));
+}
+
+bool
+conf_is_task_type(const char *s)
+{
+	return (is_made_of(s, LETTERS DIGITS "._:-", 128));
+}
+
+/* An orchestrator keeps `ghost` for workers that have vanished. */
+static bool
+is_worker_id(const char *s)
+{
+	return (
+	    is_made_of(s, LETTERS DIGITS "_-", 64) && strcmp(s, "ghost") != 0);
+}
+
+static bool
+is_printable(const char *s, char from, size_t max)
+{
+	size_t i;
+
+	for (i = 0; s[i] != '\0'; i++)
+		if (i >= max || s[i] < from || s[i] > '~')
+			return (false);
+	return (i > 0);
+}
+
+static bool
+is_worker_type(const char *s)
+{
+	return (is_printable(s, ' ', 128));
+}
+
+/* It goes into a header line, so no space and nothing below it. */
+static bool
+is_token(const char *s)
+{
+	return (is_printable(s, '!', 4096));
+}
+
+static bool
+is_path(const char *s)
+{
+	size_t i;
+
+	for (i = 0; s[i] != '\0'; i++)
+		if (i >= PATH_MAX - 1 || (s[i] > 0 && s[i] < ' ') ||
+		    s[i] == 0x7f)
+			return (false);
+	return (i > 0);
+}
+
+static bool
+is_absolute_path(const char *s)
+{
+	return (s[0] == '/' && is_path(s));
+}
+
+static bool
+is_log_destination(const char *s)
+{
+	return (strcmp(s, "stderr") == 0 || strcmp(s, "syslog") == 0 ||
+	    is_absolute_path(s));
+}
+
+static const struct conf_choice levels[] = {
+	{ "debug", LOG_LEVEL_DEBUG },
+	{ "info", LOG_LEVEL_INFO },
+	{ "warn", LOG_LEVEL_WARN },
+	{ "warning", LOG_LEVEL_WARN },
+	{ "error", LOG_LEVEL_ERR },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice formats[] = {
+	{ "text", LOG_FORMAT_TEXT },
+	{ "json", LOG_FORMAT_JSON },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice protocols[] = {
+	{ "auto", CONF_AUTO },
+	{ "classic", CONF_CLASSIC },
+	{ "rxon", CONF_RXON },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice retry_statuses[] = {
+	{ "failure", CONF_RETRY_FAILURE },
+	{ "passthrough", CONF_RETRY_PASSTHROUGH },
+	{ NULL, 0 },
+};
+
+#define NAME_EXPECTS "1 to 64 letters, digits, \"_\", \".\" or \"-\""
+#define TYPE_EXPECTS "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\""
+
+const struct conf_section conf_sections[] = {
+	{ .name = "worker",
+	    .help = "This worker, as the orchestrator sees it." },
+	{ .name = "log", .help = "Where log lines go and how they look." },
+	{ .name = "orchestrator",
+	    .title = "NAME",
+	    .title_ok = conf_is_name,
+	    .title_expects = NAME_EXPECTS,
+	    .help = "An orchestrator to take tasks from." },
+	{ .name = "category",
+	    .title = "NAME",
+	    .title_ok = conf_is_name,
+	    .title_expects = NAME_EXPECTS,
+	    .help = "A group of handlers that share children." },
+	{ .name = "module",
+	    .title = "NAME",
+	    .title_ok = conf_is_name,
+	    .title_expects = NAME_EXPECTS,
+	    .help = "A file whose handlers are all offered." },
+	{ .name = "handler",
+	    .title = "TYPE",
+	    .title_ok = conf_is_task_type,
+	    .title_expects = TYPE_EXPECTS,
+	    .help = "One task type, selected or overridden." },
+};
+const size_t conf_sections_len =
+    sizeof(conf_sections) / sizeof(conf_sections[0]);
+
+const struct conf_key conf_keys[] = {
+	{ .section = "worker",
+	    .name = "id",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_worker, id),
+	    .unset = "made at the first start",
+	    .check = is_worker_id,
+	    .expects = "1 to 64 letters, digits, \"_\" or \"-\", "
+		       "and not \"ghost\"",
+	    .environment = "WORKER_ID",
+	    .help = "Name of this worker; no two workers may share one." },
+	{ .section = "worker",
+	    .name = "type",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_worker, type),
+	    .def = "avtoworker",
+	    .check = is_worker_type,
+	    .expects = "1 to 128 printable ASCII characters",
+	    .environment = "WORKER_TYPE",
+	    .help = "Kind of worker, as shown by the orchestrator." },
+	{ .section = "worker",
+	    .name = "max_concurrent_tasks",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_worker, max_concurrent_tasks),
+	    .def = "10",
+	    .min = 1,
+	    .max = 10000,
+	    .environment = "MAX_CONCURRENT_TASKS",
+	    .help = "Most tasks that run at once, over all categories." },
+	{ .section = "worker",
+	    .name = "heartbeat_interval",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_worker, heartbeat_interval_ms),
+	    .def = "30s",
+	    .min = SECOND,
+	    .max = 5 * MINUTE,
+	    .environment = "HEARTBEAT_INTERVAL",
+	    .help = "Time between two heartbeats." },
+	{ .section = "worker",
+	    .name = "poll_interval",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_worker, poll_interval_ms),
+	    .def = "1s",
+	    .min = 0,
+	    .max = 5 * MINUTE,
+	    .environment = "POLL_INTERVAL",
+	    .help = "Pause after a poll that was empty and did not wait." },
+	{ .section = "worker",
+	    .name = "shutdown_timeout",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_worker, shutdown_timeout_ms),
+	    .def = "25s",
+	    .min = 0,
+	    .max = 24 * HOUR,
+	    .environment = "WORKER_SHUTDOWN_TIMEOUT",
+	    .help = "How long a stop waits for running tasks." },
+	{ .section = "worker",
+	    .name = "state_dir",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_worker, state_dir),
+	    .unset = "$STATE_DIRECTORY, or ~/.local/state/avtoworker",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .help = "Directory of what must outlive the process." },
+
+	{ .section = "log",
+	    .name = "destination",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_log, destination),
+	    .def = "stderr",
+	    .check = is_log_destination,
+	    .expects = "stderr, syslog or an absolute path",
+	    .help = "Where log lines go." },
+	{ .section = "log",
+	    .name = "level",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_log, level),
+	    .def = "info",
+	    .choices = levels,
+	    .environment = "LOG_LEVEL",
+	    .help = "Least important lines that are written." },
+	{ .section = "log",
+	    .name = "format",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_log, format),
+	    .def = "text",
+	    .choices = formats,
+	    .environment = "LOG_FORMAT",
+	    .help = "Lines for people, or a JSON object on each." },
+
+	{ .section = "orchestrator",
+	    .name = "url",
+	    .type = CONF_TYPE_URL,
+	    .offset = offsetof(struct conf_orchestrator, url),
+	    .environment = "ORCHESTRATOR_URL",
+	    .required = true,
+	    .help = "Where it listens: http or https." },
+	{ .section = "orchestrator",
+	    .name = "token",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, token),
+	    .unset = "token_file",
+	    .check = is_token,
+	    .expects = "1 to 4096 printable ASCII characters without spaces",
+	    .environment = "WORKER_TOKEN",
+	    .environment_first = "WORKER_INDIVIDUAL_TOKEN",
+	    .secret = true,
+	    .help = "The token itself; from the environment only." },
+	{ .section = "orchestrator",
+	    .name = "token_file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, token_file),
+	    .unset = "the token comes from the environment",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .help = "File that holds the token." },
+	{ .section = "orchestrator",
+	    .name = "protocol",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, protocol),
+	    .def = "auto",
+	    .choices = protocols,
+	    .help = "Dialect that it speaks; auto finds out." },
+	{ .section = "orchestrator",
+	    .name = "retry_status",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, retry_status),
+	    .def = "failure",
+	    .choices = retry_statuses,
+	    .help = "How a handler's \"retry\" is sent." },
+	{ .section = "orchestrator",
+	    .name = "poll_timeout",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_orchestrator, poll_timeout_ms),
+	    .def = "40s",
+	    .min = SECOND,
+	    .max = 10 * MINUTE,
+	    .help = "Limit of a long poll; above what the server waits." },
+	{ .section = "orchestrator",
+	    .name = "request_timeout",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_orchestrator, request_timeout_ms),
+	    .def = "30s",
+	    .min = SECOND,
+	    .max = 10 * MINUTE,
+	    .help = "Limit of every other request." },
+
+	{ .section = "category",
+	    .name = "children",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, children),
+	    .unset = "number of cores",
+	    .min = 1,
+	    .max = 1000,
+	    .help = "Processes that are kept for its tasks." },
+
+	{ .section = "module",
+	    .name = "file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_module, file),
+	    .check = is_path,
+	    .expects = "a path, or a file name without slash",
+	    .required = true,
+	    .help = "The shared object; without slash: an installed one." },
+
+	{ .section = "handler",
+	    .name = "module",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_handler, module),
+	    .unset = "the module that has it",
+	    .check = is_path,
+	    .expects = "a path, or a file name without slash",
+	    .help = "The shared object that has this handler." },
+	{ .section = "handler",
+	    .name = "category",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_handler, category),
+	    .unset = "as the module says, else default",
+	    .check = conf_is_name,
+	    .expects = NAME_EXPECTS,
+	    .help = "Category whose children run it." },
+};
+const size_t conf_keys_len = sizeof(conf_keys) / sizeof(conf_keys[0]);
+
+const struct conf_section *
+conf_section_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_sections_len; i++)
+		if (strcmp(conf_sections[i].name, name) == 0)
+			return (&conf_sections[i]);
+	return (NULL);
+}
+
+const struct conf_key *
+conf_key_find(const char *section, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++)
+		if (strcmp(conf_keys[i].section, section) == 0 &&
+		    strcmp(conf_keys[i].name, name) == 0)
+			return (&conf_keys[i]);
+	return (NULL);
+}
+
+const char *
+conf_section_nearest(const char *name)
+{
+	const char *nearest = NULL;
+	size_t i, best = SIZE_MAX;
+
+	for (i = 0; i < conf_sections_len; i++)
+		if (conf_nearer(name, conf_sections[i].name, &best))
+			nearest = conf_sections[i].name;
+	return (nearest);
+}
+
+const char *
+conf_key_nearest(const char *section, const char *name)
+{
+	const char *nearest = NULL;
+	size_t i, best = SIZE_MAX;
+
+	for (i = 0; i < conf_keys_len; i++)
+		if (!conf_keys[i].secret &&
+		    strcmp(conf_keys[i].section, section) == 0 &&
+		    conf_nearer(name, conf_keys[i].name, &best))
+			nearest = conf_keys[i].name;
+	return (nearest);
+}
+
+const char *
+conf_key_home(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++)
+		if (strcmp(conf_keys[i].name, name) == 0)
+			return (conf_keys[i].section);
+	return (NULL);
+}

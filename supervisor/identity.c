@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+
+#include "supervisor/identity.h"
+
+#define ID_MAX	      64
+#define HOST_MAX      (ID_MAX - 7) /* room for "-" and six digits */
+#define MACHINE_FILE  "/etc/machine-id"
+
+/* The first line of a file; an unreadable one is empty. */
+static void
+read_line(const char *path, char *line, size_t size)
+{
+	ssize_t n = -1;
+	int fd;
+
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1) {
+		n = read(fd, line, size - 1);
+		(void)close(fd);
+	}
+	line[n > 0 ? n : 0] = '\0';
+}
+
+/* Makes a folder and those above it, ours alone. */
+static int
+make_folder(char *path)
+{
+	char *slash;
+
+	for (slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+		*slash = '\0';
+		if (mkdir(path, 0755) == -1 && errno != EEXIST) {
+			*slash = '/';
+			return (-1);
+		}
+		*slash = '/';
+	}
+	return (mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0);
+}
+
+static void
+find_folder(const char *configured, char *path, size_t size)
+{
+	const char *from = configured;
+	const char *home = getenv("HOME");
+
+	if (from == NULL)
+		from = getenv("STATE_DIRECTORY");
+	if (from == NULL && geteuid() == 0)
+		from = LOCALSTATEDIR "/lib/avtoworker";
+	if (from != NULL)
+		(void)strlcpy(path, from, size);
+	else
+		(void)snprintf(path, size, "%s/.local/state/avtoworker",
+		    home != NULL ? home : "");
+}
+
+/* The short host name, reduced to what an id may hold. */
+static void
+own_name(char *name, size_t size)
+{
+	char *p;
+
+	if (gethostname(name, size) == -1 || name[0] == '\0')
+		(void)strlcpy(name, "worker", size);
+	name[size - 1] = '\0';
+	name[strcspn(name, ".")] = '\0';
+	for (p = name; *p != '\0'; p++)
+		if (!isalnum((unsigned char)*p) && *p != '-')
+			*p = '_';
+}
+
+static char *
+make_id(void)
+{
+	char host[HOST_MAX], id[ID_MAX + 1];
+
+	own_name(host, sizeof(host));
+	(void)snprintf(id, sizeof(id), "%s-%06x", host,
+	    (unsigned)arc4random_uniform(1u << 24));
+	return (strdup(id));
+}
+
+/* Splits "ID MACHINE" in place; true when it is this machine's. */
+static bool
+is_ours(char *line, const char *machine)
+{
+	char *space = strchr(line, ' ');
+	const size_t len = space != NULL ? (size_t)(space - line) : 0;
+
+	if (len == 0 || len > ID_MAX)
+		return (false);
+	*space = '\0';
+	return (strcmp(space + 1, machine) == 0);
+}
+
+static int
+keep(const char *path, const char *id, const char *machine, struct why *why)
+{
+	char fresh[PATH_MAX + sizeof(".new")];
+	int fd;
+
+	(void)snprintf(fresh, sizeof(fresh), "%s.new", path);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd == -1 || dprintf(fd, "%s %s", id, machine) < 0 ||
+	    fsync(fd) == -1 || rename(fresh, path) == -1) {
+		why_errno(why,
+		    "cannot keep the worker id in %s (set worker.id, or "
+		    "worker.state_dir to a folder that can be written)",
+		    path);
+		if (fd != -1)
+			(void)close(fd);
+		return (-1);
+	}
+	(void)close(fd);
+	return (0);
+}
+
+char *
+identity_worker_id(const char *state_dir, struct why *why)
+{
+	char folder[PATH_MAX - 32], path[PATH_MAX], line[256], machine[64];
+	char *id;
+
+	find_folder(state_dir, folder, sizeof(folder));
+	if (make_folder(folder) == -1) {
+		why_errno(why,
+		    "cannot make the state folder %s (set worker.id, or "
+		    "worker.state_dir to a folder that can be written)",
+		    folder);
+		return (NULL);
+	}
+	(void)snprintf(path, sizeof(path), "%s/worker_id", folder);
+	read_line(MACHINE_FILE, machine, sizeof(machine));
+	machine[strcspn(machine, "\n")] = '\0';
+	read_line(path, line, sizeof(line));
+	if (is_ours(line, machine))
+		id = strdup(line);
+	else if ((id = make_id()) != NULL &&
+	    keep(path, id, machine, why) == -1) {
+		free(id);
+		return (NULL);
+	}
+	if (id == NULL)
+		why_errno(why, "worker id");
+	return (id);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * lease.c: leases, their states and their index. A lease changes its state
+ * here only, along the edges of LEASE_STATES; the counts per state are always
+ * true. Called by the supervisor and by the category that holds the lease.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/lease.h"
+
+static const struct {
+	const char *name;
+	unsigned next; /* bit per state */
+} states[] = {
+#define S(state) (1u << LEASE_##state)
+#define X(state, name, next) { name, next },
+	LEASE_STATES(X)
+#undef X
+#undef S
+};
+
+static int
+compare_ids(const struct lease *a, const struct lease *b)
+{
+	return ((a->id > b->id) - (a->id < b->id));
+}
+
+static int
+compare_tasks(const struct lease *a, const struct lease *b)
+{
+	return (strcmp(a->task.task_id, b->task.task_id));
+}
+
+#define UNUSED_STATIC static __attribute__((__unused__))
+RB_GENERATE_INTERNAL(lease_ids, lease, by_id, compare_ids, UNUSED_STATIC)
+RB_GENERATE_INTERNAL(lease_tasks, lease, by_task, compare_tasks, UNUSED_STATIC)
+
+void
+lease_table_init(struct lease_table *t)
+{
+	*t = (struct lease_table) { 0 };
+	RB_INIT(&t->ids);
+	RB_INIT(&t->tasks);
+}
+
+void
+lease_table_fini(struct lease_table *t)
+{
+	struct lease *l;
+
+	while ((l = RB_MIN(lease_ids, &t->ids)) != NULL)
+		lease_free(t, l);
+}
+
+struct lease *
+lease_new(struct lease_table *t, struct task *task,
+    struct orchestrator *origin, int64_t now_ms)
+{
+	struct lease *l;
+
+	if ((l = calloc(1, sizeof(*l))) == NULL) {
+		task_fini(task);
+		return (NULL);
+	}
+	l->task = *task;
+	*task = (struct task) { 0 };
+	l->origin = origin;
+	l->leased_ms = now_ms;
+	l->state = LEASE_QUEUED;
+	if (RB_INSERT(lease_tasks, &t->tasks, l) != NULL) {
+		task_fini(&l->task);
+		free(l);
+		errno = EEXIST;
+		return (NULL);
+	}
+	l->id = ++t->last_id;
+	(void)RB_INSERT(lease_ids, &t->ids, l);
+	t->count[LEASE_QUEUED]++;
+	return (l);
+}
+
+void
+lease_free(struct lease_table *t, struct lease *l)
+{
+	if (l == NULL)
+		return;
+	(void)RB_REMOVE(lease_ids, &t->ids, l);
+	(void)RB_REMOVE(lease_tasks, &t->tasks, l);
+	t->count[l->state]--;
+	task_fini(&l->task);
+	result_fini(&l->result);
+	free(l);
+}
+
+static void
+set_state(struct lease_table *t, struct lease *l, enum lease_state to)
+{
+	assert(states[l->state].next & (1u << to));
+	if (log_enabled(LOG_LEVEL_DEBUG)) {
+		const struct log_context ctx = lease_context(l);
+
+		log_line(LOG_LEVEL_DEBUG, &ctx, "lease %" PRIu64 ": %s -> %s",
+		    l->id, states[l->state].name, states[to].name);
+	}
+	t->count[l->state]--;
+	t->count[to]++;
+	l->state = to;
+}
+
+void
+lease_set_running(struct lease_table *t, struct lease *l)
+{
+	set_state(t, l, LEASE_RUNNING);
+}
+
+void
+lease_set_queued(struct lease_table *t, struct lease *l)
+{
+	set_state(t, l, LEASE_QUEUED);
+}
+
+void
+lease_finish(struct lease_table *t, struct lease *l, struct result *result)
+{
+	set_state(t, l, LEASE_FINISHED);
+	l->result = *result;
+	*result = (struct result) { 0 };
+	/* Params may be megabytes, and nobody asks for them again. */
+	bytes_fini(&l->task.params);
+}
+
+const char *
+lease_state_name(enum lease_state state)
+{
+	return (states[state].name);
+}
+
+struct log_context
+lease_context(const struct lease *l)
+{
+	return ((struct log_context) {
+	    .task_id = l->task.task_id,
+	    .job_id = l->task.job_id,
+	});
+}
+
+bool
+task_id_ok(const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._:-";
+	const size_t len = strlen(text);
+
+	return (len > 0 && len <= TASK_ID_MAX && strspn(text, allowed) == len);
+}
+
+void
+task_fini(struct task *t)
+{
+	free(t->task_id);
+	free(t->job_id);
+	free(t->type);
+	bytes_fini(&t->params);
+	*t = (struct task) { 0 };
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC */
+/* dialect.c: what the two dialects share. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "child/json_scan.h"
+#include "supervisor/lease.h"
+#include "supervisor/orchestrator/dialect.h"
+#include "supervisor/orchestrator/dialect_json.h"
+
+#define SHOWN_MAX 160 /* bytes of a foreign text in one of our lines */
+
+/* The orchestrator's own error text; false when the body is none of its. */
+static bool
+own_error(const char *body, size_t len, char *text, size_t size)
+{
+	struct jscan_error error;
+	struct jslice root, value;
+
+	if (jscan_check(body, len, &jscan_payload_limits, &root, &error) ==
+		-1 ||
+	    !jscan_get(&root, "error", &value))
+		return (false);
+	if (jscan_string(&value, text, size) == -1)
+		(void)snprintf(
+		    text, size, "%.*s", (int)value.len, value.p);
+	return (true);
+}
+
+/* The beginning of a body that is not ours to understand. */
+static void
+show(const char *body, size_t len, char *text, size_t size)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len && n + 1 < size; i++)
+		text[n++] = isprint((unsigned char)body[i]) ? body[i] : ' ';
+	text[n] = '\0';
+}
+
+enum verdict
+dialect_judge(long status, const char *body, size_t len, struct why *why)
+{
+	char text[SHOWN_MAX];
+	bool own;
+
+	if (status == 200 || status == 204)
+		return (VERDICT_DONE);
+	own = own_error(body, len, text, sizeof(text));
+	if (!own)
+		show(body, len, text, sizeof(text));
+	why_set(why, "HTTP %ld%s%s", status, text[0] != '\0' ? ": " : "",
+	    text);
+	switch (status) {
+	case 401:
+	case 403:
+		return (VERDICT_DENIED);
+	case 404:
+	case 400:
+	case 413:
+		/* A proxy's page says nothing about our message. */
+		return (own ? VERDICT_REFUSED : VERDICT_LATER);
+	case 429:
+		return (VERDICT_LIMITED);
+	default:
+		return (VERDICT_LATER);
+	}
+}
+
+bool
+dialect_is_unknown(const char *body, size_t len)
+{
+	return (len == 4 && memcmp(body, "null", 4) == 0);
+}
+
+json_t *
+dialect_types(const struct worker_facts *facts)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; list != NULL && i < facts->types_count; i++)
+		if (json_array_append_new(
+			list, json_string(facts->types[i])) == -1) {
+			json_decref(list);
+			return (NULL);
+		}
+	return (list);
+}
+
+int
+dialect_put_message(json_t *message, struct bytes *out, struct why *why)
+{
+	char *text = NULL;
+
+	if (message != NULL)
+		text = json_dumps(message, JSON_COMPACT);
+	if (text != NULL)
+		bytes_puts(out, text);
+	free(text);
+	json_decref(message);
+	if (text == NULL || bytes_failed(out)) {
+		why_set(why, "no memory for a message");
+		return (-1);
+	}
+	return (0);
+}
+
+static void
+put_string(struct bytes *out, const char *text)
+{
+	bytes_put_json(out, text, strlen(text));
+}
+
+/* ,"error":{...} of a retry that is sent as a transient failure; the
+ * handler's own code and message stay readable. */
+static void
+put_retry(const struct result *r, struct bytes *out)
+{
+	const char *code = r->code != NULL ? r->code : "RETRY";
+	const char *message = r->message != NULL ? r->message : "";
+	struct bytes text = { 0 };
+
+	bytes_printf(&text, "%s: %s", code, message);
+	bytes_puts(out, ",\"error\":{\"code\":\"" CODE_TRANSIENT
+			"\",\"message\":");
+	if (bytes_failed(&text))
+		put_string(out, "retry");
+	else
+		bytes_put_json(out, text.p, text.len);
+	bytes_puts(out, ",\"details\":{\"status\":\"retry\",\"code\":");
+	put_string(out, code);
+	bytes_puts(out, ",\"message\":");
+	put_string(out, message);
+	bytes_puts(out, "}}");
+	bytes_fini(&text);
+}
+
+void
+dialect_put_outcome(const struct worker_facts *facts, const struct lease *l,
+    struct bytes *out)
+{
+	const struct result *r = &l->result;
+	const char *status = r->status != NULL ? r->status : "failure";
+	const bool retry =
+	    strcmp(status, "retry") == 0 && !facts->retry_passthrough;
+
+	bytes_printf(out, "\"status\":\"%s\"", retry ? "failure" : status);
+	if (r->data.len > 0) {
+		bytes_puts(out, ",\"data\":");
+		bytes_append(out, r->data.p, r->data.len);
+	}
+	if (retry)
+		put_retry(r, out);
+	else
+		result_put_error(r, out);
+}

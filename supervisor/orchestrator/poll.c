@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * poll.c: long polls. While there is a place, one is parked; while they bring
+ * tasks, more are out, up to the places; they fade as they come back empty.
+ * A poll that is out is never dropped while the worker lives: the server
+ * would hand its next task to nobody (contract, S7).
+ */
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/conf.h"
+#include "supervisor/lease.h"
+#include "supervisor/orchestrator/remote.h"
+#include "supervisor/orchestrator/task_read.h"
+
+#define RETRY_FIRST_MS ((int64_t)1000)
+#define RETRY_MAX_MS   ((int64_t)60 * 1000)
+#define REFUSALS_MAX   3
+#define REFUSED_MS     ((int64_t)60 * 1000)
+
+static void
+wait_until(struct remote *r, int64_t delay_ms)
+{
+	const struct timeval tv = clock_timeval(delay_ms);
+
+	r->polling.not_before_ms = clock_now_ms() + delay_ms;
+	if (event_add(&r->polling.timer, &tv) == -1)
+		log_err("cannot set a timer for polls");
+}
+
+static void
+poll_free(struct poll *p)
+{
+	TAILQ_REMOVE(&p->remote->polling.out, p, entry);
+	p->remote->polling.in_flight--;
+	free(p);
+}
+
+static void
+brought_task(struct remote *r, const struct http_reply *reply)
+{
+	struct task task;
+	struct why why;
+
+	backoff_reset(&r->polling.backoff);
+	if (r->polling.in_flight + 1 >= r->polling.wanted)
+		r->polling.wanted++; /* all that were wanted were out */
+	switch (task_read(reply->body, reply->body_len, &task, &why)) {
+	case TASK_READ:
+		r->base.ops->leased(&r->base, &task, NULL, r->base.arg);
+		break;
+	case TASK_UNRUNNABLE:
+		r->base.ops->leased(&r->base, &task, why.text, r->base.arg);
+		break;
+	case TASK_LOST:
+		/* Nothing to answer to, and perhaps no orchestrator at all. */
+		r->polling.wanted = 1;
+		remote_complain(r, "a reply to a poll is lost", &why,
+		    RETRY_FIRST_MS);
+		wait_until(r, RETRY_FIRST_MS);
+		break;
+	}
+}
+
+static void
+brought_nothing(struct remote *r, const struct http_reply *reply)
+{
+	backoff_reset(&r->polling.backoff);
+	if (r->polling.wanted > 1)
+		r->polling.wanted--;
+	/* A server that does not let polls wait is not to be hammered. */
+	if (reply->took_ms < r->poll_interval_ms)
+		wait_until(r, r->poll_interval_ms);
+}
+
+static void
+failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
+    const struct why *why)
+{
+	const int64_t now_ms = clock_now_ms();
+	int64_t delay;
+
+	r->polling.wanted = 1;
+	if (now_ms < r->polling.not_before_ms)
+		return; /* of several at once, one is enough to complain */
+	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
+	remote_complain(r, "poll failed", why, delay);
+	wait_until(r, delay);
+}
+
+static void
+on_polled(const struct http_reply *reply, void *arg)
+{
+	struct poll *p = arg;
+	struct remote *r = p->remote;
+	enum verdict verdict;
+	struct why why;
+
+	poll_free(p);
+	verdict = remote_judge(r, reply, &why);
+	if (verdict != VERDICT_DONE)
+		failed(r, verdict, reply, &why);
+	else if (reply->status == 204)
+		brought_nothing(r, reply);
+	else
+		brought_task(r, reply);
+	polling_kick(r);
+	if (r->polling.draining)
+		r->base.ops->changed(&r->base, r->base.arg);
+}
+
+static int
+poll_start(struct remote *r)
+{
+	struct poll *p;
+	struct why why;
+	int64_t delay;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		why_errno(&why, "poll");
+	else {
+		p->remote = r;
+		p->call = remote_request(r, HTTP_GET, r->url_poll, NULL,
+		    r->conf->poll_timeout_ms, on_polled, p, &why);
+	}
+	if (p == NULL || p->call == NULL) {
+		free(p);
+		delay = backoff_next_ms(&r->polling.backoff);
+		remote_complain(r, "cannot poll", &why, delay);
+		wait_until(r, delay);
+		return (-1);
+	}
+	TAILQ_INSERT_TAIL(&r->polling.out, p, entry);
+	r->polling.in_flight++;
+	return (0);
+}
+
+void
+polling_kick(struct remote *r)
+{
+	struct polling *polling = &r->polling;
+	unsigned places;
+
+	if (polling->draining || !r->registration.registered ||
+	    clock_now_ms() < polling->not_before_ms)
+		return;
+	places = r->base.ops->places(r->base.arg);
+	while (polling->in_flight < places &&
+	    polling->in_flight < polling->wanted)
+		if (poll_start(r) == -1)
+			return;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	polling_kick(arg);
+}
+
+void
+polling_abandon(struct remote *r)
+{
+	struct polling *polling = &r->polling;
+	struct poll *p;
+
+	polling->draining = true;
+	if (polling->in_flight > 0)
+		log_warn("giving up %u poll%s at %s: a task that it gives out "
+			 "within the next 30 s is lost until it times out",
+		    polling->in_flight, polling->in_flight == 1 ? "" : "s",
+		    r->conf->url);
+	while ((p = TAILQ_FIRST(&polling->out)) != NULL) {
+		http_cancel(p->call);
+		poll_free(p);
+	}
+}
+
+void
+polling_result_taken(struct remote *r)
+{
+	r->polling.refusals = 0;
+}
+
+void
+polling_result_refused(struct remote *r)
+{
+	if (++r->polling.refusals < REFUSALS_MAX)
+		return;
+	log_err("%s has refused %u results in a row; asking for no more tasks "
+		"for %lld s: check that it is a working orchestrator and that "
+		"protocol is right",
+	    r->conf->url, r->polling.refusals, (long long)(REFUSED_MS / 1000));
+	r->polling.wanted = 1;
+	wait_until(r, REFUSED_MS);
+}
+
+int
+polling_init(struct remote *r)
+{
+	TAILQ_INIT(&r->polling.out);
+	r->polling.wanted = 1;
+	r->polling.backoff.first_ms = RETRY_FIRST_MS;
+	r->polling.backoff.max_ms = RETRY_MAX_MS;
+	return (evtimer_assign(&r->polling.timer, r->loop, on_timer, r));
+}
+
+void
+polling_fini(struct remote *r)
+{
+	struct poll *p;
+
+	if (event_initialized(&r->polling.timer))
+		(void)event_del(&r->polling.timer);
+	while ((p = TAILQ_FIRST(&r->polling.out)) != NULL) {
+		http_cancel(p->call);
+		poll_free(p);
+	}
+}

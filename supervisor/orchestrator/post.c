@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * post.c: results on their way. A result stays until the orchestrator has
+ * taken it or refused it for good; anything else is tried again, oldest
+ * first, one at a time until one gets through. A message is made and signed
+ * for each attempt: signatures expire and may be used once.
+ */
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/conf.h"
+#include "supervisor/lease.h"
+#include "supervisor/orchestrator/remote.h"
+
+#define RETRY_FIRST_MS ((int64_t)500)
+#define RETRY_MAX_MS   ((int64_t)60 * 1000)
+#define IN_FLIGHT_MAX  32
+
+static void
+wait_until(struct remote *r, int64_t delay_ms)
+{
+	const struct timeval tv = clock_timeval(delay_ms);
+
+	r->posting.not_before_ms = clock_now_ms() + delay_ms;
+	if (event_add(&r->posting.timer, &tv) == -1)
+		log_err("cannot set a timer for results");
+}
+
+/* Back to where it came from: the oldest stay in front. */
+static void
+put_back(struct remote *r, struct lease *l)
+{
+	struct lease *other;
+
+	r->posting.waiting_count++;
+	TAILQ_FOREACH(other, &r->posting.waiting, entry)
+		if (other->id > l->id) {
+			TAILQ_INSERT_BEFORE(other, l, entry);
+			return;
+		}
+	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
+}
+
+static void
+refused(struct remote *r, const struct lease *l, const struct why *why)
+{
+	const struct log_context ctx = lease_context(l);
+
+	log_line(LOG_LEVEL_ERR, &ctx,
+	    "%s refuses the result for good: %s; it is dropped", r->conf->url,
+	    why->text);
+	polling_result_refused(r);
+}
+
+/* A 200: taken, or ignored for a reason that asking again does not change. */
+static enum verdict
+taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
+    struct why *why)
+{
+	const struct log_context ctx = lease_context(l);
+
+	if (reply->body_len == 0 || reply->body[0] != '{') {
+		why_set(why, "the reply is not an orchestrator's");
+		return (VERDICT_LATER);
+	}
+	polling_result_taken(r);
+	backoff_reset(&r->posting.backoff);
+	if (r->dialect->taken(reply->body, reply->body_len, why) ==
+	    VERDICT_REFUSED)
+		log_line(LOG_LEVEL_WARN, &ctx,
+		    "%s ignores the result: %s", r->conf->url, why->text);
+	return (VERDICT_DONE);
+}
+
+static void
+failed(struct remote *r, struct lease *l, enum verdict verdict,
+    const struct http_reply *reply, const struct why *why)
+{
+	int64_t delay;
+
+	put_back(r, l);
+	if (clock_now_ms() < r->posting.not_before_ms)
+		return;
+	delay = remote_delay_ms(verdict, reply, &r->posting.backoff);
+	remote_complain(r, "cannot deliver results", why, delay);
+	wait_until(r, delay);
+}
+
+static void
+on_posted(const struct http_reply *reply, void *arg)
+{
+	struct post *p = arg;
+	struct remote *r = p->remote;
+	struct lease *l = p->lease;
+	enum verdict verdict;
+	struct why why;
+
+	TAILQ_REMOVE(&r->posting.out, p, entry);
+	r->posting.in_flight--;
+	free(p);
+
+	verdict = remote_judge(r, reply, &why);
+	if (verdict == VERDICT_DONE)
+		verdict = taken(r, l, reply, &why);
+	if (verdict == VERDICT_REFUSED)
+		refused(r, l, &why);
+	if (verdict == VERDICT_DONE || verdict == VERDICT_REFUSED)
+		r->base.ops->delivered(&r->base, l, r->base.arg);
+	else
+		failed(r, l, verdict, reply, &why);
+	posting_kick(r);
+}
+
+/* A result that no orchestrator would take becomes a failure that says so. */
+static void
+replace(struct lease *l, const char *code, const struct why *why)
+{
+	const struct log_context ctx = lease_context(l);
+
+	log_line(LOG_LEVEL_WARN, &ctx,
+	    "the result of %s cannot be sent: %s; reporting %s", l->task.type,
+	    why->text, code);
+	result_fini(&l->result);
+	l->result = result_failure(code, "the result of handler %s cannot be "
+					 "sent: %s",
+	    l->task.type, why->text);
+}
+
+static int
+make_message(
+    struct remote *r, struct lease *l, struct bytes *body, struct why *why)
+{
+	if (r->dialect->result(&r->facts, l, body, why) == -1) {
+		if (bytes_failed(body))
+			return (-1);
+		replace(l, CODE_CONTRACT, why);
+	} else if (body->len > MESSAGE_MAX_BYTES) {
+		why_set(why,
+		    "%zu bytes are more than an orchestrator takes (%u)",
+		    body->len, MESSAGE_MAX_BYTES);
+		replace(l, CODE_PERMANENT, why);
+	} else
+		return (0);
+	bytes_fini(body);
+	return (r->dialect->result(&r->facts, l, body, why));
+}
+
+static int
+post_start(struct remote *r, struct lease *l)
+{
+	struct bytes body = { 0 };
+	struct post *p;
+	struct why why;
+	int64_t delay;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		why_errno(&why, "result");
+	else if (make_message(r, l, &body, &why) == 0) {
+		p->remote = r;
+		p->lease = l;
+		p->call = remote_request(r, HTTP_POST, r->url_result, &body,
+		    r->conf->request_timeout_ms, on_posted, p, &why);
+	}
+	bytes_fini(&body);
+	if (p == NULL || p->call == NULL) {
+		free(p);
+		delay = backoff_next_ms(&r->posting.backoff);
+		remote_complain(r, "cannot deliver results", &why, delay);
+		wait_until(r, delay);
+		return (-1);
+	}
+	TAILQ_INSERT_TAIL(&r->posting.out, p, entry);
+	r->posting.in_flight++;
+	return (0);
+}
+
+void
+posting_kick(struct remote *r)
+{
+	struct posting *posting = &r->posting;
+	struct lease *l;
+
+	if (r->dialect == NULL || clock_now_ms() < posting->not_before_ms)
+		return;
+	while ((l = TAILQ_FIRST(&posting->waiting)) != NULL &&
+	    posting->in_flight <
+		(posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX)) {
+		TAILQ_REMOVE(&posting->waiting, l, entry);
+		posting->waiting_count--;
+		if (post_start(r, l) == -1) {
+			put_back(r, l);
+			return;
+		}
+	}
+}
+
+void
+posting_add(struct remote *r, struct lease *l)
+{
+	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
+	r->posting.waiting_count++;
+	posting_kick(r);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	posting_kick(arg);
+}
+
+int
+posting_init(struct remote *r)
+{
+	TAILQ_INIT(&r->posting.waiting);
+	TAILQ_INIT(&r->posting.out);
+	r->posting.backoff.first_ms = RETRY_FIRST_MS;
+	r->posting.backoff.max_ms = RETRY_MAX_MS;
+	return (evtimer_assign(&r->posting.timer, r->loop, on_timer, r));
+}
+
+void
+posting_fini(struct remote *r)
+{
+	struct post *p;
+
+	if (event_initialized(&r->posting.timer))
+		(void)event_del(&r->posting.timer);
+	while ((p = TAILQ_FIRST(&r->posting.out)) != NULL) {
+		TAILQ_REMOVE(&r->posting.out, p, entry);
+		http_cancel(p->call);
+		free(p);
+	}
+}

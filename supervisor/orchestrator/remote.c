@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: ISC */
+/* remote.c: what the requests to one orchestrator share: who we are, where it
+ * is, the token, and how its replies are judged. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor/base/log.h"
+#include "supervisor/conf.h"
+#include "supervisor/orchestrator/remote.h"
+
+#define TOKEN_MAX	4096
+#define LIMITED_MS	((int64_t)61 * 1000) /* their windows slide (S8) */
+
+static char *format(const char *fmt, ...)
+    __attribute__((__format__(printf, 1, 2)));
+
+/* The first line of the token file; NULL and why. */
+static char *
+read_token_file(const char *path, struct why *why)
+{
+	char buf[TOKEN_MAX];
+	char *token = NULL;
+	ssize_t n;
+	int fd;
+
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) == -1 ||
+	    (n = read(fd, buf, sizeof(buf) - 1)) == -1) {
+		why_errno(why, "cannot read token_file %s", path);
+		if (fd != -1)
+			(void)close(fd);
+		return (NULL);
+	}
+	(void)close(fd);
+	buf[n] = '\0';
+	buf[strcspn(buf, "\r\n")] = '\0';
+	if (buf[0] == '\0')
+		why_set(why, "token_file %s is empty", path);
+	else if ((token = strdup(buf)) == NULL)
+		why_errno(why, "token");
+	explicit_bzero(buf, sizeof(buf));
+	return (token);
+}
+
+static void
+free_token(char *token)
+{
+	if (token != NULL)
+		explicit_bzero(token, strlen(token));
+	free(token);
+}
+
+static struct http_headers *
+make_headers(const struct remote *r, const char *token, struct why *why)
+{
+	struct http_headers *headers;
+
+	if ((headers = http_headers_new()) == NULL ||
+	    http_headers_add(headers, "Content-Type", "application/json") ==
+		-1 ||
+	    http_headers_add(headers, HEADER_TOKEN, token) == -1 ||
+	    http_headers_add(headers, HEADER_WORKER_ID, r->facts.id) == -1 ||
+	    http_headers_add(headers, HEADER_RXON, RXON_VERSION) == -1) {
+		why_set(why, "no memory for headers");
+		http_headers_free(headers);
+		return (NULL);
+	}
+	return (headers);
+}
+
+/* Reads the token (again) and makes the headers that carry it. */
+static int
+load_token(struct remote *r, struct why *why)
+{
+	struct http_headers *headers;
+	char *token;
+
+	if (r->conf->token_file != NULL)
+		token = read_token_file(r->conf->token_file, why);
+	else if ((token = strdup(r->conf->token)) == NULL)
+		why_errno(why, "token");
+	if (token == NULL)
+		return (-1);
+	if (r->token != NULL && strcmp(token, r->token) == 0) {
+		free_token(token);
+		return (0);
+	}
+	if ((headers = make_headers(r, token, why)) == NULL) {
+		free_token(token);
+		return (-1);
+	}
+	free_token(r->token);
+	r->token = token;
+	r->facts.token = token;
+	if (r->headers == NULL)
+		r->headers = headers;
+	else
+		http_headers_replace(r->headers, headers);
+	return (0);
+}
+
+struct http_call *
+remote_request(struct remote *r, enum http_method method, const char *url,
+    struct bytes *body, int64_t timeout_ms, http_done done, void *arg,
+    struct why *why)
+{
+	struct http_request request = {
+		.method = method,
+		.url = url,
+		.headers = r->headers,
+		.timeout_ms = timeout_ms,
+	};
+
+	if (body != NULL)
+		request.body = bytes_take(body);
+	return (http_start(r->http, &request, done, arg, why));
+}
+
+/* A page that shows our request back to us must not reach the log whole. */
+static void
+redact(const struct remote *r, struct why *why)
+{
+	if (strstr(why->text, r->token) != NULL)
+		why_set(why, "a reply that repeats the token");
+}
+
+enum verdict
+remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
+{
+	enum verdict verdict;
+	struct why reading;
+
+	if (reply->status == 0) {
+		why_set(why, "%s", reply->error);
+		return (VERDICT_LATER);
+	}
+	verdict =
+	    dialect_judge(reply->status, reply->body, reply->body_len, why);
+	if (verdict == VERDICT_DENIED && r->conf->token_file != NULL &&
+	    load_token(r, &reading) == -1)
+		log_warn("%s", reading.text);
+	if (verdict != VERDICT_DONE)
+		redact(r, why);
+	return (verdict);
+}
+
+void
+remote_complain(const struct remote *r, const char *what,
+    const struct why *why, int64_t delay_ms)
+{
+	log_warn("%s at %s: %s; trying again in %lld.%lld s", what,
+	    r->conf->url, why->text, (long long)(delay_ms / 1000),
+	    (long long)(delay_ms % 1000 / 100));
+}
+
+int64_t
+remote_delay_ms(enum verdict verdict, const struct http_reply *reply,
+    struct backoff *backoff)
+{
+	const int64_t delay = backoff_next_ms(backoff);
+	const int64_t wanted =
+	    reply->status != 0 ? http_reply_retry_after_ms(reply) : -1;
+
+	if (wanted > delay)
+		return (wanted);
+	if (verdict == VERDICT_LIMITED && wanted < 0)
+		return (LIMITED_MS);
+	return (delay);
+}
+
+static int
+copy_types(struct remote *r, const struct offered *offered)
+{
+	char **types;
+	size_t i;
+
+	if ((types = calloc(offered->count + 1, sizeof(*types))) == NULL)
+		return (-1);
+	for (i = 0; i < offered->count; i++)
+		if ((types[i] = strdup(offered->types[i])) == NULL) {
+			while (i-- > 0)
+				free(types[i]);
+			free(types);
+			return (-1);
+		}
+	for (i = 0; i < r->facts.types_count; i++)
+		free(r->types[i]);
+	free(r->types);
+	r->types = types;
+	r->facts.types = (const char *const *)types;
+	r->facts.types_count = offered->count;
+	return (0);
+}
+
+static void
+offer(struct orchestrator *o, const struct offered *offered)
+{
+	struct remote *r = (struct remote *)o;
+
+	if (copy_types(r, offered) == -1)
+		log_err("no memory for the offer; it stays as it was");
+	else
+		registration_begin(r);
+}
+
+static void
+kick(struct orchestrator *o)
+{
+	polling_kick((struct remote *)o);
+}
+
+static void
+deliver(struct orchestrator *o, struct lease *l)
+{
+	posting_add((struct remote *)o, l);
+}
+
+static void
+drain(struct orchestrator *o)
+{
+	((struct remote *)o)->polling.draining = true;
+}
+
+static unsigned
+polls(const struct orchestrator *o)
+{
+	return (((const struct remote *)o)->polling.in_flight);
+}
+
+static unsigned
+undelivered(const struct orchestrator *o)
+{
+	const struct remote *r = (const struct remote *)o;
+
+	return (r->posting.waiting_count + r->posting.in_flight);
+}
+
+static void
+abandon_polls(struct orchestrator *o)
+{
+	polling_abandon((struct remote *)o);
+}
+
+static void
+remote_free(struct orchestrator *o)
+{
+	struct remote *r = (struct remote *)o;
+	size_t i;
+
+	registration_fini(r);
+	heartbeat_fini(r);
+	polling_fini(r);
+	posting_fini(r);
+	http_headers_free(r->headers);
+	free_token(r->token);
+	for (i = 0; i < r->facts.types_count; i++)
+		free(r->types[i]);
+	free(r->types);
+	free((char *)r->facts.hostname);
+	free(r->url_register);
+	free(r->url_worker);
+	free(r->url_poll);
+	free(r->url_result);
+	free(r);
+}
+
+static const struct orchestrator_driver driver = {
+	.offer = offer,
+	.kick = kick,
+	.deliver = deliver,
+	.drain = drain,
+	.polls = polls,
+	.undelivered = undelivered,
+	.abandon_polls = abandon_polls,
+	.free = remote_free,
+};
+
+static char *
+format(const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) == -1)
+		text = NULL;
+	va_end(ap);
+	return (text);
+}
+
+static char *
+own_hostname(void)
+{
+	char name[256];
+
+	if (gethostname(name, sizeof(name)) == -1)
+		return (strdup("localhost"));
+	name[sizeof(name) - 1] = '\0';
+	return (strdup(name));
+}
+
+struct orchestrator *
+remote_new(const struct remote_settings *set,
+    const struct orchestrator_ops *ops, void *arg, struct why *why)
+{
+	const char *url = set->conf->url;
+	struct remote *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL) {
+		why_errno(why, "orchestrator %s", set->conf->name);
+		return (NULL);
+	}
+	r->base = (struct orchestrator) { &driver, ops, arg };
+	r->conf = set->conf;
+	r->loop = set->loop;
+	r->http = set->http;
+	r->heartbeat_interval_ms = set->worker->heartbeat_interval_ms;
+	r->poll_interval_ms = set->worker->poll_interval_ms;
+	r->facts = (struct worker_facts) {
+		.id = set->worker_id,
+		.type = set->worker->type,
+		.hostname = own_hostname(),
+		.max_concurrent_tasks = set->worker->max_concurrent_tasks,
+		.cores = sysconf(_SC_NPROCESSORS_ONLN),
+		.retry_passthrough =
+		    set->conf->retry_status == CONF_RETRY_PASSTHROUGH,
+	};
+	r->url_register = format("%s" PATH_REGISTER, url);
+	r->url_worker = format("%s" PATH_WORKER, url, set->worker_id);
+	r->url_poll = format("%s" PATH_POLL, url, set->worker_id);
+	r->url_result = format("%s" PATH_RESULT, url);
+	if (r->facts.hostname == NULL || r->url_register == NULL ||
+	    r->url_worker == NULL || r->url_poll == NULL ||
+	    r->url_result == NULL || registration_init(r) == -1 ||
+	    heartbeat_init(r) == -1 || polling_init(r) == -1 ||
+	    posting_init(r) == -1) {
+		why_set(why, "no memory for orchestrator %s", set->conf->name);
+		remote_free(&r->base);
+		return (NULL);
+	}
+	if (load_token(r, why) == -1) {
+		remote_free(&r->base);
+		return (NULL);
+	}
+	return (&r->base);
+}

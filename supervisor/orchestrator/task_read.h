@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/* task_read.h: reads the task in the reply to a poll; alike in both dialects. */
+#ifndef AVTOWORKER_TASK_READ_H
+#define AVTOWORKER_TASK_READ_H
+
+#include <stddef.h>
+
+#include "supervisor/base/why.h"
+
+struct task;
+
+enum task_reading {
+	TASK_READ,	 /* whole */
+	TASK_UNRUNNABLE, /* its ids are known: it can be answered; see why */
+	TASK_LOST,	 /* not even that; see why */
+};
+
+/* Fills task unless it is lost; params are set only when it was read whole. */
+enum task_reading task_read(
+    const char *body, size_t len, struct task *, struct why *);
+
+#endif

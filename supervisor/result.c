@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * result.c: what is reported for a task: made up by us, or read from a
+ * child's frame, of which nothing is believed before it is checked.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "child/channel.h"
+#include "child/json_scan.h"
+#include "supervisor/lease.h"
+
+#define CODE_MAX    128
+#define MESSAGE_MAX (16 * 1024)
+
+struct result
+result_failure(const char *code, const char *fmt, ...)
+{
+	struct result r = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&r.message, fmt, ap) == -1)
+		r.message = NULL;
+	va_end(ap);
+	r.status = strdup("failure");
+	r.code = strdup(code);
+	return (r);
+}
+
+void
+result_fini(struct result *r)
+{
+	free(r->status);
+	free(r->code);
+	free(r->message);
+	bytes_fini(&r->data);
+	bytes_fini(&r->details);
+	*r = (struct result) { 0 };
+}
+
+/* Copies the object of that name; a missing one is left empty. */
+static int
+read_object(const struct jslice *parent, const char *name, struct bytes *out,
+    struct why *why)
+{
+	struct jslice value;
+
+	if (!jscan_get(parent, name, &value) || value.type == JSCAN_NULL)
+		return (0);
+	if (value.type != JSCAN_OBJECT) {
+		why_set(why, "\"%s\" is not an object", name);
+		return (-1);
+	}
+	bytes_append(out, value.p, value.len);
+	if (bytes_failed(out)) {
+		why_set(why, "out of memory");
+		return (-1);
+	}
+	return (0);
+}
+
+static int
+read_string(const struct jslice *parent, const char *name, size_t max,
+    char **out, struct why *why)
+{
+	struct jslice value;
+
+	if (!jscan_get(parent, name, &value)) {
+		why_set(why, "\"%s\" is missing", name);
+		return (-1);
+	}
+	if ((*out = jscan_strdup(&value, max)) == NULL) {
+		why_errno(why, "\"%s\" is no string that can be taken", name);
+		return (-1);
+	}
+	return (0);
+}
+
+static int
+read_error(const struct jslice *root, struct result *r, struct why *why)
+{
+	struct jslice error;
+
+	if (!jscan_get(root, "error", &error) || error.type == JSCAN_NULL)
+		return (0);
+	if (error.type != JSCAN_OBJECT) {
+		why_set(why, "\"error\" is not an object");
+		return (-1);
+	}
+	if (read_string(&error, "code", CODE_MAX, &r->code, why) == -1 ||
+	    read_string(&error, "message", MESSAGE_MAX, &r->message, why) ==
+		-1 ||
+	    read_object(&error, "details", &r->details, why) == -1)
+		return (-1);
+	return (0);
+}
+
+int
+result_read(const char *text, size_t len, struct result *out, struct why *why)
+{
+	struct result r = { 0 };
+	struct jscan_error error;
+	struct jslice root;
+
+	if (jscan_check(text, len, &jscan_payload_limits, &root, &error) ==
+	    -1) {
+		why_set(why, "%s at byte %zu", error.text, error.at);
+		return (-1);
+	}
+	if (root.type != JSCAN_OBJECT) {
+		why_set(why, "not an object");
+		return (-1);
+	}
+	if (read_string(&root, "status", TASK_ID_MAX, &r.status, why) == -1 ||
+	    read_object(&root, "data", &r.data, why) == -1 ||
+	    read_error(&root, &r, why) == -1) {
+		result_fini(&r);
+		return (-1);
+	}
+	if (!task_id_ok(r.status)) {
+		why_set(why, "\"status\" is not a word");
+		result_fini(&r);
+		return (-1);
+	}
+	*out = r;
+	return (0);
+}
+
+void
+result_put_error(const struct result *r, struct bytes *out)
+{
+	const char *message = r->message != NULL ? r->message : "";
+
+	if (r->code == NULL)
+		return;
+	bytes_puts(out, ",\"error\":{\"code\":");
+	bytes_put_json(out, r->code, strlen(r->code));
+	bytes_puts(out, ",\"message\":");
+	bytes_put_json(out, message, strlen(message));
+	if (r->details.len > 0) {
+		bytes_puts(out, ",\"details\":");
+		bytes_append(out, r->details.p, r->details.len);
+	}
+	bytes_puts(out, "}");
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * supervisor.h: joins the two halves: leases come from the orchestrator side,
+ * are run by the children side, and go back. One per process.
+ */
+#ifndef AVTOWORKER_SUPERVISOR_H
+#define AVTOWORKER_SUPERVISOR_H
+
+#include <stdbool.h>
+
+struct conf;
+
+struct supervisor_options {
+	const char *child_program; /* path of avtoworker-child */
+	const char *local_path;	   /* local mode: tasks' file, "-"; or NULL */
+	char **environment; /* children get it without secrets; then they
+			       are wiped from it */
+	bool check_only : 1;	   /* -t: describe the modules, then end */
+};
+
+/* Runs until it is drained; returns main()'s exit status (sysexits). Whatever
+ * goes wrong is logged. */
+int supervisor_run(const struct conf *, const struct supervisor_options *);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdio.h>
+#include <string.h>
+
+#include "child/bytes.h"
+#include "child/json_scan.h"
+#include "tests/devorch/report.h"
+#include "tests/devorch/work.h"
+
+static void
+put_text(struct bytes *out, const char *name, const char *text)
+{
+	bytes_printf(out, "%s\"%s\":", out->len == 0 ? "{" : ",", name);
+	bytes_put_json(out, text, strlen(text));
+}
+
+/* A member as it came, on one line: a line break can only be white space in
+ * checked JSON. */
+static void
+put_member(struct bytes *out, const struct jslice *object, const char *name)
+{
+	struct jslice value;
+	size_t start, i;
+
+	if (!jscan_get(object, name, &value))
+		return;
+	bytes_printf(out, ",\"%s\":", name);
+	start = out->len;
+	bytes_append(out, value.p, value.len);
+	for (i = start; i < out->len; i++)
+		if (out->p[i] == '\n' || out->p[i] == '\r')
+			out->p[i] = ' ';
+}
+
+void
+report_result(const char *type, const struct job *job, const char *worker,
+    const struct work_result *r, const struct jslice *result)
+{
+	struct bytes line = { 0 };
+
+	put_text(&line, "job_id", r->job_id);
+	put_text(&line, "task_id", r->task_id);
+	put_text(&line, "type", type);
+	put_text(&line, "worker_id", worker);
+	bytes_printf(&line, ",\"attempt\":%u", (unsigned)job->attempt);
+	put_text(&line, "status", r->status[0] == '\0' ? "success" : r->status);
+	put_member(&line, result, "data");
+	put_member(&line, result, "error");
+	bytes_printf(&line, ",\"latency_us\":%lld}\n",
+	    (long long)(r->arrived_ns - job->leased_ns) / 1000);
+	if (!bytes_failed(&line))
+		(void)fwrite(line.p, 1, line.len, stdout);
+	(void)fflush(stdout);
+	bytes_fini(&line);
+}

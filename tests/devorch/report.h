@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+/* report.h: results as lines of JSON on stdout, for people and scripts. */
+#ifndef DEVORCH_REPORT_H
+#define DEVORCH_REPORT_H
+
+struct job;
+struct jslice;
+struct work_result;
+
+/* One line: ids, type, worker, attempt, status, data and error as they came,
+ * and how long it took. */
+void report_result(const char *type, const struct job *, const char *worker,
+    const struct work_result *, const struct jslice *result);
+
+#endif

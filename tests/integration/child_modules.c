@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The modules that test_child.py loads. It compiles this file once for each,
+ * with -DMODULE_NAME: one that works, and one for each way of being wrong.
+ */
+#include <avtoworker/handler.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void __attribute__((__unused__))
+run_nothing(struct aw_task *task, void *state)
+{
+	(void)state;
+	aw_success_data(task);
+}
+
+#if defined(MODULE_GOOD)
+static void
+run_echo(struct aw_task *task, void *state)
+{
+	struct aw_json *data = aw_data(task);
+	const char *params;
+	size_t len;
+
+	(void)state;
+	params = aw_params(task, &len);
+	aw_json_string(data, "task_id", aw_task_id(task));
+	aw_json_string(data, "job_id", aw_job_id(task));
+	aw_json_string(data, "type", aw_task_type(task));
+	aw_json_text(data, "params", params, len);
+	aw_success_data(task);
+}
+
+static void
+run_silent(struct aw_task *task, void *state)
+{
+	(void)task;
+	(void)state;
+}
+
+static void
+run_crash(struct aw_task *task, void *state)
+{
+	(void)task;
+	(void)state;
+	printf("about to crash\n");
+	raise(SIGSEGV);
+}
+
+static void
+run_leave(struct aw_task *task, void *state)
+{
+	(void)task;
+	(void)state;
+	exit(3);
+}
+
+static void
+run_fail(struct aw_task *task, void *state)
+{
+	const char *code = NULL, *message = "";
+
+	(void)state;
+	(void)aw_get_string(task, "code", &code, NULL);
+	(void)aw_get_string(task, "message", &message, NULL);
+	aw_failure(task, code, "%s", message);
+}
+
+static void
+run_retry(struct aw_task *task, void *state)
+{
+	(void)state;
+	aw_retry(task, "BUSY", "try %d", 2);
+}
+
+static void
+run_twice(struct aw_task *task, void *state)
+{
+	(void)state;
+	aw_failure(task, "FIRST", "replaced");
+	aw_success(task, "{\"second\":true}");
+}
+
+static void
+run_text(struct aw_task *task, void *state)
+{
+	const char *text = NULL;
+
+	(void)state;
+	(void)aw_get_string(task, "text", &text, NULL);
+	aw_success(task, text);
+}
+
+static void
+run_length(struct aw_task *task, void *state)
+{
+	const char *text;
+	size_t len = 0;
+
+	(void)state;
+	(void)aw_get_string(task, "text", &text, &len);
+	aw_json_int64(aw_data(task), "length", (int64_t)len);
+	aw_success_data(task);
+}
+
+static void
+run_large(struct aw_task *task, void *state)
+{
+	int64_t size = 0;
+	char *text;
+
+	(void)state;
+	(void)aw_get_int64(task, "size", &size);
+	if ((text = malloc((size_t)size + 1)) == NULL)
+		return;
+	memset(text, 'x', (size_t)size);
+	aw_json_bytes(aw_data(task), "x", text, (size_t)size);
+	free(text);
+	aw_success_data(task);
+}
+
+static void
+run_print(struct aw_task *task, void *state)
+{
+	(void)state;
+	printf("no newline");
+	aw_success_data(task);
+}
+
+/* Does what a handler starts have the channel? */
+static void
+run_inherit(struct aw_task *task, void *state)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	if ((pid = fork()) == 0) {
+		execl("/bin/sh", "sh", "-c", "test -e /proc/self/fd/3",
+		    (char *)NULL);
+		_exit(127);
+	}
+	if (pid == -1 || waitpid(pid, &status, 0) == -1)
+		return;
+	aw_json_int64(aw_data(task), "status", WEXITSTATUS(status));
+	aw_success_data(task);
+}
+
+static void
+run_signals(struct aw_task *task, void *state)
+{
+	int ends[2];
+
+	(void)state;
+	kill(getpid(), SIGTERM);
+	kill(getpid(), SIGINT);
+	kill(getpid(), SIGHUP);
+	if (pipe(ends) == -1)
+		return;
+	close(ends[0]);
+	if (write(ends[1], "x", 1) != -1)
+		return;
+	close(ends[1]);
+	aw_success_data(task);
+}
+
+static int
+init_count(void **state, struct aw_error *error)
+{
+	(void)error;
+	printf("init count\n");
+	*state = calloc(1, sizeof(int));
+	return (0);
+}
+
+static void
+run_count(struct aw_task *task, void *state)
+{
+	aw_json_int64(aw_data(task), "count", ++*(int *)state);
+	aw_success_data(task);
+}
+
+static void
+fini_count(void *state)
+{
+	printf("fini count %d\n", *(int *)state);
+	free(state);
+}
+
+#define HANDLER(name, ...) \
+	static const struct aw_handler name = { .size = \
+						    sizeof(struct aw_handler), \
+		.type = #name, \
+		.run = run_##name, \
+		__VA_ARGS__ }
+HANDLER(echo, .category = "first");
+HANDLER(silent);
+HANDLER(crash);
+HANDLER(leave);
+HANDLER(fail);
+HANDLER(retry);
+HANDLER(twice);
+HANDLER(text);
+HANDLER(length);
+HANDLER(large);
+HANDLER(print);
+HANDLER(inherit);
+HANDLER(signals);
+HANDLER(count, .init = init_count, .fini = fini_count);
+AW_MODULE(&echo, &silent, &crash, &leave, &fail, &retry, &twice, &text, &length,
+    &large, &print, &inherit, &signals, &count);
+
+#elif defined(MODULE_NO_SYMBOL)
+int unrelated = 1;
+
+#elif defined(MODULE_NO_HANDLERS)
+static const struct aw_handler *const none[] = { NULL };
+const struct aw_module avtoworker_module = { sizeof(struct aw_module),
+	AW_ABI_VERSION, none };
+
+#elif defined(MODULE_OTHER_ABI)
+static const struct aw_handler *const none[] = { NULL };
+const struct aw_module avtoworker_module = { sizeof(struct aw_module),
+	AW_ABI_VERSION + 1, none };
+
+#elif defined(MODULE_INTERNALS)
+/* A function of the child that is none of a module's business. */
+int jscan_check(void);
+static void
+run_internals(struct aw_task *task, void *state)
+{
+	(void)state;
+	if (jscan_check() == 0)
+		aw_success_data(task);
+}
+static const struct aw_handler internals = { sizeof(struct aw_handler),
+	"internals", NULL, NULL, run_internals, NULL };
+AW_MODULE(&internals);
+
+#elif defined(MODULE_CONSTRUCTOR)
+static void __attribute__((__constructor__)) at_load(void)
+{
+	abort();
+}
+
+#elif defined(MODULE_LATER)
+/* Built against a later header: the tables have grown. */
+static const struct {
+	struct aw_handler now;
+	void *later;
+} grown = { { sizeof(grown), "later", NULL, NULL, run_nothing, NULL }, NULL };
+AW_MODULE(&grown.now);
+
+#else
+/* One handler with one thing wrong. */
+#ifndef SIZE
+#define SIZE sizeof(struct aw_handler)
+#endif
+#ifndef TYPE
+#define TYPE "odd"
+#endif
+#ifndef CATEGORY
+#define CATEGORY NULL
+#endif
+#ifndef INIT
+#define INIT NULL
+#endif
+#ifndef RUN
+#define RUN run_nothing
+#endif
+
+static int __attribute__((__unused__))
+init_fails(void **state, struct aw_error *error)
+{
+	(void)state;
+	return (aw_error_set(error, "no %s here", "database"));
+}
+
+static int __attribute__((__unused__))
+init_mute(void **state, struct aw_error *error)
+{
+	(void)state;
+	(void)error;
+	return (-1);
+}
+
+static const struct aw_handler odd = { SIZE, TYPE, CATEGORY, INIT, RUN, NULL };
+#ifdef TWICE
+AW_MODULE(&odd, &odd);
+#else
+AW_MODULE(&odd);
+#endif
+#endif

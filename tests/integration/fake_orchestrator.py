@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: ISC
+"""An orchestrator of straw, inside the test's process, for what a real one
+never does: every kind of wrong answer, at the very request that the test
+wants. It speaks just enough of both dialects for a worker to register, take
+tasks and deliver results, and remembers every request.
+"""
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from harness import LIMIT, TOKEN, Failed, free_port
+
+KINDS = (
+    ("register", "POST", re.compile(r"/_worker/workers/register$")),
+    ("heartbeat", "PATCH", re.compile(r"/_worker/workers/[\w-]+$")),
+    ("poll", "GET", re.compile(r"/_worker/workers/[\w-]+/tasks/next(\?|$)")),
+    ("result", "POST", re.compile(r"/_worker/tasks/result$")),
+)
+
+
+class Request:
+    """What came, and when."""
+
+    def __init__(self, kind, method, path, headers, body):
+        self.kind = kind
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.at = time.monotonic()
+
+    def json(self):
+        return json.loads(self.body)
+
+
+# Faults: functions of (handler, request) that answer in a normal answer's
+# place. The connection is closed after them.
+
+def replying(status, body=b"", content_type="application/json", **headers):
+    """A well-formed reply, whatever is in it."""
+    def fault(handler, _request):
+        lines = [f"HTTP/1.1 {status} Whatever",
+                 f"Content-Type: {content_type}",
+                 f"Content-Length: {len(body)}", "Connection: close"]
+        lines += [f"{k.replace('_', '-')}: {v}" for k, v in headers.items()]
+        head = "\r\n".join(lines) + "\r\n\r\n"
+        handler.wfile.write(head.encode() + body)
+    return fault
+
+
+def raw(data):
+    """Bytes that need not be HTTP."""
+    def fault(handler, _request):
+        handler.wfile.write(data)
+    return fault
+
+
+def huge(size):
+    """A body of that size, as fast as it is read."""
+    def fault(handler, _request):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: "
+                            b"application/json\r\nTransfer-Encoding: "
+                            b"chunked\r\n\r\n")
+        block = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
+        for _ in range(size // 0x10000):
+            handler.wfile.write(block)
+        handler.wfile.write(b"0\r\n\r\n")
+    return fault
+
+
+def silent(handler, _request):
+    """No answer, until the client gives up or the fault is over."""
+    fake = handler.server.fake
+    handler.connection.settimeout(0.05)
+    while fake.faults:
+        try:
+            if handler.connection.recv(1) == b"":
+                return
+        except TimeoutError:
+            pass
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        pass
+
+    def take(self):
+        fake = self.server.fake
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        kind = "other"
+        for name, method, path in KINDS:
+            if self.command == method and path.match(self.path):
+                kind = name
+                break
+        request = Request(kind, self.command, self.path, self.headers, body)
+        fault = fake.note(request)
+        if fault:
+            self.close_connection = True
+            fault(self, request)
+        else:
+            status, value = fake.answer(request)
+            self.reply(status, value)
+
+    do_GET = do_POST = do_PATCH = take
+
+    def reply(self, status, value):
+        body = b"" if status == 204 else \
+            value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        if not self.server.fake.classic:
+            self.send_header("X-RXON-Version", "1.0b15")
+        if status != 204:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """Quiet about clients that go away in the middle."""
+    daemon_threads = True
+    request_queue_size = 200
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+class Fake:
+    """Settings and memory."""
+
+    def __init__(self, classic=True, port=None, start=True, poll_timeout=1):
+        self.classic = classic
+        self.poll_timeout = poll_timeout
+        self.token = TOKEN
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.requests = []
+        self.results = {}  # task id: [result], in one form for both dialects
+        self.tasks = []
+        self.known = set()
+        self.faults = {}  # kind: fault
+        self.changed = threading.Condition()
+        self.server = None
+        if start:
+            self.start()
+
+    def start(self):
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server.fake = self
+        threading.Thread(target=self.server.serve_forever, args=(0.05,),
+                         daemon=True).start()
+
+    def break_kind(self, kind, fault):
+        with self.changed:
+            self.faults[kind] = fault
+
+    def repair(self):
+        with self.changed:
+            self.faults.clear()
+            self.changed.notify_all()
+
+    def note(self, request):
+        with self.changed:
+            self.requests.append(request)
+            self.changed.notify_all()
+            return self.faults.get(request.kind)
+
+    def put(self, task):
+        """Queues a task: an object, or bytes to be sent as they are."""
+        with self.changed:
+            self.tasks.append(task)
+            self.changed.notify_all()
+
+    def of_kind(self, kind):
+        with self.changed:
+            return [r for r in self.requests if r.kind == kind]
+
+    def wait_requests(self, kind, count, limit=LIMIT):
+        """Until so many have come."""
+        with self.changed:
+            if not self.changed.wait_for(
+                    lambda: sum(r.kind == kind for r in self.requests)
+                    >= count, limit):
+                raise Failed(f"no {count} requests of kind {kind} within "
+                             f"{limit} s")
+        return self.of_kind(kind)
+
+    def wait_result(self, task_id, limit=LIMIT):
+        """Until that task's result has been accepted. Returns it."""
+        with self.changed:
+            if not self.changed.wait_for(
+                    lambda: task_id in self.results, limit):
+                raise Failed(f"no result of task {task_id} within {limit} s; "
+                             f"results: {list(self.results)}")
+            return self.results[task_id][0]
+
+    # The normal answers: (status, value).
+
+    def answer(self, request):
+        if request.headers.get("X-Worker-Token") != self.token:
+            return 401 if self.classic else 403, {"error": "Unauthorized"}
+        return getattr(self, "answer_" + request.kind)(request)
+
+    def answer_other(self, _request):
+        return 404, {"error": "Not found"}
+
+    def answer_register(self, request):
+        self.known.add(request.json()["worker_id"])
+        if self.classic:
+            return 200, {"status": "registered"}
+        return 200, {"status": "registered", "version": "1.0b15"}
+
+    def answer_heartbeat(self, request):
+        known = request.path.rpartition("/")[2] in self.known
+        if self.classic and not known:
+            return 404, {"error": "Worker not found"}
+        if request.body in (b"", b"{}", b"null"):
+            return 200, {"status": "ttl_refreshed"} if known else None
+        return 200, request.json() if self.classic else {"status": "ok"}
+
+    def answer_poll(self, _request):
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.tasks,
+                                         self.poll_timeout):
+                return 204, None
+            return 200, self.tasks.pop(0)
+
+    def answer_result(self, request):
+        body = request.json()
+        result = body["result"] if self.classic else body
+        with self.changed:
+            self.results.setdefault(body["task_id"], []).append(result)
+            self.changed.notify_all()
+        if self.classic:
+            return 200, {"status": "result_accepted_success"}
+        return 200, {"status": "accepted", "transition": "success_transition"}
+
+
+def task(task_id, kind="echo", params=None, **more):
+    """As a poll brings it."""
+    return {"job_id": "job-" + task_id, "task_id": task_id, "type": kind,
+            "params": params or {}, "tracing_context": {}, **more}

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""A real orchestrator as the other side of our tests.
+
+Runs under the interpreter of an environment that peers.py made. The worker
+API listens on --port; a second, tiny server on --control-port lets a test
+drive it without knowing the client's dialect:
+
+    POST /submit            {"task", "params", "count"} -> {"job_ids": [...]};
+                            "{i}" in strings of params becomes 0 .. count - 1
+    GET  /jobs              {job id: outcome} of everything submitted here
+    GET  /jobs/ID           {"outcome", "state", "timeline"}
+    GET  /workers           the worker records, as stored
+
+An outcome is pending, waiting, running, finished, bad, cancelled, failed or
+quarantined. Prints READY when both servers listen, ends on SIGTERM.
+
+The current releases run as they were published. The classic one is repaired
+from outside in three places, without which nobody can work with it: its
+authentication eats the body of every result, two queued tasks of equal
+priority raise TypeError, and so does the repetition of a task that was
+dispatched without timeout_seconds.
+"""
+import argparse
+import asyncio
+import importlib.metadata
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+
+CLIENT_TOKEN = "client-token"
+END_STATES = {"finished": "finished", "bad": "bad",
+              "cancelled_state": "cancelled"}
+OVER = {"finished", "failed", "error", "quarantined", "cancelled"}
+
+
+def parse_args():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--port", type=int, required=True)
+    p.add_argument("--control-port", type=int, required=True)
+    p.add_argument("--directory", required=True, help="for its files")
+    p.add_argument("--worker-token", required=True)
+    p.add_argument("--poll-timeout", type=int, default=30)
+    p.add_argument("--job-timeout", type=int, default=300)
+    return p.parse_args()
+
+
+def set_environment(args):
+    """Orchestrators are configured by their environment alone."""
+    clients = os.path.join(args.directory, "clients.toml")
+    with open(clients, "w", encoding="utf-8") as f:
+        f.write(f'[test]\ntoken = "{CLIENT_TOKEN}"\nplan = "test"\n'
+                "monthly_attempts = 1000000000\n")
+    os.environ.update(
+        API_HOST="127.0.0.1", API_PORT=str(args.port),
+        CLIENT_TOKEN=CLIENT_TOKEN, CLIENTS_CONFIG_PATH=clients,
+        GLOBAL_WORKER_TOKEN=args.worker_token,
+        RATE_LIMITING_ENABLED="false",
+        WORKER_POLL_TIMEOUT_SECONDS=str(args.poll_timeout),
+        WORKER_TIMEOUT_SECONDS=str(args.job_timeout),
+        JOB_MAX_RETRIES="3", LOG_LEVEL="WARNING", LOG_FORMAT="text", TZ="UTC")
+
+
+def read_bodies_early():
+    """Repair 1: a middleware that reads the body before the authentication
+    does, and requests that can be copied although their body was read."""
+    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+
+    def copy_after_reading(method):
+        def clone(self, *args, **kw):
+            body, self._read_bytes = self._read_bytes, None
+            try:
+                new = method(self, *args, **kw)
+            finally:
+                self._read_bytes = body
+            new._read_bytes = body
+            return new
+        return clone
+
+    for cls in (BaseRequest, web.Request):
+        cls.clone = copy_after_reading(cls.clone)
+
+    @web.middleware
+    async def read_first(request, handler):
+        if request.path.endswith(("/tasks/result", "/register")):
+            await request.read()
+        return await handler(request)
+    return read_first
+
+
+class InOrder(dict):
+    """Repair 2: a queued task that sorts by arrival, not as a dictionary."""
+    count = itertools.count()
+
+    def __init__(self, task):
+        super().__init__(task)
+        self.place = next(self.count)
+
+    def __lt__(self, other):
+        return self.place < other.place
+
+
+def recording(base, classic):
+    """The storage class, keeping a time line of every job."""
+    shown = ("status", "current_state", "retry_count", "error_message",
+             "current_task_id", "task_worker_id")
+
+    class Recorder(base):
+        timeline = {}
+
+        def note(self, job_id, state):
+            if not isinstance(state, dict):
+                return
+            row = {k: state[k] for k in shown if state.get(k) is not None}
+            rows = self.timeline.setdefault(job_id, [])
+            if not rows or {**rows[-1], "t": 0} != {**row, "t": 0}:
+                rows.append({**row, "t": round(time.monotonic(), 3)})
+
+        async def save_job_state(self, job_id, state):
+            await super().save_job_state(job_id, state)
+            self.note(job_id, state)
+
+        async def update_job_state(self, job_id, update_data):
+            state = await super().update_job_state(job_id, update_data)
+            self.note(job_id, state)
+            return state
+
+        if hasattr(base, "update_job_state_atomic"):
+            async def update_job_state_atomic(self, job_id, callback):
+                state = await super().update_job_state_atomic(
+                    job_id, callback)
+                self.note(job_id, state)
+                return state
+
+        if classic:
+            async def enqueue_task_for_worker(self, worker_id, task, prio):
+                await super().enqueue_task_for_worker(
+                    worker_id, InOrder(task), prio)
+
+    return Recorder
+
+
+class Peer:
+    """The orchestrator and what the control port needs of it."""
+
+    def __init__(self, args):
+        import avtomatika
+        from avtomatika.config import Config
+        from avtomatika.storage import MemoryStorage
+
+        self.args = args
+        version = importlib.metadata.version("avtomatika")
+        self.classic = int(version.rpartition("b")[2]) <= 8
+        self.storage = recording(MemoryStorage, self.classic)()
+        self.submitted = []
+        self.http = None
+        self.engine = avtomatika.OrchestratorEngine(self.storage, Config())
+        self.engine.register_blueprint(self.blueprint(avtomatika))
+        if self.classic:
+            self.engine.app.middlewares.append(read_bodies_early())
+
+    def blueprint(self, avtomatika):
+        """One task, whatever the submit asked for, then an end state."""
+        cls = getattr(avtomatika, "Blueprint", None) or \
+            avtomatika.StateMachineBlueprint
+        bp = cls(name="peer", api_version="v1", api_endpoint="/jobs/peer")
+        state = getattr(bp, "handler_for", None) or bp.handler
+        state("start", is_start=True)(self.start_state())
+        for name in END_STATES:
+            state(name, is_end=True)(self.end_state(name))
+        if hasattr(bp, "validate_integrity"):
+            # It looks for transitions in the source text; ours are made.
+            bp.validate_integrity = lambda: None
+        return bp
+
+    def start_state(self):
+        more = {}
+        if self.classic:  # repair 3
+            more["timeout_seconds"] = self.args.job_timeout
+
+        async def start(context, actions):
+            asked = context.initial_data or {}
+            actions.dispatch_task(
+                task_type=asked["task"], params=asked["params"],
+                transitions={"success": "finished", "failure": "bad"}, **more)
+        return start
+
+    def end_state(self, name):
+        async def end(context):
+            if not self.classic:
+                return
+            # Classic jobs stay "running" in their end state; mark the end.
+            state = await self.storage.get_job_state(context.job_id)
+            if state is not None:
+                state["ended"] = True
+                await self.storage.save_job_state(context.job_id, state)
+        end.__name__ = name
+        return end
+
+    def outcome(self, state):
+        status = (state or {}).get("status", "pending")
+        current = (state or {}).get("current_state")
+        ended = status in ("finished", "failed") if not self.classic \
+            else status == "running" and state.get("ended")
+        if ended and current in END_STATES:
+            return END_STATES[current]
+        if status in OVER or status == "pending":
+            return status
+        if status.startswith(("waiting", "awaiting")):
+            return "waiting"
+        return "running"
+
+    async def submit(self, request):
+        asked = await request.json()
+        header = "X-Avtomatika-Token" if self.classic else "X-Client-Token"
+        url = f"http://127.0.0.1:{self.args.port}/api/v1/jobs/peer"
+        ids = []
+        for i in range(asked.pop("count", 1)):
+            job = fill(asked, str(i))
+            body = job if self.classic else {"initial_data": job}
+            async with self.http.post(
+                    url, json=body, headers={header: CLIENT_TOKEN}) as r:
+                reply = await r.json(content_type=None)
+            if "job_id" not in reply:
+                return answer(reply, 502)
+            ids.append(reply["job_id"])
+        self.submitted += ids
+        return answer({"job_ids": ids})
+
+    async def jobs(self, _request):
+        return answer({i: self.outcome(await self.storage.get_job_state(i))
+                       for i in self.submitted})
+
+    async def job(self, request):
+        job_id = request.match_info["id"]
+        state = await self.storage.get_job_state(job_id)
+        return answer({"outcome": self.outcome(state), "state": state,
+                       "timeline": self.storage.timeline.get(job_id, [])})
+
+    async def workers(self, _request):
+        return answer(await self.storage.get_available_workers())
+
+    async def run(self, ready):
+        from aiohttp import ClientSession, web
+
+        await self.engine.start()
+        self.http = ClientSession()
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/submit", self.submit)
+        app.router.add_get("/jobs", self.jobs)
+        app.router.add_get("/jobs/{id}", self.job)
+        app.router.add_get("/workers", self.workers)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.args.control_port).start()
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGTERM, stop.set)
+        print("READY", file=ready, flush=True)
+        await stop.wait()
+        os._exit(0)  # a parked poll would hold an orderly stop back
+
+
+def fill(value, text):
+    if isinstance(value, str):
+        return value.replace("{i}", text)
+    if isinstance(value, dict):
+        return {k: fill(v, text) for k, v in value.items()}
+    if isinstance(value, list):
+        return [fill(v, text) for v in value]
+    return value
+
+
+def answer(value, status=200):
+    from aiohttp import web
+    return web.Response(text=json.dumps(value, default=str), status=status,
+                        content_type="application/json")
+
+
+def main():
+    args = parse_args()
+    set_environment(args)
+    # Its own prints belong into the log; only READY goes to the caller.
+    ready = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    asyncio.run(Peer(args).run(ready))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

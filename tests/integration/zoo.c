@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * zoo.c: handlers of every temper, for the integration tests. What they do is
+ * said by their params, so that a test tells the whole story in one place:
+ *
+ *	gate	path of a socket; the handler connects, says who it is, and
+ *		waits until the test hangs up
+ *	count	path of a file that grows by one byte per attempt
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "child/handler.h"
+
+/* The string at that path, or NULL. */
+static const char *
+text_param(struct aw_task *task, const char *path)
+{
+	const char *text;
+
+	if (aw_get_string(task, path, &text, NULL) != AW_GOT)
+		return (NULL);
+	return (text);
+}
+
+static int64_t
+int_param(struct aw_task *task, const char *path, int64_t otherwise)
+{
+	int64_t value = otherwise;
+
+	(void)aw_get_int64(task, path, &value);
+	return (value);
+}
+
+static int
+connect_gate(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return (-1);
+	}
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return (-1);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
+		(void)close(fd);
+		return (-1);
+	}
+	return (fd);
+}
+
+/* Waits at the gate if there is one. */
+static int
+pass_gate(struct aw_task *task)
+{
+	const char *path = text_param(task, "gate");
+	char byte;
+	int fd;
+
+	if (path == NULL)
+		return (0);
+	if ((fd = connect_gate(path)) == -1)
+		return (-1);
+	(void)dprintf(fd, "%s %d\n", aw_task_id(task), (int)getpid());
+	while (read(fd, &byte, 1) == -1 && errno == EINTR)
+		;
+	(void)close(fd);
+	return (0);
+}
+
+/* Counts this attempt; 1 for the first, 0 when nobody counts. */
+static int64_t
+count_attempt(struct aw_task *task)
+{
+	const char *path = text_param(task, "count");
+	struct stat st = { 0 };
+	int fd;
+
+	if (path == NULL)
+		return (0);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return (-1);
+	if (write(fd, ".", 1) == -1 || fstat(fd, &st) == -1)
+		st.st_size = -1;
+	(void)close(fd);
+	return (st.st_size);
+}
+
+/* What every handler does first. Returns the attempt, or -1 with the result
+ * already set. */
+static int64_t
+begin(struct aw_task *task)
+{
+	const int64_t attempt = count_attempt(task);
+
+	if (attempt != -1 && pass_gate(task) == 0)
+		return (attempt);
+	aw_failure(task, "PERMANENT_ERROR", "the test's own files: %s",
+	    strerror(errno));
+	return (-1);
+}
+
+/* Gives the params back, and the ids and the process. */
+static void
+echo(struct aw_task *task, void *state)
+{
+	struct aw_json *data = aw_data(task);
+	const char *params;
+	size_t len;
+
+	(void)state;
+	if (begin(task) == -1)
+		return;
+	params = aw_params(task, &len);
+	aw_json_text(data, "echo", params, len);
+	aw_json_string(data, "task_id", aw_task_id(task));
+	aw_json_string(data, "job_id", aw_job_id(task));
+	aw_json_int64(data, "pid", getpid());
+	aw_success_data(task);
+}
+
+/* text, in capitals. */
+static void
+upper(struct aw_task *task, void *state)
+{
+	const char *text = text_param(task, "text");
+	char *copy, *p;
+
+	(void)state;
+	if (text == NULL) {
+		aw_invalid_input(task, "text must be a string");
+		return;
+	}
+	if ((copy = strdup(text)) == NULL)
+		return;
+	for (p = copy; *p != '\0'; p++)
+		if (*p >= 'a' && *p <= 'z')
+			*p += 'A' - 'a';
+	aw_json_string(aw_data(task), "text", copy);
+	aw_success_data(task);
+	free(copy);
+}
+
+/* Takes ms milliseconds, after the gate. */
+static void
+slow(struct aw_task *task, void *state)
+{
+	const int64_t ms = int_param(task, "ms", 0);
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+
+	(void)state;
+	if (begin(task) == -1)
+		return;
+	while (nanosleep(&left, &left) == -1 && errno == EINTR)
+		;
+	aw_json_string(aw_data(task), "slow", text_param(task, "name"));
+	aw_json_int64(aw_data(task), "pid", getpid());
+	aw_success_data(task);
+}
+
+/* Fails with code and message. */
+static void
+fail(struct aw_task *task, void *state)
+{
+	const char *code = text_param(task, "code");
+	const char *message = text_param(task, "message");
+
+	(void)state;
+	if (begin(task) == -1)
+		return;
+	aw_failure(task, code != NULL ? code : "TRANSIENT_ERROR", "%s",
+	    message != NULL ? message : "as asked");
+}
+
+/* Asks for a repetition until attempt number succeed_at. */
+static void
+retry_me(struct aw_task *task, void *state)
+{
+	const int64_t succeed_at = int_param(task, "succeed_at", INT64_MAX);
+	int64_t attempt;
+
+	(void)state;
+	if ((attempt = begin(task)) == -1)
+		return;
+	if (attempt < succeed_at) {
+		aw_retry(task, "NOT_YET", "attempt %d", (int)attempt);
+		return;
+	}
+	aw_json_int64(aw_data(task), "attempt", attempt);
+	aw_success_data(task);
+}
+
+/* Dies of a signal (default SIGSEGV), up to attempt number crashes. */
+static void
+crash(struct aw_task *task, void *state)
+{
+	const int sig = (int)int_param(task, "signal", SIGSEGV);
+	const int64_t crashes = int_param(task, "crashes", INT64_MAX);
+	int64_t attempt;
+
+	(void)state;
+	if ((attempt = begin(task)) == -1)
+		return;
+	if (attempt <= crashes) {
+		/* A sanitizer's handler would turn it into an exit. */
+		(void)signal(sig, SIG_DFL);
+		(void)raise(sig);
+	}
+	aw_json_int64(aw_data(task), "attempt", attempt);
+	aw_success_data(task);
+}
+
+/* Ends the process without a word. */
+static void
+exit_now(struct aw_task *task, void *state)
+{
+	(void)state;
+	if (begin(task) != -1)
+		_exit((int)int_param(task, "status", 0));
+}
+
+/* Forgets to set a result. */
+static void
+no_result(struct aw_task *task, void *state)
+{
+	(void)task;
+	(void)state;
+}
+
+/* A string of size bytes. */
+static void
+big_result(struct aw_task *task, void *state)
+{
+	const int64_t size = int_param(task, "size", 1000);
+	char *text;
+
+	(void)state;
+	if ((text = malloc((size_t)size + 1)) == NULL)
+		return;
+	memset(text, 'x', (size_t)size);
+	text[size] = '\0';
+	aw_json_string(aw_data(task), "big", text);
+	aw_success_data(task);
+	free(text);
+}
+
+/* Writes out to standard output and err to standard error. */
+static void
+print(struct aw_task *task, void *state)
+{
+	const char *out = text_param(task, "out");
+	const char *err = text_param(task, "err");
+
+	(void)state;
+	if (out != NULL)
+		(void)printf("%s", out);
+	if (err != NULL)
+		(void)fprintf(stderr, "%s", err);
+	aw_success(task, "{}");
+}
+
+#define ANIMAL(name, where) \
+	static const struct aw_handler handler_##name = { \
+		.size = sizeof(struct aw_handler), \
+		.type = #name, \
+		.category = where, \
+		.run = name, \
+	}
+
+ANIMAL(echo, "light");
+ANIMAL(upper, "light");
+ANIMAL(slow, "heavy");
+ANIMAL(fail, "light");
+ANIMAL(retry_me, "light");
+ANIMAL(crash, "heavy");
+ANIMAL(exit_now, "heavy");
+ANIMAL(no_result, NULL);
+ANIMAL(big_result, NULL);
+ANIMAL(print, NULL);
+
+AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
+    &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
+    &handler_big_result, &handler_print);
