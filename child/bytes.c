@@ -141,7 +141,7 @@ bytes_take(struct bytes *from)
 {
 	const struct bytes out = *from;
 
-	*from = (struct bytes) { 0 };
+	*from = (struct bytes){ 0 };
 	return (out);
 }
 
@@ -149,5 +149,5 @@ void
 bytes_fini(struct bytes *b)
 {
 	free(b->p);
-	*b = (struct bytes) { 0 };
+	*b = (struct bytes){ 0 };
 }

@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 struct bytes {
-	char *p;     /* NULL when empty; not terminated */
-	size_t len;  /* bytes in use */
+	char *p; /* NULL when empty; not terminated */
+	size_t len; /* bytes in use */
 	size_t size; /* bytes allocated */
 	bool failed : 1; /* an append ran out of memory; see bytes_failed() */
 };

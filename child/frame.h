@@ -13,7 +13,7 @@
 
 struct frame_header {
 	uint32_t length; /* of the payload, bytes */
-	uint16_t type;	 /* enum frame_type, or anything from a broken peer */
+	uint16_t type; /* enum frame_type, or anything from a broken peer */
 	uint16_t flags;
 	uint64_t lease;
 };

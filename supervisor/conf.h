@@ -17,16 +17,24 @@
 #include "supervisor/base/log.h"
 #include "supervisor/base/why.h"
 
-enum conf_protocol { CONF_AUTO, CONF_CLASSIC, CONF_RXON };
-enum conf_retry_status { CONF_RETRY_FAILURE, CONF_RETRY_PASSTHROUGH };
+enum conf_protocol {
+	CONF_AUTO,
+	CONF_CLASSIC,
+	CONF_RXON
+};
+enum conf_retry_status {
+	CONF_RETRY_FAILURE,
+	CONF_RETRY_PASSTHROUGH
+};
 
 /* worker { } */
 struct conf_worker {
-	char *id;   /* NULL: made at the first start, kept in state_dir */
+	char *id; /* NULL: made at the first start, kept in state_dir */
 	char *type; /* shown to the orchestrator */
 	int64_t max_concurrent_tasks; /* running tasks over all categories */
 	int64_t heartbeat_interval_ms;
-	int64_t poll_interval_ms; /* pause after an empty poll that did not wait */
+	int64_t
+	    poll_interval_ms; /* pause after an empty poll that did not wait */
 	int64_t shutdown_timeout_ms;
 	char *state_dir; /* NULL: found by the identity code */
 };
@@ -42,8 +50,8 @@ struct conf_log {
 struct conf_orchestrator {
 	TAILQ_ENTRY(conf_orchestrator) entry;
 	char *name;
-	char *url;	  /* http or https; no trailing slash, no user info */
-	char *token;	  /* secret, from the environment; or NULL */
+	char *url; /* http or https; no trailing slash, no user info */
+	char *token; /* secret, from the environment; or NULL */
 	char *token_file; /* read when needed, if there is no token; or NULL */
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
@@ -69,8 +77,8 @@ struct conf_module {
 /* handler TYPE { }: one handler, selected or overridden. */
 struct conf_handler {
 	TAILQ_ENTRY(conf_handler) entry;
-	char *name;	/* the task type */
-	char *module;	/* file, as in struct conf_module; or NULL */
+	char *name; /* the task type */
+	char *module; /* file, as in struct conf_module; or NULL */
 	char *category; /* NULL: as the module says, else "default" */
 };
 
@@ -85,11 +93,11 @@ struct conf {
 
 /* Where a configuration comes from. All borrowed. */
 struct conf_source {
-	const char *file;	 /* NULL: none */
-	char **environment;	 /* NULL-terminated NAME=VALUE; or NULL */
-	const char **options;	 /* of -o: SECTION.KEY=VALUE */
+	const char *file; /* NULL: none */
+	char **environment; /* NULL-terminated NAME=VALUE; or NULL */
+	const char **options; /* of -o: SECTION.KEY=VALUE */
 	size_t options_len;
-	const char **handlers;	 /* HANDLER arguments: module files */
+	const char **handlers; /* HANDLER arguments: module files */
 	size_t handlers_len;
 	bool local : 1; /* no orchestrator is needed */
 };

@@ -13,9 +13,9 @@
 
 struct handler {
 	RB_ENTRY(handler) entry;
-	char *type;	/* the task type: its key */
+	char *type; /* the task type: its key */
 	char *category; /* name */
-	char *file;	/* of the module, absolute */
+	char *file; /* of the module, absolute */
 };
 
 RB_HEAD(handler_tree, handler);

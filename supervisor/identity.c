@@ -15,9 +15,9 @@
 
 #include "supervisor/identity.h"
 
-#define ID_MAX	      64
-#define HOST_MAX      (ID_MAX - 7) /* room for "-" and six digits */
-#define MACHINE_FILE  "/etc/machine-id"
+#define ID_MAX       64
+#define HOST_MAX     (ID_MAX - 7) /* room for "-" and six digits */
+#define MACHINE_FILE "/etc/machine-id"
 
 /* The first line of a file; an unreadable one is empty. */
 static void

@@ -16,7 +16,7 @@ static const struct {
 	const char *name;
 	unsigned next; /* bit per state */
 } states[] = {
-#define S(state) (1u << LEASE_##state)
+#define S(state)             (1u << LEASE_##state)
 #define X(state, name, next) { name, next },
 	LEASE_STATES(X)
 #undef X
@@ -42,7 +42,7 @@ RB_GENERATE_INTERNAL(lease_tasks, lease, by_task, compare_tasks, UNUSED_STATIC)
 void
 lease_table_init(struct lease_table *t)
 {
-	*t = (struct lease_table) { 0 };
+	*t = (struct lease_table){ 0 };
 	RB_INIT(&t->ids);
 	RB_INIT(&t->tasks);
 }
@@ -57,8 +57,8 @@ lease_table_fini(struct lease_table *t)
 }
 
 struct lease *
-lease_new(struct lease_table *t, struct task *task,
-    struct orchestrator *origin, int64_t now_ms)
+lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
+    int64_t now_ms)
 {
 	struct lease *l;
 
@@ -67,7 +67,7 @@ lease_new(struct lease_table *t, struct task *task,
 		return (NULL);
 	}
 	l->task = *task;
-	*task = (struct task) { 0 };
+	*task = (struct task){ 0 };
 	l->origin = origin;
 	l->leased_ms = now_ms;
 	l->state = LEASE_QUEUED;
@@ -128,7 +128,7 @@ lease_finish(struct lease_table *t, struct lease *l, struct result *result)
 {
 	set_state(t, l, LEASE_FINISHED);
 	l->result = *result;
-	*result = (struct result) { 0 };
+	*result = (struct result){ 0 };
 	/* Params may be megabytes, and nobody asks for them again. */
 	bytes_fini(&l->task.params);
 }
@@ -142,7 +142,7 @@ lease_state_name(enum lease_state state)
 struct log_context
 lease_context(const struct lease *l)
 {
-	return ((struct log_context) {
+	return ((struct log_context){
 	    .task_id = l->task.task_id,
 	    .job_id = l->task.job_id,
 	});
@@ -166,5 +166,5 @@ task_fini(struct task *t)
 	free(t->job_id);
 	free(t->type);
 	bytes_fini(&t->params);
-	*t = (struct task) { 0 };
+	*t = (struct task){ 0 };
 }

@@ -18,7 +18,7 @@
 
 struct orchestrator;
 
-#define TASK_ID_MAX 128 /* characters of a task id, job id or type */
+#define TASK_ID_MAX        128 /* characters of a task id, job id or type */
 
 /* Error codes that the orchestrator acts on (contract, section 7). */
 #define CODE_TRANSIENT     "TRANSIENT_ERROR"
@@ -28,18 +28,18 @@ struct orchestrator;
 
 /* A task as it came. */
 struct task {
-	char *task_id;	     /* [A-Za-z0-9._:-]{1,128} */
-	char *job_id;	     /* the same */
-	char *type;	     /* the same */
+	char *task_id; /* [A-Za-z0-9._:-]{1,128} */
+	char *job_id; /* the same */
+	char *type; /* the same */
 	struct bytes params; /* checked text of a JSON object */
 };
 
 /* What is reported for a task. */
 struct result {
 	char *status; /* success, failure, cancelled, or a blueprint's word */
-	char *code;   /* error code; NULL when there is no error */
-	char *message;	      /* for people; NULL when there is no error */
-	struct bytes data;    /* checked text of a JSON object, or empty */
+	char *code; /* error code; NULL when there is no error */
+	char *message; /* for people; NULL when there is no error */
+	struct bytes data; /* checked text of a JSON object, or empty */
 	struct bytes details; /* of the error: the same, or empty */
 };
 
@@ -53,7 +53,7 @@ enum lease_state {
 #define X(state, name, next) LEASE_##state,
 	LEASE_STATES(X)
 #undef X
-	    LEASE_NSTATES,
+	LEASE_NSTATES,
 };
 
 struct lease {
@@ -64,8 +64,8 @@ struct lease {
 	uint64_t id; /* names it on the channel; never used twice */
 	struct task task;
 	struct orchestrator *origin; /* borrowed; where the result goes */
-	struct result result;	     /* valid once finished */
-	int64_t leased_ms;	     /* when it came */
+	struct result result; /* valid once finished */
+	int64_t leased_ms; /* when it came */
 	unsigned requeues; /* children lost before they said started */
 	enum lease_state state;
 };
@@ -112,8 +112,7 @@ struct result result_failure(const char *code, const char *fmt, ...)
     __attribute__((__format__(printf, 2, 3)));
 /* Reads a child's result frame, a JSON object. -1 and why when it breaks the
  * protocol; out is then untouched. */
-int result_read(
-    const char *text, size_t len, struct result *out, struct why *);
+int result_read(const char *text, size_t len, struct result *out, struct why *);
 /* Appends ,"error":{...} when there is one: code, message, details. */
 void result_put_error(const struct result *, struct bytes *);
 void result_fini(struct result *);

@@ -23,7 +23,11 @@
 
 extern char **environ;
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_DUMP };
+enum action {
+	ACTION_RUN,
+	ACTION_CHECK,
+	ACTION_DUMP
+};
 
 struct arguments {
 	enum action action;
@@ -81,8 +85,8 @@ add_option(struct arguments *a, const char *text)
 {
 	const char **grown;
 
-	grown = reallocarray(
-	    a->options, a->options_len + 1, sizeof(*a->options));
+	grown =
+	    reallocarray(a->options, a->options_len + 1, sizeof(*a->options));
 	if (grown == NULL) {
 		(void)fputs("avtoworkerd: out of memory\n", stderr);
 		return (EX_OSERR);
@@ -96,7 +100,9 @@ add_option(struct arguments *a, const char *text)
 static int
 read_arguments(int argc, char *argv[], struct arguments *a)
 {
-	enum { OPTION_LOCAL = 256 };
+	enum {
+		OPTION_LOCAL = 256
+	};
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "dump", no_argument, NULL, 'T' },

@@ -38,7 +38,7 @@ result_fini(struct result *r)
 	free(r->message);
 	bytes_fini(&r->data);
 	bytes_fini(&r->details);
-	*r = (struct result) { 0 };
+	*r = (struct result){ 0 };
 }
 
 /* Copies the object of that name; a missing one is left empty. */

@@ -55,7 +55,7 @@ static const struct {
 	const char *name;
 	unsigned next; /* bit per state */
 } states[] = {
-#define S(state) (1u << RUN_##state)
+#define S(state)             (1u << RUN_##state)
 #define X(state, name, next) { name, next },
 	RUN_STATES(X)
 #undef X
@@ -69,7 +69,7 @@ struct supervisor {
 	struct event deadline; /* of draining, then of the last delivery */
 	struct reaper reaper;
 	struct child_env env;
-	char **clean;	  /* environments of children */
+	char **clean; /* environments of children */
 	char **inherited;
 	struct discovery *discovery;
 	struct handler_table handlers;
@@ -105,8 +105,7 @@ end(struct supervisor *s, int status)
 static unsigned
 unfinished(const struct supervisor *s)
 {
-	return (s->leases.count[LEASE_QUEUED] +
-	    s->leases.count[LEASE_RUNNING]);
+	return (s->leases.count[LEASE_QUEUED] + s->leases.count[LEASE_RUNNING]);
 }
 
 static struct category *
@@ -186,12 +185,12 @@ place(struct supervisor *s, struct lease *l)
 		category_submit(category_named(s, h->category), l);
 }
 
-static void
-leased(struct orchestrator *o, struct task *task, const char *problem,
-    void *arg)
+static bool
+leased(
+    struct orchestrator *o, struct task *task, const char *problem, void *arg)
 {
 	struct supervisor *s = arg;
-	struct log_context ctx = {
+	const struct log_context ctx = {
 		.task_id = task->task_id,
 		.job_id = task->job_id,
 	};
@@ -202,16 +201,16 @@ leased(struct orchestrator *o, struct task *task, const char *problem,
 		    task->type != NULL ? task->type : "(none)");
 	l = lease_new(&s->leases, task, o, clock_now_ms());
 	if (l == NULL) {
-		ctx = (struct log_context) { 0 };
-		log_line(LOG_LEVEL_ERR, &ctx, "a task is not taken: %s",
-		    errno == EEXIST ? "its task_id is being worked on" :
+		log_err("a task is not taken: %s",
+		    errno == EEXIST ? "its task_id is being worked on already" :
 				      "no memory");
-		return;
+		return (false);
 	}
 	if (problem != NULL)
 		fail(s, l, CODE_INVALID_INPUT, problem);
 	else
 		place(s, l);
+	return (true);
 }
 
 static void
@@ -644,7 +643,7 @@ open_children_side(struct supervisor *s, struct why *why)
 		return (-1);
 	}
 	conf_wipe_environment(s->options->environment);
-	s->env = (struct child_env) {
+	s->env = (struct child_env){
 		.base = s->loop,
 		.reaper = &s->reaper,
 		.program = s->options->child_program,
@@ -660,8 +659,8 @@ open_orchestrator_side(struct supervisor *s, struct why *why)
 	struct remote_settings settings;
 
 	if (s->options->local_path != NULL)
-		s->orchestrator = local_new(s->loop, s->options->local_path,
-		    &orchestrator_ops, s, why);
+		s->orchestrator = local_new(
+		    s->loop, s->options->local_path, &orchestrator_ops, s, why);
 	else {
 		s->worker_id = s->conf->worker.id != NULL ?
 		    strdup(s->conf->worker.id) :
@@ -669,7 +668,7 @@ open_orchestrator_side(struct supervisor *s, struct why *why)
 		if (s->worker_id == NULL ||
 		    (s->http = http_new(s->loop, why)) == NULL)
 			return (-1);
-		settings = (struct remote_settings) {
+		settings = (struct remote_settings){
 			.conf = TAILQ_FIRST(&s->conf->orchestrators),
 			.worker = &s->conf->worker,
 			.worker_id = s->worker_id,
@@ -724,8 +723,7 @@ supervisor_run(const struct conf *conf, const struct supervisor_options *opt)
 	if (open_loop(&s, &why) == -1 || open_children_side(&s, &why) == -1) {
 		log_err("%s", why.text);
 		s.exit_status = EX_OSERR;
-	} else if (!opt->check_only &&
-	    open_orchestrator_side(&s, &why) == -1) {
+	} else if (!opt->check_only && open_orchestrator_side(&s, &why) == -1) {
 		log_err("%s", why.text);
 		s.exit_status = EX_CONFIG;
 	} else if ((s.discovery = discovery_new(

@@ -12,10 +12,10 @@ struct conf;
 
 struct supervisor_options {
 	const char *child_program; /* path of avtoworker-child */
-	const char *local_path;	   /* local mode: tasks' file, "-"; or NULL */
+	const char *local_path; /* local mode: tasks' file, "-"; or NULL */
 	char **environment; /* children get it without secrets; then they
 			       are wiped from it */
-	bool check_only : 1;	   /* -t: describe the modules, then end */
+	bool check_only : 1; /* -t: describe the modules, then end */
 };
 
 /* Runs until it is drained; returns main()'s exit status (sysexits). Whatever

@@ -16,8 +16,8 @@ backoff_next_ms(struct backoff *b)
 	if (delay > b->max_ms)
 		delay = b->max_ms;
 	b->failures++;
-	return (delay / 2 +
-	    (int64_t)arc4random_uniform((uint32_t)(delay / 2 + 1)));
+	return (
+	    delay / 2 + (int64_t)arc4random_uniform((uint32_t)(delay / 2 + 1)));
 }
 
 void

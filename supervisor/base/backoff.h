@@ -7,7 +7,7 @@
 
 struct backoff {
 	int64_t first_ms; /* delay after the first failure */
-	int64_t max_ms;	  /* delays stop doubling here */
+	int64_t max_ms; /* delays stop doubling here */
 	unsigned failures; /* in a row; 0 after backoff_reset() */
 };
 

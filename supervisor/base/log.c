@@ -22,11 +22,15 @@
 #define DEFAULT_NAME "avtoworkerd"
 #define LINE_SIZE    4096 /* longer messages are cut */
 
-enum sink { SINK_STDERR, SINK_SYSLOG, SINK_FILE };
+enum sink {
+	SINK_STDERR,
+	SINK_SYSLOG,
+	SINK_FILE
+};
 
 static const struct {
 	const char *name; /* as Python's logging has it */
-	int priority;	  /* syslog's */
+	int priority; /* syslog's */
 } levels[] = {
 	[LOG_LEVEL_DEBUG] = { "DEBUG", LOG_DEBUG },
 	[LOG_LEVEL_INFO] = { "INFO", LOG_INFO },

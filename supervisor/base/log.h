@@ -12,8 +12,16 @@
 
 #include "supervisor/base/why.h"
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERR };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_level {
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_ERR
+};
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON
+};
 
 /* What a line is about; every field may be NULL or 0. */
 struct log_context {
@@ -26,8 +34,8 @@ struct log_context {
 
 /* Opens the sink. destination is "stderr", "syslog" or a path (borrowed until
  * the next call). Returns -1 and why, keeping the sink that was open. */
-int log_open(const char *destination, enum log_level, enum log_format,
-    struct why *);
+int log_open(
+    const char *destination, enum log_level, enum log_format, struct why *);
 /* Reopens a log file after rotation; other sinks ignore it. */
 int log_reopen(struct why *);
 /* True when a line of that level would be written. */

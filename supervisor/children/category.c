@@ -35,7 +35,7 @@ static char *format(const char *fmt, ...)
 static struct log_context
 context(const struct category *cat)
 {
-	return ((struct log_context) { .category = cat->name });
+	return ((struct log_context){ .category = cat->name });
 }
 
 static unsigned
@@ -51,8 +51,8 @@ children_in(const struct category *cat, unsigned states)
 }
 
 #define STARTING (1u << CHILD_STARTING)
-#define IDLE	 (1u << CHILD_IDLE)
-#define BUSY	 (1u << CHILD_BUSY)
+#define IDLE     (1u << CHILD_IDLE)
+#define BUSY     (1u << CHILD_BUSY)
 
 int
 category_places(const struct category *cat)
@@ -161,8 +161,7 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 }
 
 static void
-on_finished(
-    struct child *c, struct lease *l, struct result *result, void *arg)
+on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
 {
 	struct category *cat = arg;
 
@@ -196,16 +195,15 @@ death_result(const struct category *cat, const struct child *c,
 }
 
 static void
-lease_lost(struct category *cat, struct child *c,
-    const struct exit_report *report)
+lease_lost(
+    struct category *cat, struct child *c, const struct exit_report *report)
 {
 	struct lease *l = c->lease;
 	const struct log_context ctx = lease_context(l);
 	struct result r;
 
 	c->lease = NULL;
-	if (!c->lease_started && !cat->stopping &&
-	    l->requeues < REQUEUES_MAX) {
+	if (!c->lease_started && !cat->stopping && l->requeues < REQUEUES_MAX) {
 		l->requeues++;
 		log_line(LOG_LEVEL_WARN, &ctx,
 		    "child %d %s before the handler began; queued again",
@@ -241,8 +239,8 @@ judge(struct category *cat, const struct child *c, bool leased,
 	else if (!cat->succeeded && leased)
 		start_failed(cat, "its first task ended it");
 	else
-		log_line(LOG_LEVEL_WARN, &ctx, "child %s; starting another",
-		    reason);
+		log_line(
+		    LOG_LEVEL_WARN, &ctx, "child %s; starting another", reason);
 }
 
 static void
@@ -276,8 +274,8 @@ start_one(struct category *cat)
 	struct child *c;
 	struct why why;
 
-	c = child_new(cat->env, cat->argv, cat->envp, cat->name, &child_ops,
-	    cat, &why);
+	c = child_new(
+	    cat->env, cat->argv, cat->envp, cat->name, &child_ops, cat, &why);
 	if (c == NULL) {
 		start_failed(cat, why.text);
 		return (false);
@@ -319,8 +317,7 @@ dispatch(struct category *cat)
 				lease_set_running(cat->leases, l);
 				continue;
 			}
-			r = result_failure(
-			    CODE_TRANSIENT, "%s", why.text);
+			r = result_failure(CODE_TRANSIENT, "%s", why.text);
 			finish(cat, l, &r);
 		}
 	}
@@ -349,9 +346,12 @@ balance(struct category *cat)
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
+	struct category *cat = arg;
+
 	(void)fd;
 	(void)what;
-	balance(arg);
+	cat->not_before_ms = 0;
+	balance(cat);
 }
 
 static char *

@@ -39,19 +39,19 @@ struct category {
 	char *name;
 	const struct child_env *env;
 	struct lease_table *leases; /* borrowed */
-	char **argv;		    /* starts one child; owned */
-	char *const *envp;	    /* borrowed from env */
+	char **argv; /* starts one child; owned */
+	char *const *envp; /* borrowed from env */
 	TAILQ_HEAD(, child) children;
 	TAILQ_HEAD(, lease) queue; /* no free child yet */
-	unsigned wanted;	   /* children to keep */
+	unsigned wanted; /* children to keep */
 	unsigned queued;
 	struct backoff backoff; /* between starts that fail */
-	struct event retry;	/* the back-off is over */
-	int64_t not_before_ms;	/* no child is started earlier */
-	char failure[256];	/* why the last start failed; or "" */
-	bool was_ready : 1;	/* some child has been ready */
-	bool settled : 1;	/* ready once, or failed once */
-	bool succeeded : 1;	/* some lease has got a child's result */
+	struct event retry; /* the back-off is over */
+	int64_t not_before_ms; /* no child is started earlier */
+	char failure[256]; /* why the last start failed; or "" */
+	bool was_ready : 1; /* some child has been ready */
+	bool settled : 1; /* ready once, or failed once */
+	bool succeeded : 1; /* some lease has got a child's result */
 	bool stopping : 1;
 };
 

@@ -25,13 +25,13 @@
 #include "supervisor/lease.h"
 
 #define START_TIMEOUT_MS ((int64_t)60 * 1000)
-#define STOP_TIMEOUT_MS	 ((int64_t)5 * 1000)
+#define STOP_TIMEOUT_MS  ((int64_t)5 * 1000)
 
 static const struct {
 	const char *name;
 	unsigned next; /* bit per state */
 } states[] = {
-#define S(state) (1u << CHILD_##state)
+#define S(state)             (1u << CHILD_##state)
 #define X(state, name, next) { name, next },
 	CHILD_STATES(X)
 #undef X
@@ -165,7 +165,7 @@ on_log(struct child *c, const struct frame_header *h, const char *payload)
 #define IN(state) (1u << CHILD_##state)
 static const struct {
 	unsigned allowed; /* states in which it may come */
-	bool leased;	  /* it names the lease the child holds */
+	bool leased; /* it names the lease the child holds */
 	void (*handle)(
 	    struct child *, const struct frame_header *, const char *);
 } from_child[] = {
@@ -198,8 +198,8 @@ on_frame(const struct frame_header *h, const char *payload, void *arg)
 		return;
 	}
 	if (from_child[h->type].leased && h->lease != c->lease->id) {
-		why_set(&why, "a %s frame for another lease",
-		    frame_name(h->type));
+		why_set(
+		    &why, "a %s frame for another lease", frame_name(h->type));
 		on_malformed(why.text, c);
 		return;
 	}
@@ -289,8 +289,8 @@ child_new(const struct child_env *env, char *const argv[], char *const envp[],
 		goto fail;
 	c->pid = p.pid;
 	c->pidfd = p.pidfd;
-	if (frame_stream_open(&c->channel, env->base, p.channel_fd,
-		&stream_ops, c) == -1)
+	if (frame_stream_open(
+		&c->channel, env->base, p.channel_fd, &stream_ops, c) == -1)
 		goto fail_errno;
 	p.channel_fd = -1;
 	if (output_open(&c->output, env->base, p.output_fd, on_line, c) == -1)
@@ -301,7 +301,7 @@ child_new(const struct child_env *env, char *const argv[], char *const envp[],
 	    evtimer_assign(&c->timer, env->base, on_timer, c) == -1 ||
 	    event_add(&c->dead, NULL) == -1)
 		goto fail_errno;
-	c->reaped = (struct reaped) {
+	c->reaped = (struct reaped){
 		.pid = c->pid,
 		.dying = on_dying,
 		.dead = on_dead,
@@ -340,8 +340,8 @@ child_run(struct child *c, struct lease *l, struct why *why)
 	else if (b.len > CHANNEL_TO_CHILD_MAX)
 		why_set(why, "params are larger than a child takes (%u bytes)",
 		    CHANNEL_TO_CHILD_MAX);
-	else if (frame_stream_send(&c->channel, FRAME_TASK, l->id, b.p,
-		     b.len) == -1) {
+	else if (frame_stream_send(
+		     &c->channel, FRAME_TASK, l->id, b.p, b.len) == -1) {
 		why_errno(why, "cannot hand it to a child");
 		child_kill(c, why->text); /* half of it may be sent */
 	} else

@@ -37,7 +37,7 @@ enum child_state {
 #define X(state, name, next) CHILD_##state,
 	CHILD_STATES(X)
 #undef X
-	    CHILD_NSTATES,
+	CHILD_NSTATES,
 };
 
 struct child_ops {
@@ -56,8 +56,8 @@ struct child_ops {
 struct child_env {
 	struct event_base *base;
 	struct reaper *reaper;
-	const char *program;	/* path of avtoworker-child */
-	char *const *clean;	/* environment made from the allowlist */
+	const char *program; /* path of avtoworker-child */
+	char *const *clean; /* environment made from the allowlist */
 	char *const *inherited; /* the caller's, less our secrets */
 };
 
@@ -66,20 +66,20 @@ struct child {
 	const struct child_ops *ops;
 	void *arg;
 	const char *category; /* borrowed; for log lines */
-	struct lease *lease;  /* borrowed; NULL when it has none */
+	struct lease *lease; /* borrowed; NULL when it has none */
 	struct reaper *reaper; /* borrowed */
 	struct reaped reaped;
 	struct frame_stream channel;
 	struct output output;
-	struct event dead;  /* the pidfd is readable */
+	struct event dead; /* the pidfd is readable */
 	struct event timer; /* limit of starting, stopping or ending */
-	int64_t born_ms;    /* when it was started */
-	int64_t since_ms;   /* when the state began */
+	int64_t born_ms; /* when it was started */
+	int64_t since_ms; /* when the state began */
 	int pidfd;
 	pid_t pid;
 	char cause[160]; /* why we ended it; "" when we did not */
 	enum child_state state;
-	bool was_ready : 1;	/* it has said ready */
+	bool was_ready : 1; /* it has said ready */
 	bool lease_started : 1; /* it has said started for its lease */
 };
 

@@ -29,8 +29,8 @@ struct file {
 	TAILQ_ENTRY(file) entry;
 	struct discovery *discovery;
 	struct child *child; /* NULL when it is not running */
-	char *path;	     /* absolute; NULL when it cannot be found */
-	char *written;	     /* as the configuration has it */
+	char *path; /* absolute; NULL when it cannot be found */
+	char *written; /* as the configuration has it */
 	struct offer offer;
 	char failure[256]; /* why it cannot be used; or "" */
 	bool described : 1;
@@ -73,8 +73,7 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 	if (f->described)
 		return;
 	f->described = true;
-	f->offer.handlers =
-	    calloc(offer->count, sizeof(*f->offer.handlers));
+	f->offer.handlers = calloc(offer->count, sizeof(*f->offer.handlers));
 	if (f->offer.handlers == NULL)
 		goto fail;
 	for (i = 0; i < offer->count; i++) {
@@ -101,7 +100,8 @@ on_gone(struct child *c, const struct exit_report *report, void *arg)
 
 	if (!f->described && f->failure[0] == '\0')
 		(void)snprintf(f->failure, sizeof(f->failure), "%s%s",
-		    c->cause[0] != '\0' ? "" : "while it was loaded, the child ",
+		    c->cause[0] != '\0' ? "" :
+					  "while it was loaded, the child ",
 		    c->cause[0] != '\0' ? c->cause : report->text);
 	f->child = NULL;
 	child_free(c);
@@ -125,8 +125,8 @@ find(const char *written, struct why *why)
 	if (strchr(written, '/') != NULL)
 		(void)strlcpy(path, written, sizeof(path));
 	else
-		(void)snprintf(path, sizeof(path), "%s/handlers/%s",
-		    PKGLIBDIR, written);
+		(void)snprintf(
+		    path, sizeof(path), "%s/handlers/%s", PKGLIBDIR, written);
 	if ((found = realpath(path, NULL)) == NULL)
 		why_errno(why, "%s", path);
 	return (found);
@@ -142,8 +142,8 @@ describe(struct file *f)
 		char *const argv[] = { (char *)d->env->program,
 			(char *)"--describe", f->path, NULL };
 
-		f->child = child_new(d->env, argv, d->env->inherited, NULL,
-		    &ops, f, &why);
+		f->child = child_new(
+		    d->env, argv, d->env->inherited, NULL, &ops, f, &why);
 	}
 	if (f->child == NULL)
 		(void)strlcpy(f->failure, why.text, sizeof(f->failure));
@@ -315,8 +315,7 @@ discovery_resolve(struct discovery *d, struct handler_table *t,
 	TAILQ_FOREACH(f, &d->files, entry)
 		if (f->failure[0] != '\0')
 			conf_problem_add(problems, "module %s: %s",
-			    f->path != NULL ? f->path : f->written,
-			    f->failure);
+			    f->path != NULL ? f->path : f->written, f->failure);
 	TAILQ_FOREACH(m, &d->conf->modules, entry)
 		resolve_module(d, m, t, problems);
 	TAILQ_FOREACH(h, &d->conf->handlers, entry)

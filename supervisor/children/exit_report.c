@@ -7,10 +7,10 @@
 #include "supervisor/children/exit_report.h"
 
 void
-exit_report(struct exit_report *r, pid_t pid, int status,
-    const struct rusage *usage)
+exit_report(
+    struct exit_report *r, pid_t pid, int status, const struct rusage *usage)
 {
-	*r = (struct exit_report) {
+	*r = (struct exit_report){
 		.pid = pid,
 		.max_rss_kb = usage->ru_maxrss,
 	};

@@ -12,7 +12,7 @@ struct rusage;
 
 struct exit_report {
 	pid_t pid;
-	int signal;	 /* that ended it; 0 when it exited */
+	int signal; /* that ended it; 0 when it exited */
 	int exit_status; /* 0 when a signal ended it */
 	long max_rss_kb;
 	bool core : 1; /* a core file was written */
@@ -20,7 +20,8 @@ struct exit_report {
 };
 
 /* Fills the report from what wait4() said. */
-void exit_report(struct exit_report *, pid_t, int status, const struct rusage *);
+void exit_report(
+    struct exit_report *, pid_t, int status, const struct rusage *);
 /* Appends {"signal":..,"exit_status":..,...}; what does not apply is null. */
 void exit_report_put_details(const struct exit_report *, struct bytes *);
 

@@ -155,7 +155,7 @@ int
 frame_stream_open(struct frame_stream *s, struct event_base *base, int fd,
     const struct frame_stream_ops *ops, void *arg)
 {
-	*s = (struct frame_stream) { .fd = -1, .ops = ops, .arg = arg };
+	*s = (struct frame_stream){ .fd = -1, .ops = ops, .arg = arg };
 	if ((s->out = evbuffer_new()) == NULL) {
 		errno = ENOMEM;
 		return (-1);
@@ -225,8 +225,8 @@ frame_stream_drain(struct frame_stream *s)
 {
 	size_t total = 0, n;
 
-	while (!s->unreadable &&
-	    total < CHANNEL_FROM_CHILD_MAX + 2 * READ_SIZE) {
+	while (
+	    !s->unreadable && total < CHANNEL_FROM_CHILD_MAX + 2 * READ_SIZE) {
 		if ((n = read_some(s)) == 0)
 			break;
 		total += n;

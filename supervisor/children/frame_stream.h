@@ -35,7 +35,7 @@ struct frame_stream {
 	struct frame_header next;
 	unsigned char header[CHANNEL_HEADER_SIZE];
 	size_t header_len; /* bytes of the header that are there */
-	int fd;		   /* owned; -1 when closed */
+	int fd; /* owned; -1 when closed */
 	bool unreadable : 1; /* end of file, error or malformed */
 	bool unwritable : 1; /* the other side takes no more */
 };

@@ -55,8 +55,7 @@ read_word(const struct jslice *handler, const char *name, char **out)
 }
 
 static int
-read_handlers(
-    const struct jslice *root, struct offer *offer, struct why *why)
+read_handlers(const struct jslice *root, struct offer *offer, struct why *why)
 {
 	struct jslice list, key, value;
 	struct jscan_iter it;
@@ -79,10 +78,10 @@ read_handlers(
 			return (-1);
 		}
 		offer->handlers = grown;
-		grown[offer->count] = (struct offer_handler) { 0 };
+		grown[offer->count] = (struct offer_handler){ 0 };
 		offer->count++;
-		if (read_word(&value, "type",
-			&grown[offer->count - 1].type) != 1 ||
+		if (read_word(&value, "type", &grown[offer->count - 1].type) !=
+			1 ||
 		    read_word(&value, "category",
 			&grown[offer->count - 1].category) == -1) {
 			why_set(why, "ready frame with a malformed handler");
@@ -93,8 +92,7 @@ read_handlers(
 }
 
 int
-offer_read(
-    const char *payload, size_t len, struct offer *out, struct why *why)
+offer_read(const char *payload, size_t len, struct offer *out, struct why *why)
 {
 	struct offer offer = { 0 };
 	struct jscan_error error;
@@ -102,8 +100,8 @@ offer_read(
 
 	if (jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
 	    -1) {
-		why_set(why, "ready frame: %s at byte %zu", error.text,
-		    error.at);
+		why_set(
+		    why, "ready frame: %s at byte %zu", error.text, error.at);
 		return (-1);
 	}
 	if (check_version(&root, why) == -1 || read_error(&root, why) == -1)
@@ -126,5 +124,5 @@ offer_fini(struct offer *offer)
 		free(offer->handlers[i].category);
 	}
 	free(offer->handlers);
-	*offer = (struct offer) { 0 };
+	*offer = (struct offer){ 0 };
 }

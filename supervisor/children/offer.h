@@ -8,7 +8,7 @@
 #include "supervisor/base/why.h"
 
 struct offer_handler {
-	char *type;	/* task type, checked */
+	char *type; /* task type, checked */
 	char *category; /* checked; NULL when the program names none */
 };
 

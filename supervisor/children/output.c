@@ -63,7 +63,7 @@ int
 output_open(struct output *o, struct event_base *base, int fd,
     void (*line)(const char *, void *), void *arg)
 {
-	*o = (struct output) { .fd = -1, .line = line, .arg = arg };
+	*o = (struct output){ .fd = -1, .line = line, .arg = arg };
 	if ((o->buf = malloc(OUTPUT_LINE_MAX + 1)) == NULL)
 		return (-1);
 	if (event_assign(&o->readable, base, fd, EV_READ | EV_PERSIST,
@@ -84,6 +84,8 @@ output_drain(struct output *o)
 
 	for (i = 0; i < DRAIN_MAX && o->fd != -1 && read_some(o); i++)
 		continue;
+	if (o->fd != -1)
+		flush(o);
 }
 
 void

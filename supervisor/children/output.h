@@ -19,16 +19,16 @@ struct output {
 	void (*line)(const char *text, void *arg);
 	void *arg;
 	struct event readable;
-	char *buf;  /* an unfinished line */
+	char *buf; /* an unfinished line */
 	size_t len; /* of it */
-	int fd;	    /* owned; -1 when closed */
+	int fd; /* owned; -1 when closed */
 };
 
 /* Takes fd on success. -1 and errno. */
 int output_open(struct output *, struct event_base *, int fd,
     void (*line)(const char *, void *), void *arg);
-/* Reads what is there without waiting, so that lines written before a result
- * are logged before it. */
+/* Reads what is there without waiting and gives out an unfinished line, too:
+ * what was written before a result is logged before it, and with its task. */
 void output_drain(struct output *);
 /* Gives out the unfinished line and closes. */
 void output_close(struct output *);

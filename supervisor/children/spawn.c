@@ -27,7 +27,7 @@
 struct ends {
 	int null;
 	int channel[2]; /* ours, the child's */
-	int output[2];	/* ours, the child's */
+	int output[2]; /* ours, the child's */
 };
 
 static void
@@ -68,8 +68,8 @@ open_ends(struct ends *e, struct why *why)
 		why_errno(why, "/dev/null");
 		return (-1);
 	}
-	if (socketpair(
-		AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, e->channel) == -1) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, e->channel) ==
+	    -1) {
 		why_errno(why, "socketpair");
 		return (-1);
 	}
@@ -79,8 +79,7 @@ open_ends(struct ends *e, struct why *why)
 	}
 	if (park(&e->null) == -1 || park(&e->channel[0]) == -1 ||
 	    park(&e->channel[1]) == -1 || park(&e->output[0]) == -1 ||
-	    park(&e->output[1]) == -1 ||
-	    set_nonblocking(e->channel[0]) == -1 ||
+	    park(&e->output[1]) == -1 || set_nonblocking(e->channel[0]) == -1 ||
 	    set_nonblocking(e->output[0]) == -1) {
 		why_errno(why, "fcntl");
 		return (-1);
@@ -165,7 +164,7 @@ spawn(char *const argv[], char *const envp[], struct spawned *out,
 	close_fd(&e.null);
 	close_fd(&e.channel[1]);
 	close_fd(&e.output[1]);
-	*out = (struct spawned) {
+	*out = (struct spawned){
 		.pid = pid,
 		.pidfd = pidfd,
 		.channel_fd = e.channel[0],

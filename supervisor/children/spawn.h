@@ -13,9 +13,9 @@
 
 struct spawned {
 	pid_t pid;
-	int pidfd;	/* readable when it is dead */
+	int pidfd; /* readable when it is dead */
 	int channel_fd; /* our end, non-blocking */
-	int output_fd;	/* its stdout and stderr, non-blocking */
+	int output_fd; /* its stdout and stderr, non-blocking */
 };
 
 /* Starts argv[0]. -1 and why; then nothing is left open or running. */

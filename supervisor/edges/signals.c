@@ -30,7 +30,7 @@ signals_open(struct signals *s, struct event_base *base,
 	sigset_t set;
 	size_t i;
 
-	*s = (struct signals) {
+	*s = (struct signals){
 		.rows = rows, .count = count, .arg = arg, .fd = -1
 	};
 	(void)sigemptyset(&set);

@@ -26,8 +26,7 @@ own_error(const char *body, size_t len, char *text, size_t size)
 	    !jscan_get(&root, "error", &value))
 		return (false);
 	if (jscan_string(&value, text, size) == -1)
-		(void)snprintf(
-		    text, size, "%.*s", (int)value.len, value.p);
+		(void)snprintf(text, size, "%.*s", (int)value.len, value.p);
 	return (true);
 }
 
@@ -53,8 +52,7 @@ dialect_judge(long status, const char *body, size_t len, struct why *why)
 	own = own_error(body, len, text, sizeof(text));
 	if (!own)
 		show(body, len, text, sizeof(text));
-	why_set(why, "HTTP %ld%s%s", status, text[0] != '\0' ? ": " : "",
-	    text);
+	why_set(why, "HTTP %ld%s%s", status, text[0] != '\0' ? ": " : "", text);
 	switch (status) {
 	case 401:
 	case 403:
@@ -84,8 +82,8 @@ dialect_types(const struct worker_facts *facts)
 	size_t i;
 
 	for (i = 0; list != NULL && i < facts->types_count; i++)
-		if (json_array_append_new(
-			list, json_string(facts->types[i])) == -1) {
+		if (json_array_append_new(list, json_string(facts->types[i])) ==
+		    -1) {
 			json_decref(list);
 			return (NULL);
 		}
@@ -126,8 +124,8 @@ put_retry(const struct result *r, struct bytes *out)
 	struct bytes text = { 0 };
 
 	bytes_printf(&text, "%s: %s", code, message);
-	bytes_puts(out, ",\"error\":{\"code\":\"" CODE_TRANSIENT
-			"\",\"message\":");
+	bytes_puts(
+	    out, ",\"error\":{\"code\":\"" CODE_TRANSIENT "\",\"message\":");
 	if (bytes_failed(&text))
 		put_string(out, "retry");
 	else
@@ -141,8 +139,8 @@ put_retry(const struct result *r, struct bytes *out)
 }
 
 void
-dialect_put_outcome(const struct worker_facts *facts, const struct lease *l,
-    struct bytes *out)
+dialect_put_outcome(
+    const struct worker_facts *facts, const struct lease *l, struct bytes *out)
 {
 	const struct result *r = &l->result;
 	const char *status = r->status != NULL ? r->status : "failure";

@@ -16,15 +16,15 @@
 
 struct lease;
 
-#define PATH_REGISTER	   "/_worker/workers/register"
-#define PATH_WORKER	   "/_worker/workers/%s"
-#define PATH_POLL	   "/_worker/workers/%s/tasks/next"
-#define PATH_RESULT	   "/_worker/tasks/result"
-#define HEADER_TOKEN	   "X-Worker-Token"
-#define HEADER_WORKER_ID   "X-Worker-ID"
-#define HEADER_RXON	   "X-RXON-Version"
-#define RXON_VERSION	   "1.0b15"
-#define MESSAGE_MAX_BYTES  (1024u * 1024) /* what an orchestrator takes */
+#define PATH_REGISTER     "/_worker/workers/register"
+#define PATH_WORKER       "/_worker/workers/%s"
+#define PATH_POLL         "/_worker/workers/%s/tasks/next"
+#define PATH_RESULT       "/_worker/tasks/result"
+#define HEADER_TOKEN      "X-Worker-Token"
+#define HEADER_WORKER_ID  "X-Worker-ID"
+#define HEADER_RXON       "X-RXON-Version"
+#define RXON_VERSION      "1.0b15"
+#define MESSAGE_MAX_BYTES (1024u * 1024) /* what an orchestrator takes */
 
 /* Who we are, for every message. Borrowed. */
 struct worker_facts {
@@ -40,12 +40,12 @@ struct worker_facts {
 };
 
 enum verdict {
-	VERDICT_DONE,	  /* it did what was asked */
-	VERDICT_UNKNOWN,  /* it does not know us: register (again) */
-	VERDICT_REFUSED,  /* final: asking again changes nothing */
-	VERDICT_DENIED,	  /* the token or the signature is not accepted */
-	VERDICT_LIMITED,  /* too many requests: be silent for a while */
-	VERDICT_LATER,	  /* anything else: try again later */
+	VERDICT_DONE, /* it did what was asked */
+	VERDICT_UNKNOWN, /* it does not know us: register (again) */
+	VERDICT_REFUSED, /* final: asking again changes nothing */
+	VERDICT_DENIED, /* the token or the signature is not accepted */
+	VERDICT_LIMITED, /* too many requests: be silent for a while */
+	VERDICT_LATER, /* anything else: try again later */
 };
 
 struct dialect {

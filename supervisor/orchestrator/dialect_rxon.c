@@ -72,8 +72,8 @@ skills(const struct worker_facts *facts)
 
 /* Opaque to the server, which only compares it: changes with the skills. */
 static int
-skills_hash(const struct worker_facts *facts,
-    char hash[RXON_SIGNATURE_SIZE], struct why *why)
+skills_hash(const struct worker_facts *facts, char hash[RXON_SIGNATURE_SIZE],
+    struct why *why)
 {
 	struct bytes text = { 0 };
 	size_t i;
@@ -97,15 +97,16 @@ registration(
 
 	if (skills_hash(facts, hash, why) == -1)
 		return (-1);
-	if (dialect_put_message(json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:{s:{s:I}}, "
-			       "s:{s:s}}",
-			 "worker_id", facts->id, "worker_type", facts->type,
-			 "supported_skills", skills(facts), "available_skills",
-			 dialect_types(facts), "skills_hash", hash,
-			 "max_concurrent_tasks",
-			 (json_int_t)facts->max_concurrent_tasks, "resources",
-			 "properties", "cpu_cores", (json_int_t)facts->cores,
-			 "capabilities", "hostname", facts->hostname),
+	if (dialect_put_message(
+		json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:{s:{s:I}}, "
+			  "s:{s:s}}",
+		    "worker_id", facts->id, "worker_type", facts->type,
+		    "supported_skills", skills(facts), "available_skills",
+		    dialect_types(facts), "skills_hash", hash,
+		    "max_concurrent_tasks",
+		    (json_int_t)facts->max_concurrent_tasks, "resources",
+		    "properties", "cpu_cores", (json_int_t)facts->cores,
+		    "capabilities", "hostname", facts->hostname),
 		out, why) == -1)
 		return (-1);
 	return (seal(facts, out, why));
@@ -120,9 +121,10 @@ heartbeat(const struct worker_facts *facts, struct bytes *out, struct why *why)
 		return (-1);
 	/* Idle as long as we can take work at all: any other word makes the
 	 * orchestrator quarantine jobs that could have waited (S6). */
-	if (dialect_put_message(json_pack("{s:s, s:s, s:o, s:s}", "worker_id", facts->id,
-			 "status", "idle", "available_skills",
-			 dialect_types(facts), "skills_hash", hash),
+	if (dialect_put_message(
+		json_pack("{s:s, s:s, s:o, s:s}", "worker_id", facts->id,
+		    "status", "idle", "available_skills", dialect_types(facts),
+		    "skills_hash", hash),
 		out, why) == -1)
 		return (-1);
 	return (seal(facts, out, why));

@@ -39,8 +39,8 @@ on_beat(const struct http_reply *reply, void *arg)
 	int64_t wait;
 
 	r->heartbeat.call = NULL;
-	verdict = remote_judge(r, reply, &why);
-	if (verdict == VERDICT_DONE &&
+	verdict = remote_judge_object(r, reply, &why);
+	if (reply->status == 200 &&
 	    dialect_is_unknown(reply->body, reply->body_len))
 		verdict = VERDICT_UNKNOWN;
 	else if (verdict == VERDICT_REFUSED && reply->status == 404)
@@ -68,8 +68,7 @@ beat(struct remote *r)
 	set_timer(r, r->heartbeat_interval_ms);
 	if (h->call != NULL || !r->registration.registered)
 		return;
-	if (h->empty_next ||
-	    r->dialect->heartbeat(&r->facts, &body, &why) == 0)
+	if (h->empty_next || r->dialect->heartbeat(&r->facts, &body, &why) == 0)
 		h->call = remote_request(r, HTTP_PATCH, r->url_worker, &body,
 		    r->conf->request_timeout_ms, on_beat, r, &why);
 	bytes_fini(&body);

@@ -20,7 +20,7 @@
 #include "supervisor/orchestrator/http.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
-#define KEEP_BODY	   (64u * 1024) /* larger buffers are given back */
+#define KEEP_BODY          (64u * 1024) /* larger buffers are given back */
 #define KEEP_CONNECTIONS   64L
 #define RETRY_AFTER_MAX_MS ((int64_t)3600 * 1000)
 
@@ -297,8 +297,7 @@ set_request(struct http_call *call, const struct http_request *r)
 			rc = curl_easy_setopt(e, option, value); \
 	} while (0)
 	SET(CURLOPT_URL, r->url);
-	SET(CURLOPT_HTTPHEADER,
-	    r->headers != NULL ? r->headers->list : NULL);
+	SET(CURLOPT_HTTPHEADER, r->headers != NULL ? r->headers->list : NULL);
 	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
 	if (r->method == HTTP_GET) {
 		SET(CURLOPT_CUSTOMREQUEST, NULL);
@@ -307,8 +306,7 @@ set_request(struct http_call *call, const struct http_request *r)
 		SET(CURLOPT_POST, 1L);
 		SET(CURLOPT_POSTFIELDS,
 		    call->request.len > 0 ? call->request.p : "");
-		SET(CURLOPT_POSTFIELDSIZE_LARGE,
-		    (curl_off_t)call->request.len);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->request.len);
 		SET(CURLOPT_CUSTOMREQUEST,
 		    r->method == HTTP_PATCH ? "PATCH" : NULL);
 	}
@@ -383,8 +381,8 @@ http_new(struct event_base *base, struct why *why)
 	    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) !=
 		CURLM_OK ||
 	    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
-		KEEP_CONNECTIONS) != CURLM_OK) {
+	    curl_multi_setopt(
+		h->multi, CURLMOPT_MAXCONNECTS, KEEP_CONNECTIONS) != CURLM_OK) {
 		why_set(why, "libcurl cannot be set up");
 		http_free(h);
 		return (NULL);
@@ -475,8 +473,8 @@ http_headers_new(void)
 }
 
 int
-http_headers_add(struct http_headers *headers, const char *name,
-    const char *value)
+http_headers_add(
+    struct http_headers *headers, const char *name, const char *value)
 {
 	struct curl_slist *list;
 	struct bytes line = { 0 };

@@ -20,22 +20,26 @@ struct http_headers;
 
 #define HTTP_REPLY_MAX (8u * 1024 * 1024) /* bytes of a reply's body */
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_PATCH };
+enum http_method {
+	HTTP_GET,
+	HTTP_POST,
+	HTTP_PATCH
+};
 
 struct http_request {
 	enum http_method method;
-	const char *url;		    /* borrowed during http_start() */
+	const char *url; /* borrowed during http_start() */
 	const struct http_headers *headers; /* borrowed until done */
-	struct bytes body;		    /* taken by http_start() */
-	int64_t timeout_ms;		    /* of the whole call */
+	struct bytes body; /* taken by http_start() */
+	int64_t timeout_ms; /* of the whole call */
 };
 
 /* Borrowed: valid during the callback only. */
 struct http_reply {
 	struct http_call *call;
-	long status;	    /* 0: there was no whole reply, see error */
+	long status; /* 0: there was no whole reply, see error */
 	const char *error; /* one clause; NULL when status is set */
-	const char *body;  /* never NULL */
+	const char *body; /* never NULL */
 	size_t body_len;
 	int64_t took_ms;
 };
@@ -49,8 +53,8 @@ void http_free(struct http *);
 
 /* Starts a call; done is called exactly once, from the loop, unless the call
  * is cancelled. NULL and why when it cannot be started. */
-struct http_call *http_start(struct http *, struct http_request *, http_done,
-    void *arg, struct why *);
+struct http_call *http_start(
+    struct http *, struct http_request *, http_done, void *arg, struct why *);
 /* Ends a call without calling back; its connection is closed. Not for a call
  * whose callback is running. */
 void http_cancel(struct http_call *);
@@ -63,7 +67,8 @@ int64_t http_reply_retry_after_ms(const struct http_reply *);
 
 /* A list of "Name: value" lines sent with requests. */
 struct http_headers *http_headers_new(void);
-int http_headers_add(struct http_headers *, const char *name, const char *value);
+int http_headers_add(
+    struct http_headers *, const char *name, const char *value);
 /* Gives headers the lines of another list, which it takes; calls that are out
  * keep theirs. */
 void http_headers_replace(struct http_headers *, struct http_headers *by);

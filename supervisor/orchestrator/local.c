@@ -23,23 +23,23 @@
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/local.h"
 
-#define READ_SIZE (64u * 1024)
+#define READ_SIZE      (64u * 1024)
 #define LINE_MAX_BYTES CHANNEL_TO_CHILD_MAX
 
 struct local {
 	struct orchestrator base; /* first */
 	int fd;
 	struct event readable;
-	struct bytes buf;    /* what was read */
-	size_t start;	     /* where the next line begins in it */
-	size_t scanned;	     /* no newline between start and here */
-	unsigned long line;  /* number of the last one taken */
-	unsigned long out;   /* results owed */
+	struct bytes buf; /* what was read */
+	size_t start; /* where the next line begins in it */
+	size_t scanned; /* no newline between start and here */
+	unsigned long line; /* number of the last one taken */
+	unsigned long out; /* results owed */
 	unsigned long failed;
 	bool is_file : 1; /* always readable, and epoll refuses it */
 	bool at_end : 1;
 	bool draining : 1;
-	bool kicking : 1;  /* kick() is running: it need not be called */
+	bool kicking : 1; /* kick() is running: it need not be called */
 	bool skipping : 1; /* the rest of a line that is too long */
 };
 
@@ -49,7 +49,11 @@ static void
 take(struct local *o, struct task *task, const char *problem)
 {
 	o->out++;
-	o->base.ops->leased(&o->base, task, problem, o->base.arg);
+	if (o->base.ops->leased(&o->base, task, problem, o->base.arg))
+		return;
+	log_err("line %lu is left out", o->line);
+	o->out--;
+	o->failed++;
 }
 
 /* A member that is an id, or the default; NULL and why when it is neither. */
@@ -87,8 +91,9 @@ read_task(struct local *o, const char *text, size_t len, struct task *task,
 		return (-1);
 	}
 	if (root.type != JSCAN_OBJECT) {
-		why_set(why, "not an object such as "
-			     "{\"type\": \"NAME\", \"params\": {}}");
+		why_set(why,
+		    "not an object such as "
+		    "{\"type\": \"NAME\", \"params\": {}}");
 		return (-1);
 	}
 	(void)snprintf(preset, sizeof(preset), "line-%lu", o->line);
@@ -165,8 +170,7 @@ end_of_line(struct local *o)
 	char *newline = NULL;
 
 	if (b->len > o->scanned)
-		newline =
-		    memchr(b->p + o->scanned, '\n', b->len - o->scanned);
+		newline = memchr(b->p + o->scanned, '\n', b->len - o->scanned);
 	o->scanned = b->len;
 	if (newline == NULL && o->at_end && b->len > o->start) {
 		bytes_append(b, "\n", 1); /* the last line has none */
@@ -274,8 +278,8 @@ put_result(struct bytes *b, const struct lease *l)
 	    l->task.task_id, l->task.job_id);
 	if (l->task.type != NULL)
 		bytes_printf(b, ",\"type\":\"%s\"", l->task.type);
-	bytes_printf(b, ",\"status\":\"%s\"",
-	    r->status != NULL ? r->status : "failure");
+	bytes_printf(
+	    b, ",\"status\":\"%s\"", r->status != NULL ? r->status : "failure");
 	if (r->data.len > 0) {
 		bytes_puts(b, ",\"data\":");
 		bytes_append(b, r->data.p, r->data.len);
@@ -384,7 +388,7 @@ local_new(struct event_base *loop, const char *path,
 		why_errno(why, "local mode");
 		return (NULL);
 	}
-	o->base = (struct orchestrator) { &driver, ops, arg };
+	o->base = (struct orchestrator){ &driver, ops, arg };
 	o->fd = STDIN_FILENO;
 	if ((strcmp(path, "-") != 0 &&
 		(o->fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) ||
@@ -416,7 +420,8 @@ local_is_done(const struct orchestrator *base)
 {
 	const struct local *o = (const struct local *)base;
 
-	return ((o->at_end ? o->buf.len == o->start : o->draining) && o->out == 0);
+	return (
+	    (o->at_end ? o->buf.len == o->start : o->draining) && o->out == 0);
 }
 
 unsigned long

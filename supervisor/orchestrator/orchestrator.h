@@ -16,8 +16,10 @@ struct task;
 
 struct orchestrator_ops {
 	/* A task came. Takes the task's content. problem: why it cannot be
-	 * run (it is then to be answered with INVALID_INPUT_ERROR), or NULL. */
-	void (*leased)(struct orchestrator *, struct task *,
+	 * run (it is then to be answered with INVALID_INPUT_ERROR), or NULL.
+	 * False when no lease is made of it (said in the log): nothing will
+	 * be delivered for it. */
+	bool (*leased)(struct orchestrator *, struct task *,
 	    const char *problem, void *arg);
 	/* The lease's result was taken, or given up: it is done with. */
 	void (*delivered)(struct orchestrator *, struct lease *, void *arg);

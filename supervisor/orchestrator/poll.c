@@ -40,26 +40,47 @@ poll_free(struct poll *p)
 }
 
 static void
+failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
+    const struct why *why)
+{
+	const int64_t now_ms = clock_now_ms();
+	int64_t delay;
+
+	r->polling.wanted = 1;
+	if (now_ms < r->polling.not_before_ms)
+		return; /* of several at once, one is enough to complain */
+	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
+	remote_complain(r, "poll failed", why, delay);
+	wait_until(r, delay);
+}
+
+static void
 brought_task(struct remote *r, const struct http_reply *reply)
 {
 	struct task task;
 	struct why why;
 
+	if (reply->body_len == 0) {
+		why_set(&why, "the reply is empty");
+		failed(r, VERDICT_LATER, reply, &why);
+		return;
+	}
 	backoff_reset(&r->polling.backoff);
 	if (r->polling.in_flight + 1 >= r->polling.wanted)
 		r->polling.wanted++; /* all that were wanted were out */
 	switch (task_read(reply->body, reply->body_len, &task, &why)) {
 	case TASK_READ:
-		r->base.ops->leased(&r->base, &task, NULL, r->base.arg);
+		(void)r->base.ops->leased(&r->base, &task, NULL, r->base.arg);
 		break;
 	case TASK_UNRUNNABLE:
-		r->base.ops->leased(&r->base, &task, why.text, r->base.arg);
+		(void)r->base.ops->leased(
+		    &r->base, &task, why.text, r->base.arg);
 		break;
 	case TASK_LOST:
 		/* Nothing to answer to, and perhaps no orchestrator at all. */
 		r->polling.wanted = 1;
-		remote_complain(r, "a reply to a poll is lost", &why,
-		    RETRY_FIRST_MS);
+		remote_complain(
+		    r, "a reply to a poll is lost", &why, RETRY_FIRST_MS);
 		wait_until(r, RETRY_FIRST_MS);
 		break;
 	}
@@ -74,21 +95,6 @@ brought_nothing(struct remote *r, const struct http_reply *reply)
 	/* A server that does not let polls wait is not to be hammered. */
 	if (reply->took_ms < r->poll_interval_ms)
 		wait_until(r, r->poll_interval_ms);
-}
-
-static void
-failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
-    const struct why *why)
-{
-	const int64_t now_ms = clock_now_ms();
-	int64_t delay;
-
-	r->polling.wanted = 1;
-	if (now_ms < r->polling.not_before_ms)
-		return; /* of several at once, one is enough to complain */
-	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
-	remote_complain(r, "poll failed", why, delay);
-	wait_until(r, delay);
 }
 
 static void
@@ -148,8 +154,8 @@ polling_kick(struct remote *r)
 	    clock_now_ms() < polling->not_before_ms)
 		return;
 	places = r->base.ops->places(r->base.arg);
-	while (polling->in_flight < places &&
-	    polling->in_flight < polling->wanted)
+	while (
+	    polling->in_flight < places && polling->in_flight < polling->wanted)
 		if (poll_start(r) == -1)
 			return;
 }
@@ -157,9 +163,13 @@ polling_kick(struct remote *r)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct remote *r = arg;
+
 	(void)fd;
 	(void)what;
-	polling_kick(arg);
+	/* The loop's clock may be a little ahead of ours. */
+	r->polling.not_before_ms = 0;
+	polling_kick(r);
 }
 
 void

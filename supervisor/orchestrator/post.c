@@ -62,16 +62,12 @@ taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
 {
 	const struct log_context ctx = lease_context(l);
 
-	if (reply->body_len == 0 || reply->body[0] != '{') {
-		why_set(why, "the reply is not an orchestrator's");
-		return (VERDICT_LATER);
-	}
 	polling_result_taken(r);
 	backoff_reset(&r->posting.backoff);
 	if (r->dialect->taken(reply->body, reply->body_len, why) ==
 	    VERDICT_REFUSED)
-		log_line(LOG_LEVEL_WARN, &ctx,
-		    "%s ignores the result: %s", r->conf->url, why->text);
+		log_line(LOG_LEVEL_WARN, &ctx, "%s ignores the result: %s",
+		    r->conf->url, why->text);
 	return (VERDICT_DONE);
 }
 
@@ -102,7 +98,7 @@ on_posted(const struct http_reply *reply, void *arg)
 	r->posting.in_flight--;
 	free(p);
 
-	verdict = remote_judge(r, reply, &why);
+	verdict = remote_judge_object(r, reply, &why);
 	if (verdict == VERDICT_DONE)
 		verdict = taken(r, l, reply, &why);
 	if (verdict == VERDICT_REFUSED)
@@ -124,8 +120,9 @@ replace(struct lease *l, const char *code, const struct why *why)
 	    "the result of %s cannot be sent: %s; reporting %s", l->task.type,
 	    why->text, code);
 	result_fini(&l->result);
-	l->result = result_failure(code, "the result of handler %s cannot be "
-					 "sent: %s",
+	l->result = result_failure(code,
+	    "the result of handler %s cannot be "
+	    "sent: %s",
 	    l->task.type, why->text);
 }
 
@@ -208,9 +205,12 @@ posting_add(struct remote *r, struct lease *l)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct remote *r = arg;
+
 	(void)fd;
 	(void)what;
-	posting_kick(arg);
+	r->posting.not_before_ms = 0;
+	posting_kick(r);
 }
 
 int

@@ -46,8 +46,8 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 		    r->conf->token_file != NULL ? "token_file" :
 						  "WORKER_TOKEN");
 	}
-	retry_later(r, why,
-	    remote_delay_ms(verdict, reply, &r->registration.backoff));
+	retry_later(
+	    r, why, remote_delay_ms(verdict, reply, &r->registration.backoff));
 }
 
 static void
@@ -63,12 +63,7 @@ on_registered(const struct http_reply *reply, void *arg)
 		registration_begin(r);
 		return;
 	}
-	verdict = remote_judge(r, reply, &why);
-	if (verdict == VERDICT_DONE && reply->body_len > 0 &&
-	    reply->body[0] != '{') {
-		why_set(&why, "the reply is not an orchestrator's");
-		verdict = VERDICT_LATER;
-	}
+	verdict = remote_judge_object(r, reply, &why);
 	if (verdict != VERDICT_DONE) {
 		failed(r, verdict, reply, &why);
 		return;
@@ -91,9 +86,9 @@ send_registration(struct remote *r)
 	struct why why;
 
 	if (r->dialect->registration(&r->facts, &body, &why) == 0)
-		r->registration.call = remote_request(r, HTTP_POST,
-		    r->url_register, &body, r->conf->request_timeout_ms,
-		    on_registered, r, &why);
+		r->registration.call =
+		    remote_request(r, HTTP_POST, r->url_register, &body,
+			r->conf->request_timeout_ms, on_registered, r, &why);
 	bytes_fini(&body);
 	if (r->registration.call == NULL)
 		could_not_send(r, &why);
@@ -194,8 +189,7 @@ registration_init(struct remote *r)
 {
 	r->registration.backoff.first_ms = RETRY_FIRST_MS;
 	r->registration.backoff.max_ms = RETRY_MAX_MS;
-	return (
-	    evtimer_assign(&r->registration.retry, r->loop, on_retry, r));
+	return (evtimer_assign(&r->registration.retry, r->loop, on_retry, r));
 }
 
 void

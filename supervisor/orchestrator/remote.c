@@ -13,8 +13,8 @@
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/remote.h"
 
-#define TOKEN_MAX	4096
-#define LIMITED_MS	((int64_t)61 * 1000) /* their windows slide (S8) */
+#define TOKEN_MAX  4096
+#define LIMITED_MS ((int64_t)61 * 1000) /* their windows slide (S8) */
 
 static char *format(const char *fmt, ...)
     __attribute__((__format__(printf, 1, 2)));
@@ -148,9 +148,23 @@ remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
 	return (verdict);
 }
 
+enum verdict
+remote_judge_object(
+    struct remote *r, const struct http_reply *reply, struct why *why)
+{
+	const enum verdict verdict = remote_judge(r, reply, why);
+
+	if (verdict != VERDICT_DONE ||
+	    (reply->body_len > 0 && reply->body[0] == '{'))
+		return (verdict);
+	why_set(why, "the reply is %s, not an orchestrator's",
+	    reply->body_len == 0 ? "empty" : "no JSON object");
+	return (VERDICT_LATER);
+}
+
 void
-remote_complain(const struct remote *r, const char *what,
-    const struct why *why, int64_t delay_ms)
+remote_complain(const struct remote *r, const char *what, const struct why *why,
+    int64_t delay_ms)
 {
 	log_warn("%s at %s: %s; trying again in %lld.%lld s", what,
 	    r->conf->url, why->text, (long long)(delay_ms / 1000),
@@ -314,13 +328,13 @@ remote_new(const struct remote_settings *set,
 		why_errno(why, "orchestrator %s", set->conf->name);
 		return (NULL);
 	}
-	r->base = (struct orchestrator) { &driver, ops, arg };
+	r->base = (struct orchestrator){ &driver, ops, arg };
 	r->conf = set->conf;
 	r->loop = set->loop;
 	r->http = set->http;
 	r->heartbeat_interval_ms = set->worker->heartbeat_interval_ms;
 	r->poll_interval_ms = set->worker->poll_interval_ms;
-	r->facts = (struct worker_facts) {
+	r->facts = (struct worker_facts){
 		.id = set->worker_id,
 		.type = set->worker->type,
 		.hostname = own_hostname(),

@@ -28,7 +28,7 @@ struct registration {
 	struct event retry;
 	struct backoff backoff;
 	bool registered : 1; /* the orchestrator knows us */
-	bool stale : 1;	     /* the offer changed while a call was out */
+	bool stale : 1; /* the offer changed while a call was out */
 };
 
 struct heartbeat {
@@ -47,11 +47,11 @@ struct poll {
 struct polling {
 	TAILQ_HEAD(, poll) out;
 	unsigned in_flight;
-	unsigned wanted;       /* as many as tasks seem to come, >= 1 */
+	unsigned wanted; /* as many as tasks seem to come, >= 1 */
 	struct backoff backoff;
 	int64_t not_before_ms; /* no poll starts earlier */
-	struct event timer;    /* not_before is over */
-	unsigned refusals;     /* results refused in a row */
+	struct event timer; /* not_before is over */
+	unsigned refusals; /* results refused in a row */
 	bool draining : 1;
 };
 
@@ -114,9 +114,13 @@ struct http_call *remote_request(struct remote *, enum http_method,
 /* Reads what became of it: VERDICT_DONE, or the verdict and why. */
 enum verdict remote_judge(
     struct remote *, const struct http_reply *, struct why *);
+/* The same for requests that an orchestrator answers with a JSON object:
+ * anything else with status 200 came from somebody else (a proxy's page). */
+enum verdict remote_judge_object(
+    struct remote *, const struct http_reply *, struct why *);
 /* Says that something did not work, and when it is tried again. */
-void remote_complain(
-    const struct remote *, const char *what, const struct why *, int64_t delay_ms);
+void remote_complain(const struct remote *, const char *what,
+    const struct why *, int64_t delay_ms);
 /* How long to wait after that verdict: the back-off's next delay, the
  * orchestrator's Retry-After, or the silence that its rate limits want. */
 int64_t remote_delay_ms(

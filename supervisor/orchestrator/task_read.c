@@ -99,7 +99,7 @@ task_read(const char *body, size_t len, struct task *task, struct why *why)
 	struct jscan_error error;
 	struct jslice root, params;
 
-	*task = (struct task) { 0 };
+	*task = (struct task){ 0 };
 	if (jscan_check(body, len, &jscan_payload_limits, &root, &error) ==
 	    -1) {
 		why_set(why, "the task is no JSON we can take: %s at byte %zu",
@@ -113,8 +113,7 @@ task_read(const char *body, size_t len, struct task *task, struct why *why)
 	}
 	if ((task->type = read_id(&root, "type", why)) == NULL)
 		return (TASK_UNRUNNABLE);
-	if (!jscan_get(&root, "params", &params) ||
-	    params.type == JSCAN_NULL) {
+	if (!jscan_get(&root, "params", &params) || params.type == JSCAN_NULL) {
 		bytes_puts(&task->params, "{}");
 	} else if (params.type != JSCAN_OBJECT) {
 		why_set(why, "the task's params are not an object");

@@ -10,9 +10,9 @@
 struct task;
 
 enum task_reading {
-	TASK_READ,	 /* whole */
+	TASK_READ, /* whole */
 	TASK_UNRUNNABLE, /* its ids are known: it can be answered; see why */
-	TASK_LOST,	 /* not even that; see why */
+	TASK_LOST, /* not even that; see why */
 };
 
 /* Fills task unless it is lost; params are set only when it was read whole. */
