@@ -33,22 +33,22 @@
  */
 #define CHANNEL_HEADER_SIZE    16
 
-/* Child states, as the supervisor sees them, in which a frame may travel. */
+/*
+ * Each with the states of the child, as the supervisor sees them, in which it
+ * may travel. A type that is not listed is malformed: later versions of this
+ * protocol add some, and raise CHANNEL_VERSION.
+ */
 enum frame_type {
 	/* to the child */
 	FRAME_TASK = 1, /* idle: {task_id, job_id, type, params} */
-	FRAME_CANCEL =
-	    2, /* busy: {reason: time_limit|cancel|drain, grace_ms} */
-	FRAME_STOP = 3, /* idle, busy: finish, then exit; empty object */
+	FRAME_CANCEL = 2, /* busy: {reason, grace_ms} */
+	FRAME_STOP = 3, /* idle, busy: finish, then exit; {} */
 
 	/* from the child */
 	FRAME_READY = 16, /* starting: {version, handlers: [...]} or {error} */
-	FRAME_STARTED =
-	    17, /* busy: the handler is about to run; empty object */
+	FRAME_STARTED = 17, /* busy: the handler is about to run; {} */
 	FRAME_RESULT = 18, /* busy: {status, data} or {status, error} */
-	FRAME_PROGRESS = 19, /* busy: {progress, message} */
-	FRAME_EVENT = 20, /* busy: {type, payload} */
-	FRAME_LOG = 21, /* any: {level, name, message} */
+	FRAME_LOG = 19, /* any: {level, name, message} */
 };
 
 /*

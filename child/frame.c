@@ -48,10 +48,6 @@ known_name(unsigned type)
 		return ("started");
 	case FRAME_RESULT:
 		return ("result");
-	case FRAME_PROGRESS:
-		return ("progress");
-	case FRAME_EVENT:
-		return ("event");
 	case FRAME_LOG:
 		return ("log");
 	}

@@ -427,7 +427,7 @@ progress(struct supervisor *s)
 		break;
 	case RUN_STOPPING:
 	case RUN_ABORTING:
-		if (!children_left(s) && delivered_all)
+		if (!children_left(s) && unfinished(s) == 0 && delivered_all)
 			end(s, final_status(s));
 		break;
 	case RUN_STARTING:

@@ -144,13 +144,33 @@ on_result(struct child *c, const struct frame_header *h, const char *payload)
 	result_fini(&result);
 }
 
+static enum log_level
+level_named(const struct jslice *name)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = {
+		{ "debug", LOG_LEVEL_DEBUG },
+		{ "warning", LOG_LEVEL_WARN },
+		{ "error", LOG_LEVEL_ERR },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (jscan_string_is(name, names[i].name))
+			return (names[i].level);
+	return (LOG_LEVEL_INFO);
+}
+
 static void
 on_log(struct child *c, const struct frame_header *h, const char *payload)
 {
-	const struct log_context ctx = context(c);
+	struct log_context ctx = context(c);
+	enum log_level level = LOG_LEVEL_INFO;
 	struct jscan_error error;
 	struct jslice root, value;
-	char text[OUTPUT_LINE_MAX];
+	char text[OUTPUT_LINE_MAX], name[64];
 
 	if (jscan_check(payload, h->length, &jscan_payload_limits, &root,
 		&error) == -1 ||
@@ -159,7 +179,12 @@ on_log(struct child *c, const struct frame_header *h, const char *payload)
 		on_malformed("log without a message", c);
 		return;
 	}
-	log_line(LOG_LEVEL_INFO, &ctx, "%s", text);
+	if (jscan_get(&root, "level", &value))
+		level = level_named(&value);
+	if (jscan_get(&root, "name", &value) &&
+	    jscan_string(&value, name, sizeof(name)) > 0 && task_id_ok(name))
+		ctx.name = name;
+	log_line(level, &ctx, "%s", text);
 }
 
 #define IN(state) (1u << CHILD_##state)

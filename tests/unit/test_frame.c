@@ -11,8 +11,6 @@ static const enum frame_type types[] = {
 	FRAME_READY,
 	FRAME_STARTED,
 	FRAME_RESULT,
-	FRAME_PROGRESS,
-	FRAME_EVENT,
 	FRAME_LOG,
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
