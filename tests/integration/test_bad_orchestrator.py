@@ -28,7 +28,7 @@ LONG = b'{"error": "' + b"x" * 100000 + b'"}'
 FAULTS = {
     "HTML with 200": (replying(200, HTML, "text/html"),
                       "json|html|not an orchestrator"),
-    "an empty body": (replying(200), "empty|not an orchestrator"),
+    "an empty body": (replying(200), "empty|not an orchestrator|no json"),
     "a body that is no object": (replying(200, b"[1, 2]"),
                                  "object|not an orchestrator|no job_id"),
     "a truncated body": (
@@ -362,7 +362,7 @@ def bad_task(t, name):
         scene.said("task|poll")
     for line in scene.worker.log().splitlines():
         check(len(line) < 5000, f"a line of {len(line)} bytes")
-    scene.works("and after that")
+    scene.works("and-after-that")
     scene.end()
 
 

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Stopping, in every way there is: what runs is finished or handed back, and
+nothing of the worker outlives it."""
+import os
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import case, check, eventually, main, same  # noqa: E402
+
+
+class Scene:
+    """A worker with one slow task running behind a gate."""
+
+    def __init__(self, t, timeout="20s", poll_timeout=1):
+        self.fake = Fake(poll_timeout=poll_timeout)
+        self.gate = t.gate()
+        self.worker = t.worker(
+            self.fake.url, light=1, heavy=2,
+            worker=f"shutdown_timeout = {timeout}",
+            orchestrator="protocol = classic")
+        self.t = t
+        self.put("running")
+        self.gate.wait(1)
+
+    def put(self, name):
+        self.fake.put(task(name, "slow", {"gate": self.gate.path,
+                                          "name": name}))
+
+    def handed_back(self, name):
+        result = self.fake.wait_result(name)
+        same(result["status"], "failure", "status")
+        same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+        check("interrupted" in result["error"]["message"],
+              f"message: {result['error']['message']}")
+
+    def ended(self):
+        same(self.worker.wait(), 0, "exit status")
+        self.t.no_strays()
+
+
+@case("a second SIGINT hands the running task back and ends at once")
+def second_interrupt(t):
+    scene = Scene(t)
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("draining")
+    scene.worker.signal(signal.SIGINT)
+    scene.handed_back("running")
+    scene.ended()
+
+
+@case("a duplicate SIGTERM is ignored: the task is finished")
+def duplicate_term(t):
+    scene = Scene(t)
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("draining")
+    scene.worker.signal(signal.SIGTERM)
+    scene.gate.open()
+    same(scene.fake.wait_result("running")["status"], "success", "status")
+    scene.ended()
+    check(not scene.worker.lines("handing back"), "it was handed back")
+
+
+@case("a SIGTERM that comes again later stops at once")
+def later_term(t):
+    scene = Scene(t)
+
+    def handing_back():
+        scene.worker.signal(signal.SIGTERM)
+        return scene.worker.lines("handing back")
+    eventually(handing_back, "a fast stop")
+    scene.handed_back("running")
+    scene.ended()
+
+
+@case("at shutdown_timeout the running task is handed back")
+def deadline(t):
+    scene = Scene(t, timeout="1s")
+    scene.worker.signal(signal.SIGTERM)
+    scene.handed_back("running")
+    scene.ended()
+
+
+@case("a task that a parked poll brings while draining is run")
+def during_drain(t):
+    scene = Scene(t, poll_timeout=10)
+    scene.fake.wait_requests("poll", 2)
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("draining.*[1-9] polls? parked")
+    scene.put("late")
+    scene.gate.wait(2)
+    scene.gate.open()
+    for name in ("running", "late"):
+        same(scene.fake.wait_result(name)["status"], "success", name)
+    scene.ended()
+
+
+@case("polls that are given up are named")
+def abandoned(t):
+    scene = Scene(t, timeout="1s", poll_timeout=30)
+    scene.fake.wait_requests("poll", 2)
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("giving up [1-9]")
+    scene.handed_back("running")
+    scene.ended()
+
+
+@case("after kill -9 of the supervisor no child is left")
+def killed(t):
+    scene = Scene(t)
+    children = scene.worker.children()
+    check(len(children) >= 4, f"children: {children}")
+    scene.worker.signal(signal.SIGKILL)
+    scene.worker.wait()
+    t.no_strays()
+
+
+@case("an idle child that is killed is replaced, and nothing else notices")
+def idle_killed(t):
+    scene = Scene(t)
+    before = scene.worker.children()
+    scene.fake.put(task("first", "echo", {}))
+    scene.fake.wait_result("first")
+    for pid in before:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
+            if "\0light\0" in f.read():
+                os.kill(pid, signal.SIGKILL)
+    scene.worker.wait_log("killed by signal 9")
+    scene.fake.put(task("second", "echo", {}))
+    same(scene.fake.wait_result("second")["status"], "success", "status")
+    scene.gate.open()
+    same(scene.fake.wait_result("running")["status"], "success", "status")
+    scene.worker.wait_children(len(before))
+    scene.worker.drain()
+
+
+@case("SIGHUP ends nothing, SIGUSR1 reopens the log")
+def other_signals(t):
+    log = t.path("worker.log.file")
+    fake = Fake(poll_timeout=1)
+    worker = t.worker(fake.url, args=["-o", f"log.destination={log}"],
+                      light=1, heavy=1, orchestrator="protocol = classic")
+
+    def said(words):
+        return lambda: os.path.exists(log) and words in open(
+            log, encoding="utf-8").read()
+    eventually(said("registered"), "registered in the log file")
+    os.rename(log, log + ".1")
+    worker.signal(signal.SIGUSR1)
+    eventually(lambda: os.path.exists(log), "a new log file")
+    worker.signal(signal.SIGHUP)
+    eventually(said("SIGHUP"), "a line in the new log file")
+    fake.put(task("after", "echo", {}))
+    same(fake.wait_result("after")["status"], "success", "status")
+    worker.drain()
+
+
+main()
