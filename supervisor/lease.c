@@ -147,24 +147,3 @@ lease_context(const struct lease *l)
 	    .job_id = l->task.job_id,
 	});
 }
-
-bool
-task_id_ok(const char *text)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789._:-";
-	const size_t len = strlen(text);
-
-	return (len > 0 && len <= TASK_ID_MAX && strspn(text, allowed) == len);
-}
-
-void
-task_fini(struct task *t)
-{
-	free(t->task_id);
-	free(t->job_id);
-	free(t->type);
-	bytes_fini(&t->params);
-	*t = (struct task){ 0 };
-}

@@ -12,36 +12,11 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
-#include "child/bytes.h"
 #include "supervisor/base/log.h"
-#include "supervisor/base/why.h"
+#include "supervisor/result.h"
+#include "supervisor/task.h"
 
 struct orchestrator;
-
-#define TASK_ID_MAX        128 /* characters of a task id, job id or type */
-
-/* Error codes that the orchestrator acts on (contract, section 7). */
-#define CODE_TRANSIENT     "TRANSIENT_ERROR"
-#define CODE_PERMANENT     "PERMANENT_ERROR"
-#define CODE_INVALID_INPUT "INVALID_INPUT_ERROR"
-#define CODE_CONTRACT      "CONTRACT_VIOLATION_ERROR"
-
-/* A task as it came. */
-struct task {
-	char *task_id; /* [A-Za-z0-9._:-]{1,128} */
-	char *job_id; /* the same */
-	char *type; /* the same */
-	struct bytes params; /* checked text of a JSON object */
-};
-
-/* What is reported for a task. */
-struct result {
-	char *status; /* success, failure, cancelled, or a blueprint's word */
-	char *code; /* error code; NULL when there is no error */
-	char *message; /* for people; NULL when there is no error */
-	struct bytes data; /* checked text of a JSON object, or empty */
-	struct bytes details; /* of the error: the same, or empty */
-};
 
 /* state, name, states that may follow */
 #define LEASE_STATES(X) \
@@ -101,20 +76,5 @@ void lease_finish(struct lease_table *, struct lease *, struct result *);
 const char *lease_state_name(enum lease_state);
 /* What log lines about it carry. */
 struct log_context lease_context(const struct lease *);
-
-/* True when text may stand in a path, a log line or a metric label. */
-bool task_id_ok(const char *text);
-void task_fini(struct task *);
-
-/* A failure of our own making: code and message (printf-like). Returns a
- * result without message when memory is short, never an invalid one. */
-struct result result_failure(const char *code, const char *fmt, ...)
-    __attribute__((__format__(printf, 2, 3)));
-/* Reads a child's result frame, a JSON object. -1 and why when it breaks the
- * protocol; out is then untouched. */
-int result_read(const char *text, size_t len, struct result *out, struct why *);
-/* Appends ,"error":{...} when there is one: code, message, details. */
-void result_put_error(const struct result *, struct bytes *);
-void result_fini(struct result *);
 
 #endif

@@ -10,7 +10,8 @@
 
 #include "child/channel.h"
 #include "child/json_scan.h"
-#include "supervisor/lease.h"
+#include "supervisor/result.h"
+#include "supervisor/task.h"
 
 #define CODE_MAX    128
 #define MESSAGE_MAX (16 * 1024)

@@ -8,7 +8,6 @@
  * and the child is replaced at once.
  */
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
+#include "supervisor/base/text.h"
 #include "supervisor/children/category.h"
 #include "supervisor/handler.h"
 #include "supervisor/lease.h"
@@ -29,9 +29,6 @@
 #define REQUEUES_MAX   2
 
 static void balance(struct category *);
-static char *format(const char *fmt, ...)
-    __attribute__((__format__(printf, 1, 2)));
-
 static struct log_context
 context(const struct category *cat)
 {
@@ -354,19 +351,6 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	balance(cat);
 }
 
-static char *
-format(const char *fmt, ...)
-{
-	va_list ap;
-	char *text;
-
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) == -1)
-		text = NULL;
-	va_end(ap);
-	return (text);
-}
-
 /* The command line of a child: every handler of the category. */
 static int
 make_argv(struct category *cat, const struct handler_table *handlers)
@@ -380,13 +364,13 @@ make_argv(struct category *cat, const struct handler_table *handlers)
 		return (-1);
 	if ((cat->argv[n++] = strdup(cat->env->program)) == NULL ||
 	    (cat->argv[n++] = strdup("--parent")) == NULL ||
-	    (cat->argv[n++] = format("%d", (int)getpid())) == NULL ||
+	    (cat->argv[n++] = text_format("%d", (int)getpid())) == NULL ||
 	    (cat->argv[n++] = strdup("--category")) == NULL ||
 	    (cat->argv[n++] = strdup(cat->name)) == NULL)
 		return (-1);
 	while ((h = handler_next(handlers, h)) != NULL)
 		if (strcmp(h->category, cat->name) == 0 &&
-		    (cat->argv[n++] = format("%s=%s", h->type, h->file)) ==
+		    (cat->argv[n++] = text_format("%s=%s", h->type, h->file)) ==
 			NULL)
 			return (-1);
 	return (0);

@@ -4,7 +4,7 @@
 #include "child/channel.h"
 #include "child/json_scan.h"
 #include "supervisor/children/offer.h"
-#include "supervisor/lease.h"
+#include "supervisor/task.h"
 
 #define HANDLERS_MAX 4096
 

@@ -216,6 +216,13 @@ on_body(char *p, size_t size, size_t count, void *arg)
 	return (bytes_failed(&call->reply) ? CURL_WRITEFUNC_ERROR : len);
 }
 
+/* Sets an option of e unless an earlier one has failed; rc tells. */
+#define SET(option, value) \
+	do { \
+		if (rc == CURLE_OK) \
+			rc = curl_easy_setopt(e, option, value); \
+	} while (0)
+
 /* Everything about a handle that no request changes. */
 static CURLcode
 set_up(struct http_call *call)
@@ -223,11 +230,6 @@ set_up(struct http_call *call)
 	CURL *e = call->easy;
 	CURLcode rc = CURLE_OK;
 
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
@@ -242,7 +244,6 @@ set_up(struct http_call *call)
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	SET(CURLOPT_USERAGENT, "avtoworker");
-#undef SET
 	return (rc);
 }
 
@@ -291,11 +292,6 @@ set_request(struct http_call *call, const struct http_request *r)
 	CURL *e = call->easy;
 	CURLcode rc = CURLE_OK;
 
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
 	SET(CURLOPT_URL, r->url);
 	SET(CURLOPT_HTTPHEADER, r->headers != NULL ? r->headers->list : NULL);
 	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
@@ -310,7 +306,6 @@ set_request(struct http_call *call, const struct http_request *r)
 		SET(CURLOPT_CUSTOMREQUEST,
 		    r->method == HTTP_PATCH ? "PATCH" : NULL);
 	}
-#undef SET
 	return (rc);
 }
 

@@ -3,21 +3,18 @@
  * is, the token, and how its replies are judged. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "supervisor/base/log.h"
+#include "supervisor/base/text.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/remote.h"
 
 #define TOKEN_MAX  4096
 #define LIMITED_MS ((int64_t)61 * 1000) /* their windows slide (S8) */
-
-static char *format(const char *fmt, ...)
-    __attribute__((__format__(printf, 1, 2)));
 
 /* The first line of the token file; NULL and why. */
 static char *
@@ -294,19 +291,6 @@ static const struct orchestrator_driver driver = {
 };
 
 static char *
-format(const char *fmt, ...)
-{
-	va_list ap;
-	char *text;
-
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) == -1)
-		text = NULL;
-	va_end(ap);
-	return (text);
-}
-
-static char *
 own_hostname(void)
 {
 	char name[256];
@@ -343,10 +327,10 @@ remote_new(const struct remote_settings *set,
 		.retry_passthrough =
 		    set->conf->retry_status == CONF_RETRY_PASSTHROUGH,
 	};
-	r->url_register = format("%s" PATH_REGISTER, url);
-	r->url_worker = format("%s" PATH_WORKER, url, set->worker_id);
-	r->url_poll = format("%s" PATH_POLL, url, set->worker_id);
-	r->url_result = format("%s" PATH_RESULT, url);
+	r->url_register = text_format("%s" PATH_REGISTER, url);
+	r->url_worker = text_format("%s" PATH_WORKER, url, set->worker_id);
+	r->url_poll = text_format("%s" PATH_POLL, url, set->worker_id);
+	r->url_result = text_format("%s" PATH_RESULT, url);
 	if (r->facts.hostname == NULL || r->url_register == NULL ||
 	    r->url_worker == NULL || r->url_poll == NULL ||
 	    r->url_result == NULL || registration_init(r) == -1 ||

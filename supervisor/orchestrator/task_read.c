@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "child/json_scan.h"
-#include "supervisor/lease.h"
+#include "supervisor/task.h"
 #include "supervisor/orchestrator/task_read.h"
 
 /* The id that stands at p, a quote behind it; or NULL. */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* result.h: what is reported for a task: made up by us, or read from a child. */
+#ifndef AVTOWORKER_RESULT_H
+#define AVTOWORKER_RESULT_H
+
+#include <stddef.h>
+
+#include "child/bytes.h"
+#include "supervisor/base/why.h"
+
+/* Error codes that the orchestrator acts on (contract, section 7). */
+#define CODE_TRANSIENT     "TRANSIENT_ERROR"
+#define CODE_PERMANENT     "PERMANENT_ERROR"
+#define CODE_INVALID_INPUT "INVALID_INPUT_ERROR"
+#define CODE_CONTRACT      "CONTRACT_VIOLATION_ERROR"
+
+struct result {
+	char *status; /* success, failure, cancelled, or a blueprint's word */
+	char *code; /* error code; NULL when there is no error */
+	char *message; /* for people; NULL when there is no error */
+	struct bytes data; /* checked text of a JSON object, or empty */
+	struct bytes details; /* of the error: the same, or empty */
+};
+
+/* A failure of our own making: code and message (printf-like). Returns a
+ * result without message when memory is short, never an invalid one. */
+struct result result_failure(const char *code, const char *fmt, ...)
+    __attribute__((__format__(printf, 2, 3)));
+/* Reads a child's result frame, a JSON object. -1 and why when it breaks the
+ * protocol; out is then untouched. */
+int result_read(const char *text, size_t len, struct result *out, struct why *);
+/* Appends ,"error":{...} when there is one: code, message, details. */
+void result_put_error(const struct result *, struct bytes *);
+void result_fini(struct result *);
+
+#endif

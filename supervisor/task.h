@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+/* task.h: a task as it came, and the ids by which everybody names it. */
+#ifndef AVTOWORKER_TASK_H
+#define AVTOWORKER_TASK_H
+
+#include <stdbool.h>
+
+#include "child/bytes.h"
+
+#define TASK_ID_MAX 128 /* characters of a task id, job id or type */
+
+struct task {
+	char *task_id; /* [A-Za-z0-9._:-]{1,128} */
+	char *job_id; /* the same */
+	char *type; /* the same */
+	struct bytes params; /* checked text of a JSON object */
+};
+
+/* True when text may stand in a path, a log line or a metric label. */
+bool task_id_ok(const char *text);
+/* Frees the content and leaves it empty. */
+void task_fini(struct task *);
+
+#endif
