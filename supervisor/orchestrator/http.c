@@ -242,6 +242,8 @@ set_up(struct http_call *call)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	/* Without it a dead resolver holds the loop when a call ends. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
+	/* A parked poll is silent for long; a dead peer should show. */
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	SET(CURLOPT_USERAGENT, "avtoworker");
 	return (rc);
