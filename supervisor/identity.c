@@ -14,6 +14,7 @@
 #include <bsd/string.h>
 
 #include "supervisor/identity.h"
+#include "supervisor/task.h"
 
 #define ID_MAX       64
 #define HOST_MAX     (ID_MAX - 7) /* room for "-" and six digits */
@@ -31,6 +32,7 @@ read_line(const char *path, char *line, size_t size)
 		(void)close(fd);
 	}
 	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
 }
 
 /* Makes a folder and those above it, ours alone. */
@@ -103,7 +105,7 @@ is_ours(char *line, const char *machine)
 	if (len == 0 || len > ID_MAX)
 		return (false);
 	*space = '\0';
-	return (strcmp(space + 1, machine) == 0);
+	return (task_id_ok(line) && strcmp(space + 1, machine) == 0);
 }
 
 static int
@@ -144,7 +146,7 @@ identity_worker_id(const char *state_dir, struct why *why)
 	}
 	(void)snprintf(path, sizeof(path), "%s/worker_id", folder);
 	read_line(MACHINE_FILE, machine, sizeof(machine));
-	machine[strcspn(machine, "\n")] = '\0';
+
 	read_line(path, line, sizeof(line));
 	if (is_ours(line, machine))
 		id = strdup(line);

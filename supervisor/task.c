@@ -12,7 +12,8 @@ task_id_ok(const char *text)
 				      "0123456789._:-";
 	const size_t len = strlen(text);
 
-	return (len > 0 && len <= TASK_ID_MAX && strspn(text, allowed) == len);
+	return (len > 0 && len <= TASK_ID_MAX && strspn(text, allowed) == len &&
+	    strcmp(text, ".") != 0 && strcmp(text, "..") != 0);
 }
 
 void

@@ -31,8 +31,8 @@ void expect_log(const char *text);
 
 void test_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((__format__(printf, 3, 4), __noreturn__));
-void test_same_int(const char *file, int line, const char *what, int64_t got,
-    int64_t want);
+void test_same_int(
+    const char *file, int line, const char *what, int64_t got, int64_t want);
 void test_same_str(const char *file, int line, const char *what,
     const char *got, const char *want);
 void test_same_mem(const char *file, int line, const char *what,
@@ -45,8 +45,7 @@ void test_same_mem(const char *file, int line, const char *what,
 	} while (0)
 #define ASSERT_INT(got, want) \
 	test_same_int(__FILE__, __LINE__, #got, (int64_t)(got), (int64_t)(want))
-#define ASSERT_STR(got, want) \
-	test_same_str(__FILE__, __LINE__, #got, got, want)
+#define ASSERT_STR(got, want) test_same_str(__FILE__, __LINE__, #got, got, want)
 #define ASSERT_MEM(got, got_len, want, want_len) \
 	test_same_mem(__FILE__, __LINE__, #got, got, got_len, want, want_len)
 

@@ -241,6 +241,26 @@ judge(struct category *cat, const struct child *c, bool leased,
 }
 
 static void
+interrupt(struct category *cat, struct lease *l)
+{
+	struct result r = result_failure(CODE_TRANSIENT,
+	    "interrupted: the worker was stopped before the task ended");
+
+	finish(cat, l, &r);
+}
+
+/* The last child is gone, and none will follow. */
+static void
+emptied(struct category *cat)
+{
+	struct lease *l;
+
+	while ((l = dequeue(cat)) != NULL)
+		interrupt(cat, l);
+	cat->ops->emptied(cat, cat->arg);
+}
+
+static void
 on_gone(struct child *c, const struct exit_report *report, void *arg)
 {
 	struct category *cat = arg;
@@ -255,7 +275,7 @@ on_gone(struct child *c, const struct exit_report *report, void *arg)
 	if (!cat->stopping)
 		cat->ops->room(cat->arg);
 	else if (TAILQ_EMPTY(&cat->children))
-		cat->ops->emptied(cat, cat->arg);
+		emptied(cat);
 }
 
 static const struct child_ops child_ops = {
@@ -308,7 +328,7 @@ dispatch(struct category *cat)
 	struct why why;
 
 	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next) {
-		while (c->state == CHILD_IDLE && cat->queued > 0) {
+		while (child_is_free(c) && cat->queued > 0) {
 			l = dequeue(cat);
 			if (child_run(c, l, &why) == 0) {
 				lease_set_running(cat->leases, l);
@@ -431,16 +451,7 @@ category_stop(struct category *cat)
 	(void)event_del(&cat->retry);
 	balance(cat);
 	if (TAILQ_EMPTY(&cat->children))
-		cat->ops->emptied(cat, cat->arg);
-}
-
-static void
-interrupt(struct category *cat, struct lease *l)
-{
-	struct result r = result_failure(CODE_TRANSIENT,
-	    "interrupted: the worker was stopped before the task ended");
-
-	finish(cat, l, &r);
+		emptied(cat);
 }
 
 void
@@ -461,7 +472,7 @@ category_abandon(struct category *cat)
 		child_kill(c, "was running when the worker was stopped");
 	}
 	if (TAILQ_EMPTY(&cat->children))
-		cat->ops->emptied(cat, cat->arg);
+		emptied(cat);
 }
 
 void

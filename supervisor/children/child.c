@@ -273,6 +273,7 @@ on_dying(void *arg)
 {
 	struct child *c = arg;
 
+	c->dying = true;
 	(void)kill(-c->pid, SIGKILL);
 	frame_stream_drain(&c->channel);
 	output_drain(&c->output);
@@ -348,13 +349,19 @@ fail:
 	return (NULL);
 }
 
+bool
+child_is_free(const struct child *c)
+{
+	return (c->state == CHILD_IDLE && !c->dying);
+}
+
 int
 child_run(struct child *c, struct lease *l, struct why *why)
 {
 	struct bytes b = { 0 };
 	int rc = -1;
 
-	assert(c->state == CHILD_IDLE);
+	assert(child_is_free(c));
 	bytes_printf(&b,
 	    "{\"task_id\":\"%s\",\"job_id\":\"%s\",\"type\":\"%s\",\"params\":",
 	    l->task.task_id, l->task.job_id, l->task.type);

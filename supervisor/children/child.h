@@ -80,6 +80,7 @@ struct child {
 	char cause[160]; /* why we ended it; "" when we did not */
 	enum child_state state;
 	bool was_ready : 1; /* it has said ready */
+	bool dying : 1; /* dead, and being read for the last time */
 	bool lease_started : 1; /* it has said started for its lease */
 };
 
@@ -88,7 +89,9 @@ struct child {
 struct child *child_new(const struct child_env *, char *const argv[],
     char *const envp[], const char *category, const struct child_ops *,
     void *arg, struct why *why);
-/* Gives an idle child a lease. -1 and why when the lease cannot be sent; the
+/* True when it can be given a lease. */
+bool child_is_free(const struct child *);
+/* Gives a free child a lease. -1 and why when the lease cannot be sent; the
  * child is then idle still, or ending. */
 int child_run(struct child *, struct lease *, struct why *);
 /* Asks an idle or starting child to leave; it is killed after a grace. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * frame_stream.h: frames over a non-blocking socket on the loop: the
- * supervisor's end of a child's channel. Embedded in its owner.
+ * supervisor's end of a child's channel. Embedded in its owner. SIGPIPE must
+ * be ignored, as signals_open() does.
  */
 #ifndef AVTOWORKER_FRAME_STREAM_H
 #define AVTOWORKER_FRAME_STREAM_H

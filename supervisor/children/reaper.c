@@ -2,8 +2,9 @@
 /*
  * reaper.c: looks who has died before it reaps, so that the owner can still
  * kill the group by its number and read what the process left in its pipes.
- * Called for SIGCHLD and for every pidfd that becomes readable, whichever
- * comes first: a lost signal costs nothing.
+ * Called for SIGCHLD and for every pidfd that becomes readable: a process
+ * that is traced while it dies may be dead to the one and not yet to the
+ * other.
  */
 #include <assert.h>
 #include <errno.h>

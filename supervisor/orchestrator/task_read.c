@@ -12,6 +12,14 @@
 #include "supervisor/task.h"
 #include "supervisor/orchestrator/task_read.h"
 
+static const char *
+skip_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+		p++;
+	return (p);
+}
+
 /* The id that stands at p, a quote behind it; or NULL. */
 static char *
 copy_id(const char *p, const char *end)
@@ -19,8 +27,7 @@ copy_id(const char *p, const char *end)
 	const char *quote;
 	char *id;
 
-	while (p < end && (*p == ' ' || *p == ':' || *p == '\t' || *p == '\n'))
-		p++;
+	p = skip_space(p, end);
 	if (p == end || *p != '"')
 		return (NULL);
 	p++;
@@ -38,7 +45,7 @@ static char *
 salvage(const char *body, size_t len, const char *name)
 {
 	const size_t name_len = strlen(name);
-	const char *end = body + len, *p, *from = NULL;
+	const char *end = body + len, *p, *from = NULL, *value;
 	bool in_string = false;
 	int depth = 0;
 
@@ -50,9 +57,10 @@ salvage(const char *body, size_t len, const char *name)
 			if (in_string)
 				from = p + 1;
 			else if (depth == 1 && (size_t)(p - from) == name_len &&
-			    memcmp(from, name, name_len) == 0 && p + 1 < end &&
-			    strchr(" :", p[1]) != NULL)
-				return (copy_id(p + 1, end));
+			    memcmp(from, name, name_len) == 0 &&
+			    (value = skip_space(p + 1, end)) < end &&
+			    *value == ':')
+				return (copy_id(value + 1, end));
 		} else if (!in_string && (*p == '{' || *p == '['))
 			depth++;
 		else if (!in_string && (*p == '}' || *p == ']'))

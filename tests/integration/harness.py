@@ -436,6 +436,7 @@ class Test:
         self.dir = tempfile.mkdtemp(prefix="aw-")
         self.programs = []
         self.names = {}
+        self.expects_fault = False  # of memory, on purpose
         self.__dict__.update(attributes)
 
     def unused(self, name):
@@ -522,6 +523,17 @@ category default {{
             os.kill(pid, signal.SIGKILL)
         return trouble
 
+    def sanitizer_report(self):
+        """What a sanitizer has found in anything that was run."""
+        if self.expects_fault:
+            return None
+        for p in self.programs:
+            found = re.search("runtime error: .*|ERROR: .*Sanitizer.*",
+                              p.log())
+            if found:
+                return f"{p.name}: {found.group(0)}"
+        return None
+
     def logs(self):
         """The ends of everything that was written."""
         text = []
@@ -572,7 +584,7 @@ def run_case(function, row, limit, attributes):
     except BaseException:  # pylint: disable=broad-except
         wrong += traceback.format_exc().splitlines()
     signal.alarm(0)
-    trouble = t.clean_up()
+    trouble = t.clean_up() or t.sanitizer_report()
     if trouble and not wrong:
         wrong.append(trouble)
     if wrong:

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: ISC */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "supervisor/lease.h"
+#include "supervisor/orchestrator/dialect.h"
+#include "supervisor/orchestrator/rxon_sign.h"
+#include "tests/test.h"
+
+static const char *const types[] = { "echo", "thumb.nail" };
+
+static struct worker_facts
+make_facts(void)
+{
+	return ((struct worker_facts){
+	    .id = "w-1",
+	    .type = "cpu",
+	    .hostname = "host-1",
+	    .token = "worker-token",
+	    .types = types,
+	    .types_count = 2,
+	    .max_concurrent_tasks = 3,
+	    .cores = 2,
+	});
+}
+
+static char task_id[] = "t-1", job_id[] = "j-1", task_type[] = "echo";
+
+/* A finished lease; free its result alone. */
+static struct lease
+make_lease(const char *status, const char *code, const char *message,
+    const char *data, const char *details)
+{
+	struct lease l = {
+		.task = {
+			.task_id = task_id,
+			.job_id = job_id,
+			.type = task_type,
+		},
+		.result = {
+			.status = status != NULL ? strdup(status) : NULL,
+			.code = code != NULL ? strdup(code) : NULL,
+			.message = message != NULL ? strdup(message) : NULL,
+		},
+		.state = LEASE_FINISHED,
+	};
+
+	if (data != NULL)
+		bytes_puts(&l.result.data, data);
+	if (details != NULL)
+		bytes_puts(&l.result.details, details);
+	return (l);
+}
+
+/* Parses a message and frees it. */
+static json_t *
+parse(struct bytes *message)
+{
+	json_error_t error;
+	json_t *root;
+
+	ASSERT(!bytes_failed(message));
+	root = json_loadb(message->p, message->len,
+	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (root == NULL)
+		test_fail(__FILE__, __LINE__, "%.*s: %s", (int)message->len,
+		    message->p, error.text);
+	bytes_fini(message);
+	return (root);
+}
+
+/* Compares with JSON text, in which nothing may be left out; frees root. */
+static void
+check_json(json_t *root, const char *text)
+{
+	json_error_t error;
+	json_t *want = json_loads(text, 0, &error);
+	char *got_text, *want_text;
+
+	ASSERT(want != NULL);
+	got_text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+	want_text = json_dumps(want, JSON_COMPACT | JSON_SORT_KEYS);
+	ASSERT_STR(got_text, want_text);
+	free(got_text);
+	free(want_text);
+	json_decref(want);
+	json_decref(root);
+}
+
+static bool
+has_empty_object(const json_t *value)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_object(value)) {
+		if (json_object_size(value) == 0)
+			return (true);
+		json_object_foreach((json_t *)value, key,
+		    member) if (has_empty_object(member)) return (true);
+	}
+	json_array_foreach(
+	    value, i, member) if (has_empty_object(member)) return (true);
+	return (false);
+}
+
+static bool
+is_hex(const char *text, size_t len)
+{
+	size_t i;
+
+	if (text == NULL || strlen(text) != len)
+		return (false);
+	for (i = 0; i < len; i++)
+		if (!isdigit((unsigned char)text[i]) &&
+		    !(text[i] >= 'a' && text[i] <= 'f'))
+			return (false);
+	return (true);
+}
+
+/* The signature covers exactly what was sent. */
+static void
+check_signature(const struct bytes *message, const json_t *root)
+{
+	const json_t *security = json_object_get(root, "security");
+	char signature[RXON_SIGNATURE_SIZE];
+	struct bytes canonical = { 0 };
+	struct why why;
+
+	ASSERT_INT(json_object_size(security), 2);
+	ASSERT_STR(
+	    json_string_value(json_object_get(security, "signer_id")), "w-1");
+	ASSERT_INT(
+	    rxon_canonical(message->p, message->len, NULL, &canonical, &why),
+	    0);
+	ASSERT_INT(rxon_sign("worker-token", &canonical, signature, &why), 0);
+	ASSERT_STR(json_string_value(json_object_get(security, "signature")),
+	    signature);
+	bytes_fini(&canonical);
+}
+
+/* Checks and takes off what every signed message has; frees the message. */
+static json_t *
+open_envelope(struct bytes *message, char nonce[33])
+{
+	struct bytes copy = { 0 };
+	json_t *root, *value;
+	json_int_t now;
+
+	bytes_append(&copy, message->p, message->len);
+	root = parse(message);
+	check_signature(&copy, root);
+	bytes_fini(&copy);
+	value = json_object_get(root, "timestamp");
+	ASSERT(json_is_integer(value));
+	now = (json_int_t)time(NULL);
+	ASSERT(json_integer_value(value) <= now);
+	ASSERT(json_integer_value(value) >= now - 60);
+	value = json_object_get(root, "nonce");
+	ASSERT(is_hex(json_string_value(value), 32));
+	(void)snprintf(nonce, 33, "%s", json_string_value(value));
+	ASSERT_INT(json_object_del(root, "timestamp"), 0);
+	ASSERT_INT(json_object_del(root, "nonce"), 0);
+	ASSERT_INT(json_object_del(root, "security"), 0);
+	return (root);
+}
+
+static void
+classic_registers(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	struct why why;
+
+	ASSERT_INT(dialect_classic.registration(&facts, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
+	    "\"supported_tasks\":[\"echo\",\"thumb.nail\"],"
+	    "\"max_concurrent_tasks\":3,\"cost_per_skill\":{},"
+	    "\"installed_models\":[],\"hostname\":\"host-1\","
+	    "\"resources\":{\"cpu_cores\":2,\"gpu_info\":null}}");
+}
+
+static void
+classic_beats_silently(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	struct why why;
+
+	ASSERT_INT(dialect_classic.heartbeat(&facts, &out, &why), 0);
+	ASSERT_INT(out.len, 0);
+}
+
+static void
+rxon_registers(void)
+{
+	struct worker_facts facts = make_facts();
+	char nonce[33], hash[65];
+	struct bytes out = { 0 };
+	struct why why;
+	json_t *root;
+
+	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	ASSERT(!has_empty_object(root));
+	(void)snprintf(hash, sizeof(hash), "%s",
+	    json_string_value(json_object_get(root, "skills_hash")));
+	ASSERT(is_hex(hash, 64));
+	ASSERT_INT(json_object_del(root, "skills_hash"), 0);
+	check_json(root,
+	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
+	    "\"supported_skills\":["
+	    "{\"name\":\"echo\",\"version\":\"1.0.0\"},"
+	    "{\"name\":\"thumb.nail\",\"version\":\"1.0.0\"}],"
+	    "\"available_skills\":[\"echo\",\"thumb.nail\"],"
+	    "\"max_concurrent_tasks\":3,"
+	    "\"resources\":{\"properties\":{\"cpu_cores\":2}},"
+	    "\"capabilities\":{\"hostname\":\"host-1\"}}");
+
+	/* The hash is that of the skills: others give another. */
+	facts.types_count = 1;
+	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	ASSERT(
+	    strcmp(hash,
+		json_string_value(json_object_get(root, "skills_hash"))) != 0);
+	json_decref(root);
+}
+
+static void
+rxon_beats(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	char nonce[33];
+	struct why why;
+	json_t *root, *registered;
+
+	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
+	registered = open_envelope(&out, nonce);
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	ASSERT(!has_empty_object(root));
+	ASSERT_STR(json_string_value(json_object_get(root, "skills_hash")),
+	    json_string_value(json_object_get(registered, "skills_hash")));
+	json_decref(registered);
+	ASSERT_INT(json_object_del(root, "skills_hash"), 0);
+	check_json(root,
+	    "{\"worker_id\":\"w-1\",\"status\":\"idle\","
+	    "\"available_skills\":[\"echo\",\"thumb.nail\"]}");
+}
+
+static void
+rxon_never_repeats_a_nonce(void)
+{
+	const struct worker_facts facts = make_facts();
+	char nonces[20][33];
+	struct bytes out = { 0 };
+	struct why why;
+	int i, j;
+
+	for (i = 0; i < 20; i++) {
+		ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), 0);
+		json_decref(open_envelope(&out, nonces[i]));
+		for (j = 0; j < i; j++)
+			ASSERT(strcmp(nonces[i], nonces[j]) != 0);
+	}
+}
+
+static void
+rxon_needs_a_token(void)
+{
+	struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	struct why why = { "" };
+
+	facts.token = "";
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), -1);
+	ASSERT(why.text[0] != '\0');
+	bytes_fini(&out);
+}
+
+/* Results: what was finished, and what both dialects say of it. */
+static const struct {
+	const char *status, *code, *message, *data, *details;
+	bool passthrough;
+	const char *want;
+} outcomes[] = {
+	{ "success", NULL, NULL, "{\"a\":[1,null,\"\\u00e9\"]}", NULL, false,
+	    "{\"status\":\"success\",\"data\":{\"a\":[1,null,\"\\u00e9\"]}}" },
+	{ "success", NULL, NULL, NULL, NULL, false,
+	    "{\"status\":\"success\"}" },
+	{ "needs_review", NULL, NULL, "{\"score\":3}", NULL, false,
+	    "{\"status\":\"needs_review\",\"data\":{\"score\":3}}" },
+	{ "failure", "PERMANENT_ERROR", "a \"no\"", NULL, NULL, false,
+	    "{\"status\":\"failure\",\"error\":{\"code\":\"PERMANENT_ERROR\","
+	    "\"message\":\"a \\\"no\\\"\"}}" },
+	{ "failure", "TRANSIENT_ERROR", "died", NULL, "{\"signal\":9}", false,
+	    "{\"status\":\"failure\",\"error\":{\"code\":\"TRANSIENT_ERROR\","
+	    "\"message\":\"died\",\"details\":{\"signal\":9}}}" },
+	{ "retry", "NOT_YET", "attempt 1", NULL, NULL, false,
+	    "{\"status\":\"failure\",\"error\":{\"code\":\"TRANSIENT_ERROR\","
+	    "\"message\":\"NOT_YET: attempt 1\",\"details\":{"
+	    "\"status\":\"retry\",\"code\":\"NOT_YET\","
+	    "\"message\":\"attempt 1\"}}}" },
+	{ "retry", NULL, NULL, NULL, NULL, false,
+	    "{\"status\":\"failure\",\"error\":{\"code\":\"TRANSIENT_ERROR\","
+	    "\"message\":\"RETRY: \",\"details\":{\"status\":\"retry\","
+	    "\"code\":\"RETRY\",\"message\":\"\"}}}" },
+	{ "retry", "NOT_YET", "attempt 1", NULL, NULL, true,
+	    "{\"status\":\"retry\",\"error\":{\"code\":\"NOT_YET\","
+	    "\"message\":\"attempt 1\"}}" },
+	/* memory was short when the result was made */
+	{ NULL, NULL, NULL, NULL, NULL, false, "{\"status\":\"failure\"}" },
+};
+#define NOUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
+
+static json_t *
+write_result(const struct dialect *dialect, size_t i, struct bytes *out)
+{
+	struct worker_facts facts = make_facts();
+	struct lease l = make_lease(outcomes[i].status, outcomes[i].code,
+	    outcomes[i].message, outcomes[i].data, outcomes[i].details);
+	char nonce[33];
+	struct why why;
+
+	facts.retry_passthrough = outcomes[i].passthrough;
+	ASSERT_INT(dialect->result(&facts, &l, out, &why), 0);
+	result_fini(&l.result);
+	return (
+	    dialect == &dialect_rxon ? open_envelope(out, nonce) : parse(out));
+}
+
+/* Checks members that stand beside the outcome and takes them off. */
+static void
+check_text(json_t *root, const char *name, const char *want)
+{
+	ASSERT_STR(json_string_value(json_object_get(root, name)), want);
+	ASSERT_INT(json_object_del(root, name), 0);
+}
+
+static void
+classic_nests_its_results(void)
+{
+	struct bytes out = { 0 };
+	json_t *root, *result;
+	size_t i;
+
+	for (i = 0; i < NOUTCOMES; i++) {
+		root = write_result(&dialect_classic, i, &out);
+		check_text(root, "job_id", "j-1");
+		check_text(root, "task_id", "t-1");
+		check_text(root, "worker_id", "w-1");
+		ASSERT_INT(json_object_size(root), 1);
+		result = json_incref(json_object_get(root, "result"));
+		json_decref(root);
+		check_json(result, outcomes[i].want);
+	}
+}
+
+static void
+rxon_signs_its_results(void)
+{
+	struct bytes out = { 0 };
+	json_t *root;
+	size_t i;
+
+	for (i = 0; i < NOUTCOMES; i++) {
+		root = write_result(&dialect_rxon, i, &out);
+		check_text(root, "job_id", "j-1");
+		check_text(root, "task_id", "t-1");
+		check_text(root, "worker_id", "w-1");
+		check_text(root, "origin_worker_id", "w-1");
+		check_json(root, outcomes[i].want);
+	}
+}
+
+static void
+rxon_refuses_what_cannot_be_signed(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct lease l =
+	    make_lease("success", NULL, NULL, "{\"a\":1e20}", NULL);
+	struct bytes out = { 0 };
+	struct why why = { "" };
+
+	ASSERT_INT(dialect_rxon.result(&facts, &l, &out, &why), -1);
+	ASSERT(strstr(why.text, "cannot sign a message: ") != NULL);
+	bytes_fini(&out);
+	/* The other dialect does not mind. */
+	ASSERT_INT(dialect_classic.result(&facts, &l, &out, &why), 0);
+	bytes_fini(&out);
+	result_fini(&l.result);
+}
+
+#define OWN        "{\"error\":\"Unauthorized: bad\\ntoken\"}"
+#define PAGE       "<html>\r\n<b>nginx</b>"
+#define PAGE_SHOWN "<html>  <b>nginx</b>"
+
+static const struct {
+	long status;
+	const char *body;
+	enum verdict verdict;
+	const char *why;
+} replies[] = {
+	{ 200, "{}", VERDICT_DONE, "" },
+	/* Whether the body makes sense is the asker's to say. */
+	{ 200, PAGE, VERDICT_DONE, "" },
+	{ 204, "", VERDICT_DONE, "" },
+	{ 400, OWN, VERDICT_REFUSED, "HTTP 400: Unauthorized: bad\ntoken" },
+	{ 400, PAGE, VERDICT_LATER, "HTTP 400: " PAGE_SHOWN },
+	{ 400, "", VERDICT_LATER, "HTTP 400" },
+	{ 401, OWN, VERDICT_DENIED, "HTTP 401: Unauthorized: bad\ntoken" },
+	{ 401, PAGE, VERDICT_DENIED, "HTTP 401: " PAGE_SHOWN },
+	{ 403, OWN, VERDICT_DENIED, "HTTP 403: Unauthorized: bad\ntoken" },
+	{ 403, "", VERDICT_DENIED, "HTTP 403" },
+	{ 404, "{\"error\":{\"code\":1}}", VERDICT_REFUSED,
+	    "HTTP 404: {\"code\":1}" },
+	{ 404, PAGE, VERDICT_LATER, "HTTP 404: " PAGE_SHOWN },
+	{ 404, "404: Not Found", VERDICT_LATER, "HTTP 404: 404: Not Found" },
+	{ 404, "{\"detail\":\"x\"}", VERDICT_LATER,
+	    "HTTP 404: {\"detail\":\"x\"}" },
+	{ 413, OWN, VERDICT_REFUSED, "HTTP 413: Unauthorized: bad\ntoken" },
+	{ 413, PAGE, VERDICT_LATER, "HTTP 413: " PAGE_SHOWN },
+	{ 429, OWN, VERDICT_LIMITED, "HTTP 429: Unauthorized: bad\ntoken" },
+	{ 429, "", VERDICT_LIMITED, "HTTP 429" },
+	{ 301, "", VERDICT_LATER, "HTTP 301" },
+	{ 409, OWN, VERDICT_LATER, "HTTP 409: Unauthorized: bad\ntoken" },
+	{ 500, OWN, VERDICT_LATER, "HTTP 500: Unauthorized: bad\ntoken" },
+	{ 502, PAGE, VERDICT_LATER, "HTTP 502: " PAGE_SHOWN },
+	{ 503, "\x01\xff", VERDICT_LATER, "HTTP 503:   " },
+};
+
+static void
+judges_replies(void)
+{
+	struct why why;
+	size_t i;
+
+	for (i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		why.text[0] = '\0';
+		test_same_int(__FILE__, __LINE__, replies[i].why,
+		    dialect_judge(replies[i].status, replies[i].body,
+			strlen(replies[i].body), &why),
+		    replies[i].verdict);
+		if (replies[i].verdict != VERDICT_DONE)
+			ASSERT_STR(why.text, replies[i].why);
+	}
+}
+
+static void
+shortens_foreign_texts(void)
+{
+	static const char *const parts[][2] = {
+		{ "{\"error\":\"", "\"}" },
+		{ "{\"error\":[\"", "\"]}" },
+		{ "<html>", "" },
+	};
+	struct bytes body;
+	struct why why;
+	size_t i;
+	int n;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		body = (struct bytes){ 0 };
+		bytes_puts(&body, parts[i][0]);
+		for (n = 0; n < 2000; n++)
+			bytes_puts(&body, "ab");
+		bytes_puts(&body, parts[i][1]);
+		(void)dialect_judge(500, body.p, body.len, &why);
+		ASSERT(strlen(why.text) < 200);
+		ASSERT(strstr(why.text, "abab") != NULL);
+		bytes_fini(&body);
+	}
+}
+
+static const struct {
+	const char *body;
+	enum verdict verdict;
+	const char *why;
+} receipts[] = {
+	{ "{\"status\":\"accepted\"}", VERDICT_DONE, "accepted" },
+	{ "{\"status\":\"result_accepted_success\"}", VERDICT_DONE,
+	    "accepted" },
+	{ "{}", VERDICT_DONE, "accepted" },
+	{ "{\"message\":\"Result ignored: it is late.\","
+	  "\"reason\":\"stale_task\",\"status\":\"ignored\"}",
+	    VERDICT_REFUSED, "stale_task" },
+	{ "{\"status\":\"ignored\"}", VERDICT_REFUSED, "ignored" },
+	{ "{\"status\":\"ignored\",\"reason\":null}", VERDICT_REFUSED,
+	    "ignored" },
+};
+
+static void
+reads_receipts(void)
+{
+	struct why why;
+	size_t i;
+
+	for (i = 0; i < sizeof(receipts) / sizeof(receipts[0]); i++) {
+		const size_t len = strlen(receipts[i].body);
+
+		ASSERT_INT(dialect_rxon.taken(receipts[i].body, len, &why),
+		    receipts[i].verdict);
+		ASSERT_STR(why.text, receipts[i].why);
+		ASSERT_INT(dialect_classic.taken(receipts[i].body, len, &why),
+		    VERDICT_DONE);
+		ASSERT_STR(why.text, "accepted");
+	}
+}
+
+static void
+knows_when_it_is_unknown(void)
+{
+	ASSERT(dialect_is_unknown("null", 4));
+	ASSERT(!dialect_is_unknown("", 0));
+	ASSERT(!dialect_is_unknown("nul", 3));
+	ASSERT(!dialect_is_unknown("{\"status\":\"ttl_refreshed\"}", 26));
+}
+
+static const struct test tests[] = {
+	{ "classic: a registration", classic_registers },
+	{ "classic: a heartbeat is empty", classic_beats_silently },
+	{ "classic: results are nested", classic_nests_its_results },
+	{ "rxon: a registration, without empty objects", rxon_registers },
+	{ "rxon: a heartbeat, with the registration's hash", rxon_beats },
+	{ "rxon: every message has a nonce of its own",
+	    rxon_never_repeats_a_nonce },
+	{ "rxon: nothing is signed without a token", rxon_needs_a_token },
+	{ "rxon: results are flat and signed", rxon_signs_its_results },
+	{ "rxon: a number that cannot be signed is refused",
+	    rxon_refuses_what_cannot_be_signed },
+	{ "replies are judged by status and body", judges_replies },
+	{ "a foreign text is shortened", shortens_foreign_texts },
+	{ "accepted is done, ignored is final", reads_receipts },
+	{ "null says that nobody knows us", knows_when_it_is_unknown },
+};
+TEST_MAIN(tests)
