@@ -12,6 +12,7 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
+#include "supervisor/base/backoff.h"
 #include "supervisor/base/log.h"
 #include "supervisor/result.h"
 #include "supervisor/task.h"
@@ -41,6 +42,8 @@ struct lease {
 	struct orchestrator *origin; /* borrowed; where the result goes */
 	struct result result; /* valid once finished */
 	int64_t leased_ms; /* when it came */
+	struct backoff delivery; /* of its own result, when it is refused */
+	int64_t deliver_after_ms; /* its result is not sent earlier */
 	unsigned requeues; /* children lost before they said started */
 	enum lease_state state;
 };

@@ -33,6 +33,7 @@
 #include "supervisor/supervisor.h"
 
 #define DUPLICATE_TERM_MS ((int64_t)2000) /* platforms send two */
+#define UNDELIVERED_MAX   1000 /* results in memory that stop the polls */
 #define LAST_DELIVERY_MS  ((int64_t)3000) /* after leases are handed back */
 
 /* state, name, states that may follow */
@@ -129,11 +130,17 @@ places(void *arg)
 	const struct supervisor *s = arg;
 	const struct category *cat;
 	int64_t free_children = 0, room;
+	bool offered = false;
 
-	if (s->state != RUN_RUNNING)
+	if (s->state != RUN_RUNNING ||
+	    orchestrator_undelivered(s->orchestrator) >= UNDELIVERED_MAX)
 		return (0);
-	TAILQ_FOREACH(cat, &s->categories, entry)
+	TAILQ_FOREACH(cat, &s->categories, entry) {
 		free_children += category_places(cat);
+		offered = offered || category_is_offered(cat);
+	}
+	if (!offered && s->options->local_path != NULL)
+		return (1); /* each fails at once, and so the run ends */
 	room = s->conf->worker.max_concurrent_tasks - unfinished(s);
 	if (free_children < room)
 		room = free_children;
@@ -443,6 +450,8 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (s->state == RUN_ENDED)
+		return; /* in the same turn of the loop */
 	if (s->state == RUN_ABORTING) {
 		report_losses(s);
 		end(s, final_status(s));

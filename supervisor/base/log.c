@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@
 #include "supervisor/base/log.h"
 
 #define DEFAULT_NAME "avtoworkerd"
-#define LINE_SIZE    4096 /* longer messages are cut */
+#define LINE_SIZE    3072 /* longer messages are cut */
 
 enum sink {
 	SINK_STDERR,
@@ -43,6 +45,7 @@ static struct {
 	enum log_level level;
 	enum log_format format;
 	int fd;
+	unsigned lost; /* lines that the sink did not take */
 	const char *path;
 	void (*divert)(enum log_level, const char *);
 } out = { .sink = SINK_STDERR, .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO };
@@ -193,6 +196,39 @@ put_json(struct bytes *b, enum log_level level, const struct log_context *ctx,
 	bytes_puts(b, "}");
 }
 
+/* True when the sink takes a line of up to PIPE_BUF bytes without waiting. A
+ * file always does; a pipe, socket or terminal whose reader is stuck must not
+ * hold up the loop. */
+static bool
+takes_line(void)
+{
+	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
+
+	return (out.sink == SINK_FILE || poll(&p, 1, 0) == 1);
+}
+
+/* Writes a line, and before it how many were lost, if any. */
+static void
+write_line(struct bytes *line)
+{
+	struct bytes whole = { 0 };
+
+	if (!takes_line()) {
+		out.lost++;
+		return;
+	}
+	if (out.lost > 0)
+		bytes_printf(
+		    &whole, "[%u lines lost: nobody read them]\n", out.lost);
+	bytes_append(&whole, line->p, line->len);
+	if (out.sink != SINK_FILE && whole.len >= PIPE_BUF)
+		whole.len = PIPE_BUF - 1;
+	bytes_puts(&whole, "\n");
+	if (!bytes_failed(&whole) && write(out.fd, whole.p, whole.len) > 0)
+		out.lost = 0;
+	bytes_fini(&whole);
+}
+
 void
 log_line(
     enum log_level level, const struct log_context *ctx, const char *fmt, ...)
@@ -225,11 +261,8 @@ log_line(
 		;
 	else if (out.sink == SINK_SYSLOG)
 		syslog(levels[level].priority, "%.*s", (int)line.len, line.p);
-	else {
-		bytes_puts(&line, "\n");
-		if (!bytes_failed(&line))
-			(void)!write(out.fd, line.p, line.len);
-	}
+	else
+		write_line(&line);
 	bytes_fini(&line);
 	errno = saved;
 }

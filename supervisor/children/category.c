@@ -23,10 +23,11 @@
 #include "supervisor/handler.h"
 #include "supervisor/lease.h"
 
-#define RETRY_FIRST_MS ((int64_t)100)
-#define RETRY_MAX_MS   ((int64_t)30 * 1000)
-#define STABLE_MS      ((int64_t)10 * 1000) /* a life that clears old failures */
-#define REQUEUES_MAX   2
+#define RETRY_FIRST_MS    ((int64_t)100)
+#define RETRY_MAX_MS      ((int64_t)30 * 1000)
+#define STABLE_MS         ((int64_t)10 * 1000) /* a life that clears old failures */
+#define WITHDRAW_AFTER_MS ((int64_t)5 * 60 * 1000)
+#define REQUEUES_MAX      2
 
 static void balance(struct category *);
 static struct log_context
@@ -68,15 +69,15 @@ category_is_offered(const struct category *cat)
 	return (cat->was_ready);
 }
 
-/* The category has something to say about whether it can run. */
+/* Tells when it is known, or has changed, whether the category can run. */
 static void
 settle(struct category *cat)
 {
-	const bool first = !cat->settled;
-
+	if (cat->settled && cat->offered == cat->was_ready)
+		return;
 	cat->settled = true;
-	if (first || cat->was_ready)
-		cat->ops->settled(cat, cat->arg);
+	cat->offered = cat->was_ready;
+	cat->ops->settled(cat, cat->arg);
 }
 
 static void
@@ -120,22 +121,42 @@ give_queue_back(struct category *cat)
 	}
 }
 
-/* A start came to nothing, for that reason: wait before the next. */
+/* Nothing has started for long enough: its skills are withdrawn, and what
+ * waits is given back. */
+static bool
+is_broken(struct category *cat, int64_t now_ms)
+{
+	if (!cat->was_ready)
+		return (true);
+	if (children_in(cat, IDLE | BUSY) > 0)
+		return (false);
+	return (now_ms - cat->ready_ms >= WITHDRAW_AFTER_MS);
+}
+
+/* A start came to nothing, for that reason: wait before the next. Children
+ * that fail together count as one failure. */
 static void
 start_failed(struct category *cat, const char *reason)
 {
 	const struct log_context ctx = context(cat);
-	const int64_t delay = backoff_next_ms(&cat->backoff);
-	const struct timeval tv = clock_timeval(delay);
+	const int64_t now_ms = clock_now_ms();
+	struct timeval tv;
+	int64_t delay;
 
 	(void)strlcpy(cat->failure, reason, sizeof(cat->failure));
-	log_line(LOG_LEVEL_ERR, &ctx,
-	    "cannot start child of \"%s\": %s; trying again in %lld ms",
-	    cat->name, reason, (long long)delay);
-	cat->not_before_ms = clock_now_ms() + delay;
-	if (event_add(&cat->retry, &tv) == -1)
-		log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
-	if (!cat->was_ready) {
+	if (now_ms >= cat->not_before_ms) {
+		delay = backoff_next_ms(&cat->backoff);
+		log_line(LOG_LEVEL_ERR, &ctx,
+		    "cannot start child of \"%s\": %s; trying again in "
+		    "%lld ms",
+		    cat->name, reason, (long long)delay);
+		cat->not_before_ms = now_ms + delay;
+		tv = clock_timeval(delay);
+		if (event_add(&cat->retry, &tv) == -1)
+			log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
+	}
+	if (is_broken(cat, now_ms)) {
+		cat->was_ready = false;
 		give_queue_back(cat);
 		settle(cat);
 	}
@@ -145,14 +166,12 @@ static void
 on_ready(struct child *c, const struct offer *offer, void *arg)
 {
 	struct category *cat = arg;
-	const bool first = !cat->was_ready;
-
 	(void)c;
 	(void)offer;
 	cat->was_ready = true;
+	cat->ready_ms = clock_now_ms();
 	cat->failure[0] = '\0';
-	if (first)
-		settle(cat);
+	settle(cat);
 	balance(cat);
 	cat->ops->room(cat->arg);
 }
@@ -224,14 +243,18 @@ judge(struct category *cat, const struct child *c, bool leased,
 		.pid = report->pid,
 	};
 	const char *reason = c->cause[0] != '\0' ? c->cause : report->text;
+	bool stable;
 
 	if (cat->stopping) {
 		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", report->text);
 		return;
 	}
-	if (clock_now_ms() - c->born_ms >= STABLE_MS)
+	stable = clock_now_ms() - c->born_ms >= STABLE_MS;
+	if (stable)
 		backoff_reset(&cat->backoff);
-	if (!c->was_ready)
+	if (c->was_ready)
+		cat->ready_ms = clock_now_ms();
+	if (!c->was_ready || (!leased && !stable))
 		start_failed(cat, reason);
 	else if (!cat->succeeded && leased)
 		start_failed(cat, "its first task ended it");

@@ -23,8 +23,7 @@ struct lease_table;
 struct category_ops {
 	/* A lease has its result; the result is the callee's to take. */
 	void (*finished)(struct lease *, struct result *, void *arg);
-	/* Its first child is ready, or failed to start: whether it can be
-	 * offered is known now or has changed. */
+	/* Whether it can be offered is known now, or has changed. */
 	void (*settled)(struct category *, void *arg);
 	/* It may have room for another lease. */
 	void (*room)(void *arg);
@@ -49,7 +48,10 @@ struct category {
 	struct event retry; /* the back-off is over */
 	int64_t not_before_ms; /* no child is started earlier */
 	char failure[256]; /* why the last start failed; or "" */
-	bool was_ready : 1; /* some child has been ready */
+	int64_t ready_ms; /* when a child was last known to be ready */
+	bool was_ready : 1; /* some child has been ready; withdrawn when none
+			       has been for long */
+	bool offered : 1; /* was_ready as last told by settled() */
 	bool settled : 1; /* ready once, or failed once */
 	bool succeeded : 1; /* some lease has got a child's result */
 	bool stopping : 1;

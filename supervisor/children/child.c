@@ -233,9 +233,24 @@ on_frame(const struct frame_header *h, const char *payload, void *arg)
 	from_child[h->type].handle(c, h, payload);
 }
 
+/* An end of file is no verdict: it is dead, as the kernel will tell at once,
+ * or it has closed its end, and will never answer again. */
+static void
+on_closed(void *arg)
+{
+	struct child *c = arg;
+
+	if (c->closed || c->dying || c->state == CHILD_ENDING ||
+	    c->state == CHILD_STOPPING)
+		return;
+	c->closed = true;
+	set_timer(c, STOP_TIMEOUT_MS);
+}
+
 static const struct frame_stream_ops stream_ops = {
 	.frame = on_frame,
 	.malformed = on_malformed,
+	.closed = on_closed,
 };
 
 static void
@@ -254,9 +269,12 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	child_kill(c,
-	    c->state == CHILD_STARTING ? "was not ready within 60 s" :
-					 "did not leave within 5 s");
+	if (c->closed)
+		child_kill(c, "closed its channel");
+	else if (c->state == CHILD_STARTING)
+		child_kill(c, "was not ready within 60 s");
+	else
+		child_kill(c, "did not leave within 5 s");
 }
 
 static void
@@ -352,7 +370,7 @@ fail:
 bool
 child_is_free(const struct child *c)
 {
-	return (c->state == CHILD_IDLE && !c->dying);
+	return (c->state == CHILD_IDLE && !c->dying && !c->closed);
 }
 
 int

@@ -80,6 +80,7 @@ struct child {
 	char cause[160]; /* why we ended it; "" when we did not */
 	enum child_state state;
 	bool was_ready : 1; /* it has said ready */
+	bool closed : 1; /* it has closed its channel */
 	bool dying : 1; /* dead, and being read for the last time */
 	bool lease_started : 1; /* it has said started for its lease */
 };

@@ -69,10 +69,10 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 	struct file *f = arg;
 	size_t i;
 
-	(void)c;
 	if (f->described)
 		return;
 	f->described = true;
+	child_stop(c); /* it ends by itself; this limits how long it may take */
 	f->offer.handlers = calloc(offer->count, sizeof(*f->offer.handlers));
 	if (f->offer.handlers == NULL)
 		goto fail;

@@ -117,8 +117,10 @@ read_some(struct frame_stream *s)
 		feed(s, buf, (size_t)n);
 		return ((size_t)n);
 	}
-	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
 		stop_reading(s);
+		s->ops->closed(s->arg);
+	}
 	return (0);
 }
 
@@ -136,6 +138,7 @@ stop_writing(struct frame_stream *s)
 	s->unwritable = true;
 	(void)event_del(&s->writable);
 	(void)evbuffer_drain(s->out, evbuffer_get_length(s->out));
+	s->ops->closed(s->arg);
 }
 
 static void

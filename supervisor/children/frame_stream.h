@@ -24,6 +24,9 @@ struct frame_stream_ops {
 	/* The other side broke the protocol: what it did. Nothing is read
 	 * after this. */
 	void (*malformed)(const char *text, void *arg);
+	/* The other side takes or sends no more. It may have died, and there
+	 * may be frames still to be read; or it has closed its end. */
+	void (*closed)(void *arg);
 };
 
 struct frame_stream {

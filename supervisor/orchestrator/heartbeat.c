@@ -54,6 +54,8 @@ on_beat(const struct http_reply *reply, void *arg)
 	wait = reply->status != 0 ? http_reply_retry_after_ms(reply) : -1;
 	if (wait < r->heartbeat_interval_ms)
 		wait = r->heartbeat_interval_ms;
+	if (verdict == VERDICT_LIMITED && wait < REMOTE_SILENCE_MS)
+		wait = REMOTE_SILENCE_MS;
 	remote_complain(r, "heartbeat failed", &why, wait);
 	set_timer(r, wait);
 }

@@ -35,7 +35,8 @@ struct http_call {
 	CURL *easy;
 	http_done done;
 	void *arg;
-	struct bytes request; /* body; libcurl reads it in place */
+	struct bytes request; /* body */
+	size_t sent; /* bytes of it that libcurl has read */
 	struct bytes reply;
 	int64_t started_ms;
 	bool too_large : 1;
@@ -216,6 +217,23 @@ on_body(char *p, size_t size, size_t count, void *arg)
 	return (bytes_failed(&call->reply) ? CURL_WRITEFUNC_ERROR : len);
 }
 
+/* Gives libcurl the body piece by piece. There is no way back for it: without
+ * that it would send the request a second time, on its own and unseen, when a
+ * kept connection turns out to be closed; and an orchestrator may act on both. */
+static size_t
+on_read(char *p, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	size_t len = size * count;
+
+	if (len > call->request.len - call->sent)
+		len = call->request.len - call->sent;
+	if (len > 0)
+		memcpy(p, call->request.p + call->sent, len);
+	call->sent += len;
+	return (len);
+}
+
 /* Sets an option of e unless an earlier one has failed; rc tells. */
 #define SET(option, value) \
 	do { \
@@ -233,6 +251,8 @@ set_up(struct http_call *call)
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
+	SET(CURLOPT_READFUNCTION, on_read);
+	SET(CURLOPT_READDATA, call);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	/* A redirect would carry the token header to another host. */
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -302,8 +322,7 @@ set_request(struct http_call *call, const struct http_request *r)
 		SET(CURLOPT_HTTPGET, 1L);
 	} else {
 		SET(CURLOPT_POST, 1L);
-		SET(CURLOPT_POSTFIELDS,
-		    call->request.len > 0 ? call->request.p : "");
+		SET(CURLOPT_POSTFIELDS, NULL);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->request.len);
 		SET(CURLOPT_CUSTOMREQUEST,
 		    r->method == HTTP_PATCH ? "PATCH" : NULL);
@@ -328,6 +347,7 @@ http_start(struct http *h, struct http_request *r, http_done done, void *arg,
 	call->done = done;
 	call->arg = arg;
 	call->request = bytes_take(&r->body);
+	call->sent = 0;
 	call->started_ms = clock_now_ms();
 	if ((rc = set_request(call, r)) != CURLE_OK) {
 		why_set(why, "libcurl: %s", curl_easy_strerror(rc));

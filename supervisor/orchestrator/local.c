@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,8 @@ end_of_line(struct local *o)
 	if (b->len > o->scanned)
 		newline = memchr(b->p + o->scanned, '\n', b->len - o->scanned);
 	o->scanned = b->len;
-	if (newline == NULL && o->at_end && b->len > o->start) {
+	if (newline == NULL && o->at_end &&
+	    (b->len > o->start || o->skipping)) {
 		bytes_append(b, "\n", 1); /* the last line has none */
 		if (bytes_failed(b))
 			return (NULL);
@@ -232,11 +234,12 @@ compact(struct local *o)
 static void
 read_more(struct local *o)
 {
+	/* A file is always readable, and epoll refuses it. */
+	static const struct timeval at_once = { 0, 0 };
+
 	if (o->at_end)
 		o->base.ops->changed(&o->base, o->base.arg);
-	else if (o->is_file)
-		event_active(&o->readable, EV_READ, 0);
-	else if (event_add(&o->readable, NULL) == -1)
+	else if (event_add(&o->readable, o->is_file ? &at_once : NULL) == -1)
 		log_err("cannot watch the tasks' file");
 }
 
@@ -247,8 +250,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	char buf[READ_SIZE];
 	ssize_t n;
 
+	(void)fd;
 	(void)what;
-	if ((n = read(fd, buf, sizeof(buf))) == -1) {
+	if ((n = read(o->fd, buf, sizeof(buf))) == -1) {
 		if (errno == EINTR || errno == EAGAIN) {
 			read_more(o);
 			return;
@@ -291,11 +295,14 @@ put_result(struct bytes *b, const struct lease *l)
 static int
 write_all(int fd, const char *p, size_t len)
 {
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	ssize_t n;
 
 	for (; len > 0; p += n, len -= (size_t)n)
 		if ((n = write(fd, p, len)) == -1) {
-			if (errno != EINTR)
+			if (errno == EAGAIN)
+				(void)poll(&room, 1, -1);
+			else if (errno != EINTR)
 				return (-1);
 			n = 0;
 		}
@@ -403,8 +410,8 @@ local_new(struct event_base *loop, const char *path,
 	o->is_file = S_ISREG(st.st_mode) || S_ISCHR(st.st_mode);
 	if (isatty(o->fd))
 		o->is_file = false;
-	if (event_assign(&o->readable, loop, o->fd, EV_READ, on_readable, o) ==
-	    -1) {
+	if (event_assign(&o->readable, loop, o->is_file ? -1 : o->fd,
+		o->is_file ? EV_TIMEOUT : EV_READ, on_readable, o) == -1) {
 		why_set(why, "local mode: no memory");
 		goto fail;
 	}

@@ -21,12 +21,16 @@
 #define REFUSALS_MAX   3
 #define REFUSED_MS     ((int64_t)60 * 1000)
 
+/* No poll before that; a longer silence already agreed on stays. */
 static void
 wait_until(struct remote *r, int64_t delay_ms)
 {
+	const int64_t until_ms = clock_now_ms() + delay_ms;
 	const struct timeval tv = clock_timeval(delay_ms);
 
-	r->polling.not_before_ms = clock_now_ms() + delay_ms;
+	if (until_ms <= r->polling.not_before_ms)
+		return;
+	r->polling.not_before_ms = until_ms;
 	if (event_add(&r->polling.timer, &tv) == -1)
 		log_err("cannot set a timer for polls");
 }
@@ -47,7 +51,7 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 	int64_t delay;
 
 	r->polling.wanted = 1;
-	if (now_ms < r->polling.not_before_ms)
+	if (now_ms < r->polling.not_before_ms && verdict != VERDICT_LIMITED)
 		return; /* of several at once, one is enough to complain */
 	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
 	remote_complain(r, "poll failed", why, delay);

@@ -19,14 +19,35 @@
 #define RETRY_MAX_MS   ((int64_t)60 * 1000)
 #define IN_FLIGHT_MAX  32
 
+/* Sets the timer to when something may be sent again. */
+static void
+set_timer(struct remote *r)
+{
+	const struct lease *l = TAILQ_FIRST(&r->posting.waiting);
+	int64_t next_ms = INT64_MAX;
+	struct timeval tv;
+
+	if (l == NULL)
+		return;
+	TAILQ_FOREACH(l, &r->posting.waiting, entry)
+		if (l->deliver_after_ms < next_ms)
+			next_ms = l->deliver_after_ms;
+	if (next_ms < r->posting.not_before_ms)
+		next_ms = r->posting.not_before_ms;
+	/* One more: the loop's clock may be a little ahead of ours. */
+	tv = clock_timeval(next_ms - clock_now_ms() + 1);
+	if (event_add(&r->posting.timer, &tv) == -1)
+		log_err("cannot set a timer for results");
+}
+
+/* Nothing is sent before that; a longer silence already agreed on stays. */
 static void
 wait_until(struct remote *r, int64_t delay_ms)
 {
-	const struct timeval tv = clock_timeval(delay_ms);
+	const int64_t until_ms = clock_now_ms() + delay_ms;
 
-	r->posting.not_before_ms = clock_now_ms() + delay_ms;
-	if (event_add(&r->posting.timer, &tv) == -1)
-		log_err("cannot set a timer for results");
+	if (until_ms > r->posting.not_before_ms)
+		r->posting.not_before_ms = until_ms;
 }
 
 /* Back to where it came from: the oldest stay in front. */
@@ -42,6 +63,17 @@ put_back(struct remote *r, struct lease *l)
 			return;
 		}
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
+}
+
+/* Its result is answered, but with an error: it lets the others pass. */
+static void
+postpone(struct remote *r, struct lease *l)
+{
+	l->delivery.first_ms = RETRY_FIRST_MS;
+	l->delivery.max_ms = RETRY_MAX_MS;
+	l->deliver_after_ms = clock_now_ms() + backoff_next_ms(&l->delivery);
+	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
+	r->posting.waiting_count++;
 }
 
 static void
@@ -64,10 +96,13 @@ taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
 
 	polling_result_taken(r);
 	backoff_reset(&r->posting.backoff);
+	r->posting.not_before_ms = 0;
 	if (r->dialect->taken(reply->body, reply->body_len, why) ==
-	    VERDICT_REFUSED)
+	    VERDICT_REFUSED) {
+		remote_redact(r, reply, why);
 		log_line(LOG_LEVEL_WARN, &ctx, "%s ignores the result: %s",
 		    r->conf->url, why->text);
+	}
 	return (VERDICT_DONE);
 }
 
@@ -77,10 +112,17 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 {
 	int64_t delay;
 
-	put_back(r, l);
-	if (clock_now_ms() < r->posting.not_before_ms)
-		return;
+	if (reply->status != 0 && verdict == VERDICT_LATER)
+		postpone(r, l);
+	else
+		put_back(r, l);
+	if (clock_now_ms() < r->posting.not_before_ms &&
+	    verdict != VERDICT_LIMITED)
+		return; /* of several at once, one is enough to complain */
 	delay = remote_delay_ms(verdict, reply, &r->posting.backoff);
+	if (r->posting.hurry && verdict != VERDICT_LIMITED &&
+	    delay > RETRY_FIRST_MS)
+		delay = RETRY_FIRST_MS;
 	remote_complain(r, "cannot deliver results", why, delay);
 	wait_until(r, delay);
 }
@@ -174,24 +216,50 @@ post_start(struct remote *r, struct lease *l)
 	return (0);
 }
 
+/* The oldest result that may be sent now. */
+static struct lease *
+next_due(struct remote *r, int64_t now_ms)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &r->posting.waiting, entry)
+		if (l->deliver_after_ms <= now_ms)
+			break;
+	return (l);
+}
+
 void
 posting_kick(struct remote *r)
 {
 	struct posting *posting = &r->posting;
+	const int64_t now_ms = clock_now_ms();
 	struct lease *l;
 
-	if (r->dialect == NULL || clock_now_ms() < posting->not_before_ms)
+	if (r->dialect == NULL)
 		return;
-	while ((l = TAILQ_FIRST(&posting->waiting)) != NULL &&
+	while (now_ms >= posting->not_before_ms &&
 	    posting->in_flight <
-		(posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX)) {
+		(posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX) &&
+	    (l = next_due(r, now_ms)) != NULL) {
 		TAILQ_REMOVE(&posting->waiting, l, entry);
 		posting->waiting_count--;
-		if (post_start(r, l) == -1) {
+		if (post_start(r, l) == -1)
 			put_back(r, l);
-			return;
-		}
 	}
+	if (posting->waiting_count > 0)
+		set_timer(r);
+}
+
+void
+posting_hurry(struct remote *r)
+{
+	struct lease *l;
+
+	r->posting.hurry = true;
+	r->posting.not_before_ms = 0;
+	TAILQ_FOREACH(l, &r->posting.waiting, entry)
+		l->deliver_after_ms = 0;
+	posting_kick(r);
 }
 
 void
@@ -205,12 +273,9 @@ posting_add(struct remote *r, struct lease *l)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct remote *r = arg;
-
 	(void)fd;
 	(void)what;
-	r->posting.not_before_ms = 0;
-	posting_kick(r);
+	posting_kick(arg);
 }
 
 int

@@ -13,8 +13,7 @@
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/remote.h"
 
-#define TOKEN_MAX  4096
-#define LIMITED_MS ((int64_t)61 * 1000) /* their windows slide (S8) */
+#define TOKEN_MAX 4096
 
 /* The first line of the token file; NULL and why. */
 static char *
@@ -117,12 +116,14 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 	return (http_start(r->http, &request, done, arg, why));
 }
 
-/* A page that shows our request back to us must not reach the log whole. */
-static void
-redact(const struct remote *r, struct why *why)
+void
+remote_redact(
+    const struct remote *r, const struct http_reply *reply, struct why *why)
 {
-	if (strstr(why->text, r->token) != NULL)
-		why_set(why, "a reply that repeats the token");
+	if (memmem(reply->body, reply->body_len, r->token, strlen(r->token)) !=
+	    NULL)
+		why_set(why, "HTTP %ld with a text that repeats the token",
+		    reply->status);
 }
 
 enum verdict
@@ -137,11 +138,11 @@ remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
 	}
 	verdict =
 	    dialect_judge(reply->status, reply->body, reply->body_len, why);
+	if (verdict != VERDICT_DONE)
+		remote_redact(r, reply, why);
 	if (verdict == VERDICT_DENIED && r->conf->token_file != NULL &&
 	    load_token(r, &reading) == -1)
 		log_warn("%s", reading.text);
-	if (verdict != VERDICT_DONE)
-		redact(r, why);
 	return (verdict);
 }
 
@@ -179,7 +180,7 @@ remote_delay_ms(enum verdict verdict, const struct http_reply *reply,
 	if (wanted > delay)
 		return (wanted);
 	if (verdict == VERDICT_LIMITED && wanted < 0)
-		return (LIMITED_MS);
+		return (REMOTE_SILENCE_MS);
 	return (delay);
 }
 
@@ -234,6 +235,7 @@ static void
 drain(struct orchestrator *o)
 {
 	((struct remote *)o)->polling.draining = true;
+	posting_hurry((struct remote *)o);
 }
 
 static unsigned
@@ -254,6 +256,7 @@ static void
 abandon_polls(struct orchestrator *o)
 {
 	polling_abandon((struct remote *)o);
+	posting_hurry((struct remote *)o);
 }
 
 static void

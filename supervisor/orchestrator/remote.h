@@ -19,6 +19,9 @@
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/orchestrator.h"
 
+/* The silence after which a rate limit forgets: their windows slide (S8). */
+#define REMOTE_SILENCE_MS ((int64_t)61 * 1000)
+
 struct conf_orchestrator;
 struct conf_worker;
 struct event_base;
@@ -69,8 +72,9 @@ struct posting {
 	unsigned waiting_count;
 	unsigned in_flight;
 	struct backoff backoff;
-	int64_t not_before_ms;
+	int64_t not_before_ms; /* nothing is sent earlier */
 	struct event timer;
+	bool hurry : 1; /* the worker stops: short waits only */
 };
 
 struct remote {
@@ -118,6 +122,10 @@ enum verdict remote_judge(
  * anything else with status 200 came from somebody else (a proxy's page). */
 enum verdict remote_judge_object(
     struct remote *, const struct http_reply *, struct why *);
+/* A reply that shows us our token must not be shown to the log: replaces why
+ * when it does. */
+void remote_redact(
+    const struct remote *, const struct http_reply *, struct why *);
 /* Says that something did not work, and when it is tried again. */
 void remote_complain(const struct remote *, const char *what,
     const struct why *, int64_t delay_ms);
@@ -146,6 +154,8 @@ void polling_fini(struct remote *);
 int posting_init(struct remote *);
 void posting_add(struct remote *, struct lease *);
 void posting_kick(struct remote *);
+/* The worker stops: what waits is tried now, and again soon. */
+void posting_hurry(struct remote *);
 void posting_fini(struct remote *);
 
 #endif

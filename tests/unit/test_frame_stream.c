@@ -46,9 +46,16 @@ on_malformed(const char *text, void *arg)
 	(void)snprintf(e->malformed, sizeof(e->malformed), "%s", text);
 }
 
+static void
+on_closed(void *arg)
+{
+	(void)arg; /* who closed what is told to the child's tests */
+}
+
 static const struct frame_stream_ops ops = {
 	.frame = on_frame,
 	.malformed = on_malformed,
+	.closed = on_closed,
 };
 
 static void
