@@ -50,6 +50,8 @@ enum verdict {
 
 struct dialect {
 	const char *name;
+	/* A second copy of a result moves the job again. */
+	bool acts_on_copies;
 	/* Each appends a JSON message to out; -1 and why when there is none
 	 * that the orchestrator would take. */
 	int (*registration)(

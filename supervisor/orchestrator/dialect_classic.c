@@ -60,6 +60,7 @@ taken(const char *body, size_t len, struct why *why)
 
 const struct dialect dialect_classic = {
 	.name = "classic",
+	.acts_on_copies = true,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.result = result,

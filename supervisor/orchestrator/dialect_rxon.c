@@ -165,6 +165,7 @@ taken(const char *body, size_t len, struct why *why)
 
 const struct dialect dialect_rxon = {
 	.name = "rxon",
+	.acts_on_copies = false,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.result = result,

@@ -217,9 +217,10 @@ on_body(char *p, size_t size, size_t count, void *arg)
 	return (bytes_failed(&call->reply) ? CURL_WRITEFUNC_ERROR : len);
 }
 
-/* Gives libcurl the body piece by piece. There is no way back for it: without
- * that it would send the request a second time, on its own and unseen, when a
- * kept connection turns out to be closed; and an orchestrator may act on both. */
+/* Gives libcurl the body of a request that must go out once. There is no way
+ * back for it in this; with a body in memory it would send the request a second
+ * time, on its own and unseen, when a kept connection turns out to be closed.
+ * It costs one more system call, so other requests go without. */
 static size_t
 on_read(char *p, size_t size, size_t count, void *arg)
 {
@@ -322,7 +323,10 @@ set_request(struct http_call *call, const struct http_request *r)
 		SET(CURLOPT_HTTPGET, 1L);
 	} else {
 		SET(CURLOPT_POST, 1L);
-		SET(CURLOPT_POSTFIELDS, NULL);
+		SET(CURLOPT_POSTFIELDS,
+		    r->once                   ? NULL :
+			call->request.len > 0 ? call->request.p :
+						"");
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->request.len);
 		SET(CURLOPT_CUSTOMREQUEST,
 		    r->method == HTTP_PATCH ? "PATCH" : NULL);

@@ -32,6 +32,7 @@ struct http_request {
 	const struct http_headers *headers; /* borrowed until done */
 	struct bytes body; /* taken by http_start() */
 	int64_t timeout_ms; /* of the whole call */
+	bool once : 1; /* libcurl must not send it again by itself */
 };
 
 /* Borrowed: valid during the callback only. */

@@ -109,6 +109,7 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 		.url = url,
 		.headers = r->headers,
 		.timeout_ms = timeout_ms,
+		.once = method == HTTP_POST && r->dialect->acts_on_copies,
 	};
 
 	if (body != NULL)

@@ -458,6 +458,61 @@ def stop_unregistered(t, name):
     worker.gone(20)
 
 
+@case("a result that always fails does not hold back the others")
+def stuck_result(t):
+    scene = Scene(t)
+
+    def refuse_one(handler, request):
+        if request.json()["task_id"] == "bad":
+            replying(500, b"broken", "text/plain")(handler, request)
+        else:
+            handler.reply(*scene.fake.answer(request))
+    scene.fake.break_kind("result", refuse_one)
+    scene.fake.put(task("bad"))
+    scene.fake.wait_requests("result", 1)
+    for i in range(20):
+        scene.fake.put(task(f"good-{i}"))
+    for i in range(20):
+        scene.fake.wait_result(f"good-{i}", 60)
+    check("bad" not in scene.fake.results, "it was taken")
+    scene.fake.repair()
+    scene.fake.wait_result("bad", 60)
+    scene.end()
+
+
+@case("no copy of a result goes out unseen when a connection breaks")
+def unseen_copy(t):
+    scene = Scene(t)
+    scene.works("before")  # the connection is kept from now on
+    sent = len(scene.fake.of_kind("result"))
+    scene.fake.break_kind("result", raw(b""))
+    scene.fake.put(task("copied"))
+    scene.fake.wait_requests("result", sent + 3)
+    came = len(scene.fake.of_kind("result")) - sent
+    eventually(lambda: len(scene.worker.lines("cannot deliver")) >= came,
+               f"a line for each of {came} copies")
+    check(len(scene.fake.of_kind("result")) - sent <=
+          len(scene.worker.lines("cannot deliver")) + 1,
+          "more copies than failures")
+    scene.fake.repair()
+    scene.fake.wait_result("copied", 60)
+    scene.end()
+
+
+@case("TERM delivers at once what an outage has held back")
+def hurry(t):
+    scene = Scene(t)
+    scene.fake.break_kind("result", replying(503, HTML, "text/html",
+                                             Retry_After="3000"))
+    scene.fake.put(task("held"))
+    scene.worker.wait_log("cannot deliver")
+    scene.fake.repair()
+    check("held" not in scene.fake.results, "it was sent before")
+    scene.worker.signal(signal.SIGTERM)
+    scene.fake.wait_result("held", 10)
+    same(scene.worker.wait(), 0, "exit status")
+
+
 @case("requests carry what the dialect asks for: {}",
       ("classic", True), ("RXON", False))
 def requests(t, _name, classic):
