@@ -11,7 +11,7 @@ import sys
 sys.dont_write_bytecode = True
 
 from harness import (CHILD, WORKER, ZOO, Failed, Worker, case, check,  # noqa: E402
-                     descendants, eventually, main, same)
+                     descendants, eventually, main, module, same)
 
 SUCCESS, SOME_FAILED, USAGE, CONFIG = 0, 1, 64, 78
 
@@ -166,6 +166,30 @@ def crash(t, _name, kind, params, number, status):
     check(details["child_pid"] > 1, f"child_pid: {details}")
     for i in range(5):
         same(run.of(f"after-{i}")["status"], "success", "a task after it")
+
+
+@case("a child that closes its channel is ended, and its task answered")
+def hang_up(t):
+    run = Run(t, [task("dead", "hang_up"), task("other"),
+                  task("after", "slow", name="x")])
+    dead = run.of("dead")
+    same(dead["error"]["code"], "TRANSIENT_ERROR", "code")
+    check("closed its channel" in dead["error"]["message"],
+          f"message: {dead['error']['message']}")
+    for name in ("other", "after"):
+        same(run.of(name)["status"], "success", name)
+
+
+@case("tasks of a category that never starts fail, and the run ends")
+def never_starts(t):
+    path = t.write("tasks.jsonl",
+                   json.dumps(task("a", "sad")) + "\n" +
+                   json.dumps(task("b", "sad")) + "\n")
+    worker = Worker(t, argv=["--local", path, module("bad_init")])
+    same(worker.wait(), SOME_FAILED, "exit status")
+    for result in parse(worker.output()):
+        same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+    same(len(parse(worker.output())), 2, "results")
 
 
 @case("a category of {} children runs as many tasks at once, and no more",

@@ -274,6 +274,17 @@ print(struct aw_task *task, void *state)
 	aw_success(task, "{}");
 }
 
+/* Closes the channel under the feet of the program that runs it, and stays. */
+static void
+hang_up(struct aw_task *task, void *state)
+{
+	(void)task;
+	(void)state;
+	(void)close(3);
+	for (;;)
+		(void)pause();
+}
+
 #define ANIMAL(name, where) \
 	static const struct aw_handler handler_##name = { \
 		.size = sizeof(struct aw_handler), \
@@ -292,7 +303,8 @@ ANIMAL(exit_now, "heavy");
 ANIMAL(no_result, NULL);
 ANIMAL(big_result, NULL);
 ANIMAL(print, NULL);
+ANIMAL(hang_up, "heavy");
 
 AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
     &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
-    &handler_big_result, &handler_print);
+    &handler_big_result, &handler_print, &handler_hang_up);
