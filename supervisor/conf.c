@@ -413,6 +413,17 @@ conf_new(const struct conf_source *source, struct conf_problems *problems)
 	return (NULL);
 }
 
+bool
+conf_inherits(const struct conf *conf)
+{
+	const struct conf_module *m;
+
+	TAILQ_FOREACH(m, &conf->modules, entry)
+		if (m->from_argv)
+			return (true);
+	return (false);
+}
+
 const struct conf_category *
 conf_category(const struct conf *conf, const char *name)
 {

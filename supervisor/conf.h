@@ -133,6 +133,11 @@ void conf_print_keys(FILE *);
 const struct conf_category *conf_category(
     const struct conf *, const char *name);
 
+/* True when children get the caller's environment (less our secrets) rather
+ * than the allowlist: handlers named on the command line run as if the caller
+ * had started them. */
+bool conf_inherits(const struct conf *);
+
 /* Overwrites the values of our secret variables in the process's own
  * environment block, which a child of the same user could read in /proc, and
  * removes them. Call once the configuration is built. */

@@ -532,18 +532,6 @@ children_of(const struct supervisor *s, const char *name)
 	return (cores > 0 ? cores : 1);
 }
 
-/* Handlers named on the command line run as if the caller had started them. */
-static bool
-inherits(const struct supervisor *s)
-{
-	const struct conf_module *m;
-
-	TAILQ_FOREACH(m, &s->conf->modules, entry)
-		if (m->from_argv)
-			return (true);
-	return (false);
-}
-
 static int
 make_categories(struct supervisor *s, struct why *why)
 {
@@ -554,8 +542,9 @@ make_categories(struct supervisor *s, struct why *why)
 		if (category_named(s, h->category) != NULL)
 			continue;
 		cat = category_new(h->category,
-		    (unsigned)children_of(s, h->category), inherits(s),
-		    &s->handlers, &s->leases, &s->env, &category_ops, s, why);
+		    (unsigned)children_of(s, h->category),
+		    conf_inherits(s->conf), &s->handlers, &s->leases, &s->env,
+		    &category_ops, s, why);
 		if (cat == NULL)
 			return (-1);
 		TAILQ_INSERT_TAIL(&s->categories, cat, entry);

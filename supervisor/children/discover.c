@@ -142,8 +142,9 @@ describe(struct file *f)
 		char *const argv[] = { (char *)d->env->program,
 			(char *)"--describe", f->path, NULL };
 
-		f->child = child_new(
-		    d->env, argv, d->env->inherited, NULL, &ops, f, &why);
+		f->child = child_new(d->env, argv,
+		    conf_inherits(d->conf) ? d->env->inherited : d->env->clean,
+		    NULL, &ops, f, &why);
 	}
 	if (f->child == NULL)
 		(void)strlcpy(f->failure, why.text, sizeof(f->failure));

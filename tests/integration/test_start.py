@@ -9,8 +9,8 @@ sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (TOKEN, ZOO, Worker, case, check, main, module,  # noqa: E402
-                     proc_read, same)
+from harness import (TOKEN, ZOO, Worker, case, check, eventually, main,  # noqa: E402
+                     module, proc_read, same)
 
 OK, USAGE, CONFIG = 0, 64, 78
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d")
@@ -370,6 +370,16 @@ def token_hidden(t, source):
     worker.drain()
 
 
+def serving(worker, count):
+    """That many children, each of which has begun its program: before it has,
+    it looks like the supervisor."""
+    return eventually(
+        lambda: len(worker.children()) == count and all(
+            "\0--category\0" in proc_read(pid, "cmdline")
+            for pid in worker.children()) and worker.children(),
+        f"{count} children that serve")
+
+
 @case("children have an environment of their own, without our secrets")
 def environment(t):
     fake = Fake()
@@ -378,7 +388,7 @@ def environment(t):
         "WORKER_INDIVIDUAL_TOKEN": TOKEN + "-2", "S3_SECRET_KEY": "s3-key-1",
         "ORCHESTRATOR_SECRET_KEY": "orch-key-1", "HARMLESS": "harmless-1"})
     fake.token = TOKEN + "-2"
-    for pid in worker.wait_children(4 + 2 + 1):
+    for pid in serving(worker, 4 + 2 + 1):
         text = proc_read(pid, "environ")
         check("PATH=" in text, f"no PATH in {text}")
         for secret in (TOKEN, "s3-key-1", "orch-key-1"):
@@ -391,7 +401,7 @@ def environment(t):
 def descriptors(t):
     fake = Fake()
     worker = Worker(t, t.config(fake.url))
-    for pid in worker.wait_children(4 + 2 + 1):
+    for pid in serving(worker, 4 + 2 + 1):
         fds = sorted(int(x) for x in os.listdir(f"/proc/{pid}/fd"))
         same(fds, [0, 1, 2, 3], "descriptors")
         same(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null", "stdin")
