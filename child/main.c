@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 
 #include "child/channel.h"
@@ -127,9 +129,11 @@ main(int argc, char **argv)
 	if (fcntl(CHANNEL_FD, F_GETFD) == -1)
 		return (usage("descriptor 3 is not open", NULL));
 	wire_init(&wire, CHANNEL_FD);
-	if (strcmp(argv[1], "--describe") == 0 && argc == 3)
+	if (strcmp(argv[1], "--describe") == 0 && argc == 3) {
+		/* A file that hangs while it is loaded must not outlive us. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		status = describe(&wire, argv[2]);
-	else if (strcmp(argv[1], "--parent") == 0)
+	} else if (strcmp(argv[1], "--parent") == 0)
 		status = launch_and_serve(&wire, argc, argv);
 	else
 		status = usage("it does not know this", argv[1]);
