@@ -106,7 +106,7 @@ dequeue(struct category *cat)
 	return (l);
 }
 
-/* Nobody will run what waits here: no child has ever started. */
+/* Nobody will run what waits here. */
 static void
 give_queue_back(struct category *cat)
 {
@@ -121,10 +121,10 @@ give_queue_back(struct category *cat)
 	}
 }
 
-/* Nothing has started for long enough: its skills are withdrawn, and what
- * waits is given back. */
+/* True when no child has been ready yet, or none for so long that what waits
+ * is better given back. */
 static bool
-is_broken(struct category *cat, int64_t now_ms)
+is_broken(const struct category *cat, int64_t now_ms)
 {
 	if (!cat->was_ready)
 		return (true);
@@ -166,6 +166,7 @@ static void
 on_ready(struct child *c, const struct offer *offer, void *arg)
 {
 	struct category *cat = arg;
+
 	(void)c;
 	(void)offer;
 	cat->was_ready = true;

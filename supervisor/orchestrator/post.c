@@ -2,8 +2,9 @@
 /*
  * post.c: results on their way. A result stays until the orchestrator has
  * taken it or refused it for good; anything else is tried again, oldest
- * first, one at a time until one gets through. A message is made and signed
- * for each attempt: signatures expire and may be used once.
+ * first, one at a time until one gets through. One that is answered with an
+ * error waits on a clock of its own, so that it holds nobody back. A message
+ * is made and signed for each attempt: signatures expire and may be used once.
  */
 #include <stdlib.h>
 
@@ -96,7 +97,6 @@ taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
 
 	polling_result_taken(r);
 	backoff_reset(&r->posting.backoff);
-	r->posting.not_before_ms = 0;
 	if (r->dialect->taken(reply->body, reply->body_len, why) ==
 	    VERDICT_REFUSED) {
 		remote_redact(r, reply, why);
