@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
+#include "supervisor/base/clock.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/rxon_sign.h"
@@ -159,7 +159,8 @@ open_envelope(struct bytes *message, char nonce[33])
 	bytes_fini(&copy);
 	value = json_object_get(root, "timestamp");
 	ASSERT(json_is_integer(value));
-	now = (json_int_t)time(NULL);
+	/* Not time(), whose clock is up to a tick behind. */
+	now = (json_int_t)(clock_wall_ms() / 1000);
 	ASSERT(json_integer_value(value) <= now);
 	ASSERT(json_integer_value(value) >= now - 60);
 	value = json_object_get(root, "nonce");
