@@ -84,6 +84,8 @@ conf_free(struct conf *conf)
 		return;
 	free_values("worker", &conf->worker);
 	free_values("log", &conf->log);
+	free_values("metrics", &conf->metrics);
+	free_values("category", &conf->category_defaults);
 	orchestrators_free(conf);
 	categories_free(conf);
 	modules_free(conf);
@@ -101,6 +103,8 @@ block_struct(struct conf *conf, const struct conf_block *b)
 		return (&conf->worker);
 	if (strcmp(section, "log") == 0)
 		return (&conf->log);
+	if (strcmp(section, "metrics") == 0)
+		return (&conf->metrics);
 	if (strcmp(section, "orchestrator") == 0)
 		return (orchestrator_new(conf, b->title));
 	if (strcmp(section, "category") == 0)
@@ -168,6 +172,19 @@ build_block(struct conf *conf, const struct conf_block *b,
 			set_value(b, &conf_keys[i], base, problems);
 }
 
+/* What a block of that section without any key would hold. */
+static void
+set_defaults(const char *section, void *base, struct conf_problems *problems)
+{
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++)
+		if (strcmp(conf_keys[i].section, section) == 0 &&
+		    conf_keys[i].def != NULL &&
+		    conf_value_set(&conf_keys[i], conf_keys[i].def, base) != 0)
+			conf_problem_memory(problems);
+}
+
 /* The sections without title are always there, in the file or not. */
 static int
 add_untitled(struct conf_blocks *blocks)
@@ -226,6 +243,65 @@ check_categories(struct conf *conf, struct conf_blocks *blocks,
 		    nearest != NULL ? nearest : h->category,
 		    nearest != NULL ? "\"?" : " { }");
 	}
+}
+
+/* children says it all; min and max must not contradict each other. */
+static void
+check_sizes(struct conf *conf, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const struct conf_key *all = conf_key_find("category", "children");
+	const struct conf_key *min = conf_key_find("category", "min_children");
+	const struct conf_category *c;
+
+	TAILQ_FOREACH(c, &conf->categories, entry) {
+		const struct conf_block *b = conf_block_find(
+		    blocks, conf_section_find("category"), c->name);
+
+		if (c->children > 0 && c->max_children > 0)
+			conf_problem_add(problems,
+			    "%s: category %s has children and max_children; "
+			    "remove one of them",
+			    where_of(b, all), c->name);
+		else if (c->min_children >
+			(c->children > 0 ? c->children : c->max_children) &&
+		    (c->children > 0 || c->max_children > 0))
+			conf_problem_add(problems,
+			    "%s: category %s has min_children above what it "
+			    "may have at most",
+			    where_of(b, min), c->name);
+	}
+}
+
+static void
+check_limit_pair(int64_t soft, int64_t hard, const struct conf_block *b,
+    struct conf_problems *problems)
+{
+	if (soft > 0 && hard > 0 && soft >= hard)
+		conf_problem_add(problems,
+		    "%s: soft_time_limit is not less than time_limit",
+		    where_of(
+			b, conf_key_find(b->section->name, "soft_time_limit")));
+}
+
+/* A task is asked to stop before it is ended. */
+static void
+check_limits(struct conf *conf, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const struct conf_category *c;
+	const struct conf_handler *h;
+
+	TAILQ_FOREACH(c, &conf->categories, entry)
+		check_limit_pair(c->soft_time_limit_ms, c->time_limit_ms,
+		    conf_block_find(
+			blocks, conf_section_find("category"), c->name),
+		    problems);
+	TAILQ_FOREACH(h, &conf->handlers, entry)
+		check_limit_pair(h->soft_time_limit_ms, h->time_limit_ms,
+		    conf_block_find(
+			blocks, conf_section_find("handler"), h->name),
+		    problems);
 }
 
 static void
@@ -383,11 +459,14 @@ build(struct conf *conf, const struct conf_source *source,
 	const struct conf_block *b;
 	size_t i;
 
+	set_defaults("category", &conf->category_defaults, problems);
 	TAILQ_FOREACH(b, blocks, entry)
 		build_block(conf, b, problems);
 	for (i = 0; i < source->handlers_len; i++)
 		add_argument(conf, source->handlers[i], problems);
 	check_categories(conf, blocks, problems);
+	check_sizes(conf, blocks, problems);
+	check_limits(conf, blocks, problems);
 	if (source->local)
 		orchestrators_free(conf);
 	else
@@ -433,4 +512,31 @@ conf_category(const struct conf *conf, const char *name)
 		if (strcmp(c->name, name) == 0)
 			return (c);
 	return (NULL);
+}
+
+const struct conf_category *
+conf_category_or_default(const struct conf *conf, const char *name)
+{
+	const struct conf_category *c = conf_category(conf, name);
+
+	return (c != NULL ? c : &conf->category_defaults);
+}
+
+void
+conf_category_sizes(const struct conf_category *c, unsigned *min, unsigned *max)
+{
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (c->children > 0) {
+		*min = *max = (unsigned)c->children;
+		return;
+	}
+	*min = (unsigned)c->min_children;
+	*max = c->max_children > 0 ? (unsigned)c->max_children :
+	    cores > 0              ? (unsigned)cores :
+				     1;
+	if (c->max_children == 0 && *max < *min)
+		*max = *min;
+	if (*min > *max)
+		*min = *max;
 }

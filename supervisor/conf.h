@@ -26,6 +26,15 @@ enum conf_retry_status {
 	CONF_RETRY_FAILURE,
 	CONF_RETRY_PASSTHROUGH
 };
+enum conf_environment {
+	CONF_ENVIRONMENT_AUTO, /* inherit for handlers of the command line */
+	CONF_ENVIRONMENT_CLEAR,
+	CONF_ENVIRONMENT_INHERIT
+};
+enum conf_sweep {
+	CONF_SWEEP_TASK,
+	CONF_SWEEP_EXIT
+};
 
 /* worker { } */
 struct conf_worker {
@@ -37,6 +46,10 @@ struct conf_worker {
 	    poll_interval_ms; /* pause after an empty poll that did not wait */
 	int64_t shutdown_timeout_ms;
 	char *state_dir; /* NULL: found by the identity code */
+	char *pid_file; /* NULL: in state_dir, with -d only */
+	int64_t max_queued; /* leases that wait; 0: max_concurrent_tasks */
+	int64_t max_deaths_per_task; /* children that one task may cost */
+	int64_t min_free_memory; /* bytes; below it nothing is leased; or 0 */
 };
 
 /* log { } */
@@ -44,6 +57,14 @@ struct conf_log {
 	char *destination; /* stderr, syslog or an absolute path */
 	enum log_level level;
 	enum log_format format;
+};
+
+/* metrics { } */
+struct conf_metrics {
+	bool enabled;
+	char *address; /* to listen on; NULL: 127.0.0.1, or 0.0.0.0 when a
+			  port is set */
+	int64_t port; /* 0: 8083, if it is free */
 };
 
 /* orchestrator NAME { } */
@@ -57,13 +78,44 @@ struct conf_orchestrator {
 	enum conf_retry_status retry_status;
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */
 	int64_t request_timeout_ms; /* limit of every other request */
+	int64_t report_stderr; /* bytes of a dead child's output that are
+				  sent with its result; 0: none */
 };
 
 /* category NAME { } */
 struct conf_category {
 	TAILQ_ENTRY(conf_category) entry;
-	char *name;
-	int64_t children; /* how many are kept; 0: number of cores */
+	char *name; /* NULL in the defaults */
+	/* How many children; see conf_category_sizes(). */
+	int64_t children; /* always that many; 0: min to max */
+	int64_t min_children; /* always there */
+	int64_t max_children; /* 0: number of cores */
+	int64_t idle_timeout_ms; /* of children beyond the minimum */
+	int64_t start_timeout_ms; /* from start to ready */
+	int64_t withdraw_after_ms; /* without a ready child */
+	/* When one is replaced, between tasks; 0: never. */
+	int64_t max_tasks_per_child;
+	int64_t max_memory_per_child; /* bytes */
+	int64_t max_child_age_ms;
+	/* Of one task; 0: none. */
+	int64_t time_limit_ms;
+	int64_t soft_time_limit_ms;
+	int64_t cancel_grace_ms; /* from the request to stop to the kill */
+	int64_t slow_after_ms;
+	int64_t memory_limit; /* bytes, of a child and all it started */
+	int64_t cpu_time_limit_ms;
+	int64_t output_limit; /* bytes of a task's output that are logged */
+	/* Of the process. */
+	int64_t max_open_files; /* 0: as the supervisor was started with */
+	int64_t max_file_size; /* bytes; 0: the same */
+	int64_t core_size; /* bytes */
+	int64_t nice;
+	char *umask; /* octal digits; NULL: the supervisor's */
+	char *working_directory; /* NULL: the supervisor's */
+	enum conf_environment environment;
+	char *env_file; /* NAME=VALUE lines that are added; or NULL */
+	enum conf_sweep sweep; /* when leftover processes are ended */
+	bool launcher; /* a process of ours stays above each child */
 };
 
 /* module NAME { }: every handler of a file. */
@@ -80,11 +132,15 @@ struct conf_handler {
 	char *name; /* the task type */
 	char *module; /* file, as in struct conf_module; or NULL */
 	char *category; /* NULL: as the module says, else "default" */
+	int64_t time_limit_ms; /* 0: the category's */
+	int64_t soft_time_limit_ms; /* 0: the category's */
 };
 
 struct conf {
 	struct conf_worker worker;
 	struct conf_log log;
+	struct conf_metrics metrics;
+	struct conf_category category_defaults; /* of one without a block */
 	TAILQ_HEAD(, conf_orchestrator) orchestrators; /* empty in local mode */
 	TAILQ_HEAD(, conf_category) categories;
 	TAILQ_HEAD(, conf_module) modules;
@@ -132,6 +188,12 @@ void conf_print_keys(FILE *);
 /* The block of that name, or NULL. */
 const struct conf_category *conf_category(
     const struct conf *, const char *name);
+/* The same, or the defaults for a category that has no block. */
+const struct conf_category *conf_category_or_default(
+    const struct conf *, const char *name);
+/* The least and the most children it has; max is at least 1. */
+void conf_category_sizes(
+    const struct conf_category *, unsigned *min, unsigned *max);
 
 /* True when children get the caller's environment (less our secrets) rather
  * than the allowlist: handlers named on the command line run as if the caller

@@ -57,6 +57,8 @@ conf_dump(const struct conf *conf, FILE *f)
 	dump_block("worker", NULL, &conf->worker, f);
 	(void)fputc('\n', f);
 	dump_block("log", NULL, &conf->log, f);
+	(void)fputc('\n', f);
+	dump_block("metrics", NULL, &conf->metrics, f);
 	TAILQ_FOREACH(o, &conf->orchestrators, entry)
 		dump_block("orchestrator", o->name, o, f);
 	TAILQ_FOREACH(c, &conf->categories, entry)
@@ -97,7 +99,7 @@ print_key(const struct conf_section *s, const struct conf_key *key, FILE *f)
 	(void)snprintf(name, sizeof(name), "%s%s%s.%s", s->name,
 	    s->title != NULL ? "/" : "", s->title != NULL ? s->title : "",
 	    key->name);
-	(void)fprintf(f, "  %-34s", name);
+	(void)fprintf(f, "  %-38s ", name);
 	print_kind(key, f);
 	if (key->required)
 		(void)fputs("; must be set", f);

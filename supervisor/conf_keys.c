@@ -6,7 +6,10 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <arpa/inet.h>
 
 #include "supervisor/conf.h"
 #include "supervisor/conf_keys.h"
@@ -14,7 +17,10 @@
 
 #define SECOND  1000
 #define MINUTE  (60 * SECOND)
-#define HOUR    (60 * MINUTE)
+#define HOUR    (60 * (int64_t)MINUTE)
+#define K       ((int64_t)1024)
+#define M       (1024 * K)
+#define G       (1024 * M)
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS  "0123456789"
@@ -22,6 +28,8 @@
 /* A choice is stored as an unsigned. */
 static_assert(sizeof(enum conf_protocol) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_retry_status) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_environment) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_sweep) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enum size");
 
@@ -102,6 +110,21 @@ is_log_destination(const char *s)
 	    is_absolute_path(s));
 }
 
+static bool
+is_umask(const char *s)
+{
+	return (is_made_of(s, "01234567", 4) && strtoul(s, NULL, 8) <= 0777);
+}
+
+static bool
+is_address(const char *s)
+{
+	struct in6_addr any;
+
+	return (inet_pton(AF_INET, s, &any) == 1 ||
+	    inet_pton(AF_INET6, s, &any) == 1);
+}
+
 static const struct conf_choice levels[] = {
 	{ "debug", LOG_LEVEL_DEBUG },
 	{ "info", LOG_LEVEL_INFO },
@@ -130,6 +153,19 @@ static const struct conf_choice retry_statuses[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_choice environments[] = {
+	{ "auto", CONF_ENVIRONMENT_AUTO },
+	{ "clear", CONF_ENVIRONMENT_CLEAR },
+	{ "inherit", CONF_ENVIRONMENT_INHERIT },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice sweeps[] = {
+	{ "task", CONF_SWEEP_TASK },
+	{ "exit", CONF_SWEEP_EXIT },
+	{ NULL, 0 },
+};
+
 #define NAME_EXPECTS "1 to 64 letters, digits, \"_\", \".\" or \"-\""
 #define TYPE_EXPECTS "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\""
 
@@ -137,6 +173,7 @@ const struct conf_section conf_sections[] = {
 	{ .name = "worker",
 	    .help = "This worker, as the orchestrator sees it." },
 	{ .name = "log", .help = "Where log lines go and how they look." },
+	{ .name = "metrics", .help = "Figures and health, over HTTP." },
 	{ .name = "orchestrator",
 	    .title = "NAME",
 	    .title_ok = conf_is_name,
@@ -225,6 +262,38 @@ const struct conf_key conf_keys[] = {
 	    .check = is_absolute_path,
 	    .expects = "an absolute path",
 	    .help = "Directory of what must outlive the process." },
+	{ .section = "worker",
+	    .name = "pid_file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_worker, pid_file),
+	    .unset = "in the state directory, with -d",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .help = "File that holds the process id." },
+	{ .section = "worker",
+	    .name = "max_queued",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_worker, max_queued),
+	    .unset = "max_concurrent_tasks",
+	    .min = 1,
+	    .max = 100000,
+	    .help = "Most tasks that wait for a child." },
+	{ .section = "worker",
+	    .name = "max_deaths_per_task",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_worker, max_deaths_per_task),
+	    .def = "3",
+	    .min = 1,
+	    .max = 1000,
+	    .help = "Children a task may cost before it is refused for good." },
+	{ .section = "worker",
+	    .name = "min_free_memory",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_worker, min_free_memory),
+	    .unset = "no such limit",
+	    .min = M,
+	    .max = 1024 * G,
+	    .help = "Free memory below which no task is taken." },
 
 	{ .section = "log",
 	    .name = "destination",
@@ -250,6 +319,30 @@ const struct conf_key conf_keys[] = {
 	    .choices = formats,
 	    .environment = "LOG_FORMAT",
 	    .help = "Lines for people, or a JSON object on each." },
+
+	{ .section = "metrics",
+	    .name = "enabled",
+	    .type = CONF_TYPE_FLAG,
+	    .offset = offsetof(struct conf_metrics, enabled),
+	    .def = "yes",
+	    .help = "Whether they are served at all." },
+	{ .section = "metrics",
+	    .name = "address",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_metrics, address),
+	    .unset = "127.0.0.1, or 0.0.0.0 when a port is set",
+	    .check = is_address,
+	    .expects = "an IPv4 or IPv6 address",
+	    .help = "Address to listen on." },
+	{ .section = "metrics",
+	    .name = "port",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_metrics, port),
+	    .unset = "8083, if it is free",
+	    .min = 1,
+	    .max = 65535,
+	    .environment = "WORKER_PORT",
+	    .help = "Port to listen on." },
 
 	{ .section = "orchestrator",
 	    .name = "url",
@@ -307,15 +400,221 @@ const struct conf_key conf_keys[] = {
 	    .min = SECOND,
 	    .max = 10 * MINUTE,
 	    .help = "Limit of every other request." },
+	{ .section = "orchestrator",
+	    .name = "report_stderr",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_orchestrator, report_stderr),
+	    .def = "0",
+	    .min = 0,
+	    .max = 64 * K,
+	    .help =
+		"Last output of a dead child that is sent with its result." },
 
 	{ .section = "category",
 	    .name = "children",
 	    .type = CONF_TYPE_NUMBER,
 	    .offset = offsetof(struct conf_category, children),
+	    .unset = "min_children to max_children",
+	    .min = 1,
+	    .max = 10000,
+	    .help = "Keeps exactly that many children." },
+	{ .section = "category",
+	    .name = "min_children",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, min_children),
+	    .def = "1",
+	    .min = 0,
+	    .max = 10000,
+	    .help = "Children that are always there; 0: on demand only." },
+	{ .section = "category",
+	    .name = "max_children",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, max_children),
 	    .unset = "number of cores",
 	    .min = 1,
-	    .max = 1000,
-	    .help = "Processes that are kept for its tasks." },
+	    .max = 10000,
+	    .help = "Most children, and so most tasks at once." },
+	{ .section = "category",
+	    .name = "idle_timeout",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, idle_timeout_ms),
+	    .def = "60s",
+	    .min = SECOND,
+	    .max = 24 * HOUR,
+	    .help = "How long a child beyond min_children stays idle." },
+	{ .section = "category",
+	    .name = "start_timeout",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, start_timeout_ms),
+	    .def = "60s",
+	    .min = 100,
+	    .max = 24 * HOUR,
+	    .help = "Limit of a child's start, until it is ready." },
+	{ .section = "category",
+	    .name = "withdraw_after",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, withdraw_after_ms),
+	    .def = "5m",
+	    .min = SECOND,
+	    .max = 24 * HOUR,
+	    .help =
+		"Time without a ready child after which nothing is offered." },
+	{ .section = "category",
+	    .name = "max_tasks_per_child",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, max_tasks_per_child),
+	    .unset = "no such limit",
+	    .min = 1,
+	    .max = 1000000000,
+	    .help = "Tasks after which a child is replaced." },
+	{ .section = "category",
+	    .name = "max_memory_per_child",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_category, max_memory_per_child),
+	    .unset = "no such limit",
+	    .min = M,
+	    .max = 1024 * G,
+	    .help = "Memory at which a child is replaced after its task." },
+	{ .section = "category",
+	    .name = "max_child_age",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, max_child_age_ms),
+	    .unset = "no such limit",
+	    .min = SECOND,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Age at which a child is replaced." },
+	{ .section = "category",
+	    .name = "time_limit",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, time_limit_ms),
+	    .unset = "no such limit",
+	    .min = 10,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Time after which a task is ended." },
+	{ .section = "category",
+	    .name = "soft_time_limit",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, soft_time_limit_ms),
+	    .unset = "no such limit",
+	    .min = 10,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Time after which a task is asked to stop." },
+	{ .section = "category",
+	    .name = "cancel_grace",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, cancel_grace_ms),
+	    .def = "5s",
+	    .min = 0,
+	    .max = HOUR,
+	    .help = "Time a task has to stop once it is asked to." },
+	{ .section = "category",
+	    .name = "slow_after",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, slow_after_ms),
+	    .unset = "not logged",
+	    .min = 10,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Time after which a task is logged as slow." },
+	{ .section = "category",
+	    .name = "memory_limit",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_category, memory_limit),
+	    .unset = "no such limit",
+	    .min = M,
+	    .max = 1024 * G,
+	    .help = "Memory of a child, with all it started, that ends it." },
+	{ .section = "category",
+	    .name = "cpu_time_limit",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_category, cpu_time_limit_ms),
+	    .unset = "no such limit",
+	    .min = SECOND,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Processor time of one task." },
+	{ .section = "category",
+	    .name = "output_limit",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_category, output_limit),
+	    .def = "1M",
+	    .min = K,
+	    .max = G,
+	    .help = "Output of a task that is logged; the rest is dropped." },
+	{ .section = "category",
+	    .name = "max_open_files",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, max_open_files),
+	    .unset = "as the supervisor was started with",
+	    .min = 16,
+	    .max = 1048576,
+	    .help = "Files that a child may have open." },
+	{ .section = "category",
+	    .name = "max_file_size",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_category, max_file_size),
+	    .unset = "as the supervisor was started with",
+	    .min = K,
+	    .max = 1024 * G,
+	    .help = "Size of a file that a child may write." },
+	{ .section = "category",
+	    .name = "core_size",
+	    .type = CONF_TYPE_SIZE,
+	    .offset = offsetof(struct conf_category, core_size),
+	    .def = "0",
+	    .min = 0,
+	    .max = 1024 * G,
+	    .help = "Size of a core file." },
+	{ .section = "category",
+	    .name = "nice",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, nice),
+	    .def = "0",
+	    .min = 0,
+	    .max = 19,
+	    .help = "How much less its children get of busy processors." },
+	{ .section = "category",
+	    .name = "umask",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_category, umask),
+	    .unset = "the supervisor's",
+	    .check = is_umask,
+	    .expects = "an octal number up to 0777",
+	    .help = "Permissions that new files do not get." },
+	{ .section = "category",
+	    .name = "working_directory",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_category, working_directory),
+	    .unset = "the supervisor's",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .help = "Directory that children are started in." },
+	{ .section = "category",
+	    .name = "environment",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_category, environment),
+	    .def = "auto",
+	    .choices = environments,
+	    .help = "Whether children inherit our environment." },
+	{ .section = "category",
+	    .name = "env_file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_category, env_file),
+	    .unset = "nothing is added",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .help = "File of NAME=VALUE lines that are added." },
+	{ .section = "category",
+	    .name = "sweep",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_category, sweep),
+	    .def = "task",
+	    .choices = sweeps,
+	    .help = "When processes that a task left behind are ended." },
+	{ .section = "category",
+	    .name = "launcher",
+	    .type = CONF_TYPE_FLAG,
+	    .offset = offsetof(struct conf_category, launcher),
+	    .def = "no",
+	    .help = "Whether a process of ours stays above each child." },
 
 	{ .section = "module",
 	    .name = "file",
@@ -342,6 +641,22 @@ const struct conf_key conf_keys[] = {
 	    .check = conf_is_name,
 	    .expects = NAME_EXPECTS,
 	    .help = "Category whose children run it." },
+	{ .section = "handler",
+	    .name = "time_limit",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_handler, time_limit_ms),
+	    .unset = "the category's",
+	    .min = 10,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Time after which a task is ended." },
+	{ .section = "handler",
+	    .name = "soft_time_limit",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_handler, soft_time_limit_ms),
+	    .unset = "the category's",
+	    .min = 10,
+	    .max = 365 * 24 * HOUR,
+	    .help = "Time after which a task is asked to stop." },
 };
 const size_t conf_keys_len = sizeof(conf_keys) / sizeof(conf_keys[0]);
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <bsd/sys/tree.h>
 
@@ -16,6 +17,8 @@ struct handler {
 	char *type; /* the task type: its key */
 	char *category; /* name */
 	char *file; /* of the module, absolute */
+	int64_t time_limit_ms; /* 0: its category's */
+	int64_t soft_time_limit_ms; /* 0: its category's */
 };
 
 RB_HEAD(handler_tree, handler);

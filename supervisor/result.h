@@ -13,6 +13,8 @@
 #define CODE_PERMANENT     "PERMANENT_ERROR"
 #define CODE_INVALID_INPUT "INVALID_INPUT_ERROR"
 #define CODE_CONTRACT      "CONTRACT_VIOLATION_ERROR"
+#define CODE_TIMEOUT       "TIMEOUT_ERROR"
+#define CODE_EXHAUSTED     "RESOURCE_EXHAUSTED_ERROR"
 
 struct result {
 	char *status; /* success, failure, cancelled, or a blueprint's word */

@@ -521,17 +521,6 @@ static const struct signal_row signal_rows[] = {
  * The start.
  */
 
-static int64_t
-children_of(const struct supervisor *s, const char *name)
-{
-	const struct conf_category *configured = conf_category(s->conf, name);
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (configured != NULL && configured->children > 0)
-		return (configured->children);
-	return (cores > 0 ? cores : 1);
-}
-
 static int
 make_categories(struct supervisor *s, struct why *why)
 {
@@ -541,10 +530,18 @@ make_categories(struct supervisor *s, struct why *why)
 	while ((h = handler_next(&s->handlers, h)) != NULL) {
 		if (category_named(s, h->category) != NULL)
 			continue;
-		cat = category_new(h->category,
-		    (unsigned)children_of(s, h->category),
-		    conf_inherits(s->conf), &s->handlers, &s->leases, &s->env,
-		    &category_ops, s, why);
+		cat = category_new(
+		    &(struct category_settings){
+			.name = h->category,
+			.conf = conf_category_or_default(s->conf, h->category),
+			.handlers = &s->handlers,
+			.leases = &s->leases,
+			.env = &s->env,
+			.inherit = conf_inherits(s->conf),
+			.ops = &category_ops,
+			.arg = s,
+		    },
+		    why);
 		if (cat == NULL)
 			return (-1);
 		TAILQ_INSERT_TAIL(&s->categories, cat, entry);

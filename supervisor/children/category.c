@@ -11,15 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <bsd/string.h>
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
-#include "supervisor/base/text.h"
 #include "supervisor/children/category.h"
+#include "supervisor/conf.h"
 #include "supervisor/handler.h"
 #include "supervisor/lease.h"
 
@@ -192,28 +191,21 @@ on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
 
 /* The result of a task whose child died over it. */
 static struct result
-death_result(const struct category *cat, const struct child *c,
-    const struct exit_report *report)
+death_result(const struct category *cat, const struct death *death)
 {
 	struct result r;
 
-	if (c->cause[0] != '\0')
-		r = result_failure(CODE_TRANSIENT,
-		    "child %d of category \"%s\" was ended: it %s",
-		    (int)report->pid, cat->name, c->cause);
-	else
-		r = result_failure(CODE_TRANSIENT,
-		    "child %d of category \"%s\" died: %s", (int)report->pid,
-		    cat->name, report->text);
-	exit_report_put_details(report, &r.details);
+	r = result_failure(death_code(death->cause),
+	    "child %d of category \"%s\" %s", (int)death->pid, cat->name,
+	    death->text);
+	death_put_details(death, &r.details);
 	if (bytes_failed(&r.details))
 		bytes_fini(&r.details);
 	return (r);
 }
 
 static void
-lease_lost(
-    struct category *cat, struct child *c, const struct exit_report *report)
+lease_lost(struct category *cat, struct child *c, const struct death *death)
 {
 	struct lease *l = c->lease;
 	const struct log_context ctx = lease_context(l);
@@ -224,30 +216,29 @@ lease_lost(
 		l->requeues++;
 		log_line(LOG_LEVEL_WARN, &ctx,
 		    "child %d %s before the handler began; queued again",
-		    (int)report->pid, report->text);
+		    (int)death->pid, death->text);
 		lease_set_queued(cat->leases, l);
 		TAILQ_INSERT_HEAD(&cat->queue, l, entry);
 		cat->queued++;
 		return;
 	}
-	r = death_result(cat, c, report);
+	r = death_result(cat, death);
 	finish(cat, l, &r);
 }
 
 /* What a death means for the next start. */
 static void
 judge(struct category *cat, const struct child *c, bool leased,
-    const struct exit_report *report)
+    const struct death *death)
 {
 	const struct log_context ctx = {
 		.category = cat->name,
-		.pid = report->pid,
+		.pid = death->pid,
 	};
-	const char *reason = c->cause[0] != '\0' ? c->cause : report->text;
 	bool stable;
 
 	if (cat->stopping) {
-		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", report->text);
+		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", death->text);
 		return;
 	}
 	stable = clock_now_ms() - c->born_ms >= STABLE_MS;
@@ -256,12 +247,12 @@ judge(struct category *cat, const struct child *c, bool leased,
 	if (c->was_ready)
 		cat->ready_ms = clock_now_ms();
 	if (!c->was_ready || (!leased && !stable))
-		start_failed(cat, reason);
+		start_failed(cat, death->text);
 	else if (!cat->succeeded && leased)
 		start_failed(cat, "its first task ended it");
 	else
-		log_line(
-		    LOG_LEVEL_WARN, &ctx, "child %s; starting another", reason);
+		log_line(LOG_LEVEL_WARN, &ctx, "child %s; starting another",
+		    death->text);
 }
 
 static void
@@ -285,15 +276,15 @@ emptied(struct category *cat)
 }
 
 static void
-on_gone(struct child *c, const struct exit_report *report, void *arg)
+on_gone(struct child *c, const struct death *death, void *arg)
 {
 	struct category *cat = arg;
 	const bool leased = c->lease != NULL;
 
 	TAILQ_REMOVE(&cat->children, c, entry);
 	if (leased)
-		lease_lost(cat, c, report);
-	judge(cat, c, leased, report);
+		lease_lost(cat, c, death);
+	judge(cat, c, leased, death);
 	child_free(c);
 	balance(cat);
 	if (!cat->stopping)
@@ -316,7 +307,16 @@ start_one(struct category *cat)
 	struct why why;
 
 	c = child_new(
-	    cat->env, cat->argv, cat->envp, cat->name, &child_ops, cat, &why);
+	    &(struct child_start){
+		.env = cat->env,
+		.category = cat->name,
+		.argv = cat->program.argv,
+		.envp = cat->program.envp,
+		.timeout_ms = cat->conf->start_timeout_ms,
+		.ops = &child_ops,
+		.arg = cat,
+	    },
+	    &why);
 	if (c == NULL) {
 		start_failed(cat, why.text);
 		return (false);
@@ -347,6 +347,7 @@ static void
 dispatch(struct category *cat)
 {
 	struct child *c, *next;
+	const struct task_limits limits = { 0 };
 	struct result r;
 	struct lease *l;
 	struct why why;
@@ -354,7 +355,7 @@ dispatch(struct category *cat)
 	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next) {
 		while (child_is_free(c) && cat->queued > 0) {
 			l = dequeue(cat);
-			if (child_run(c, l, &why) == 0) {
+			if (child_run(c, l, &limits, &why) == 0) {
 				lease_set_running(cat->leases, l);
 				continue;
 			}
@@ -395,57 +396,35 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	balance(cat);
 }
 
-/* The command line of a child: every handler of the category. */
-static int
-make_argv(struct category *cat, const struct handler_table *handlers)
-{
-	struct handler *h = NULL;
-	size_t n = 0;
-
-	/* program, --parent PID, --category NAME, handlers, NULL */
-	cat->argv = calloc(handlers->count + 6, sizeof(*cat->argv));
-	if (cat->argv == NULL)
-		return (-1);
-	if ((cat->argv[n++] = strdup(cat->env->program)) == NULL ||
-	    (cat->argv[n++] = strdup("--parent")) == NULL ||
-	    (cat->argv[n++] = text_format("%d", (int)getpid())) == NULL ||
-	    (cat->argv[n++] = strdup("--category")) == NULL ||
-	    (cat->argv[n++] = strdup(cat->name)) == NULL)
-		return (-1);
-	while ((h = handler_next(handlers, h)) != NULL)
-		if (strcmp(h->category, cat->name) == 0 &&
-		    (cat->argv[n++] = text_format("%s=%s", h->type, h->file)) ==
-			NULL)
-			return (-1);
-	return (0);
-}
-
 struct category *
-category_new(const char *name, unsigned wanted, bool inherit,
-    const struct handler_table *handlers, struct lease_table *leases,
-    const struct child_env *env, const struct category_ops *ops, void *arg,
-    struct why *why)
+category_new(const struct category_settings *set, struct why *why)
 {
 	struct category *cat;
+	unsigned min;
 
 	if ((cat = calloc(1, sizeof(*cat))) == NULL) {
-		why_errno(why, "category %s", name);
+		why_errno(why, "category %s", set->name);
 		return (NULL);
 	}
 	TAILQ_INIT(&cat->children);
 	TAILQ_INIT(&cat->queue);
-	cat->ops = ops;
-	cat->arg = arg;
-	cat->env = env;
-	cat->envp = inherit ? env->inherited : env->clean;
-	cat->leases = leases;
-	cat->wanted = wanted;
+	cat->ops = set->ops;
+	cat->arg = set->arg;
+	cat->conf = set->conf;
+	cat->env = set->env;
+	cat->handlers = set->handlers;
+	cat->leases = set->leases;
+	conf_category_sizes(set->conf, &min, &cat->wanted);
 	cat->backoff.first_ms = RETRY_FIRST_MS;
 	cat->backoff.max_ms = RETRY_MAX_MS;
-	if ((cat->name = strdup(name)) == NULL ||
-	    make_argv(cat, handlers) == -1 ||
-	    evtimer_assign(&cat->retry, env->base, on_retry, cat) == -1) {
-		why_errno(why, "category %s", name);
+	if (program_init(&cat->program, set->name, set->conf, set->handlers,
+		set->env, set->inherit, why) == -1) {
+		free(cat);
+		return (NULL);
+	}
+	if ((cat->name = strdup(set->name)) == NULL ||
+	    evtimer_assign(&cat->retry, set->env->base, on_retry, cat) == -1) {
+		why_errno(why, "category %s", set->name);
 		category_free(cat);
 		return (NULL);
 	}
@@ -493,7 +472,8 @@ category_abandon(struct category *cat)
 		c->lease = NULL;
 		if (l != NULL)
 			interrupt(cat, l);
-		child_kill(c, "was running when the worker was stopped");
+		child_kill(c, DEATH_INTERRUPTED,
+		    "was running when the worker was stopped");
 	}
 	if (TAILQ_EMPTY(&cat->children))
 		emptied(cat);
@@ -503,20 +483,17 @@ void
 category_free(struct category *cat)
 {
 	struct child *c;
-	char **p;
 
 	if (cat == NULL)
 		return;
 	while ((c = TAILQ_FIRST(&cat->children)) != NULL) {
 		TAILQ_REMOVE(&cat->children, c, entry);
-		child_kill(c, "outlived the supervisor");
+		child_kill(c, DEATH_STOP, "outlived the supervisor");
 		child_free(c);
 	}
 	if (event_initialized(&cat->retry))
 		(void)event_del(&cat->retry);
-	for (p = cat->argv; p != NULL && *p != NULL; p++)
-		free(*p);
-	free(cat->argv);
+	program_fini(&cat->program);
 	free(cat->name);
 	free(cat);
 }

@@ -15,8 +15,10 @@
 #include "supervisor/base/backoff.h"
 #include "supervisor/base/why.h"
 #include "supervisor/children/child.h"
+#include "supervisor/children/program.h"
 
 struct category;
+struct conf_category;
 struct handler_table;
 struct lease_table;
 
@@ -36,10 +38,11 @@ struct category {
 	const struct category_ops *ops;
 	void *arg;
 	char *name;
+	const struct conf_category *conf; /* borrowed */
 	const struct child_env *env;
+	const struct handler_table *handlers; /* borrowed */
 	struct lease_table *leases; /* borrowed */
-	char **argv; /* starts one child; owned */
-	char *const *envp; /* borrowed from env */
+	struct program program; /* starts one child */
 	TAILQ_HEAD(, child) children;
 	TAILQ_HEAD(, lease) queue; /* no free child yet */
 	unsigned wanted; /* children to keep */
@@ -57,12 +60,21 @@ struct category {
 	bool stopping : 1;
 };
 
-/* A category of that name with every handler of the table that belongs to it.
- * inherit: its children get the caller's environment. NULL and why. */
-struct category *category_new(const char *name, unsigned wanted, bool inherit,
-    const struct handler_table *, struct lease_table *,
-    const struct child_env *, const struct category_ops *, void *arg,
-    struct why *why);
+/* Borrowed while the category lives, but for the name. */
+struct category_settings {
+	const char *name;
+	const struct conf_category *conf;
+	const struct handler_table *handlers; /* its own are those that name
+						 it */
+	struct lease_table *leases;
+	const struct child_env *env;
+	bool inherit; /* what environment = auto means */
+	const struct category_ops *ops;
+	void *arg;
+};
+
+/* NULL and why. */
+struct category *category_new(const struct category_settings *, struct why *);
 /* Starts its children; further ones follow by themselves. */
 void category_start(struct category *);
 /* Runs a queued lease as soon as a child is free. */

@@ -24,8 +24,7 @@
 #include "supervisor/children/spawn.h"
 #include "supervisor/lease.h"
 
-#define START_TIMEOUT_MS ((int64_t)60 * 1000)
-#define STOP_TIMEOUT_MS  ((int64_t)5 * 1000)
+#define STOP_TIMEOUT_MS ((int64_t)5 * 1000)
 
 static const struct {
 	const char *name;
@@ -70,11 +69,12 @@ set_timer(struct child *c, int64_t ms)
 }
 
 void
-child_kill(struct child *c, const char *cause)
+child_kill(struct child *c, enum death_cause cause, const char *reason)
 {
 	if (c->state == CHILD_ENDING)
 		return;
-	(void)strlcpy(c->cause, cause, sizeof(c->cause));
+	c->blamed = cause;
+	(void)strlcpy(c->reason, reason, sizeof(c->reason));
 	set_state(c, CHILD_ENDING);
 	(void)event_del(&c->timer);
 	/* Its own session: the number of its group is its own. The child may
@@ -93,7 +93,7 @@ on_malformed(const char *text, void *arg)
 
 	why_set(&why, "broke the channel: %s", text);
 	log_line(LOG_LEVEL_WARN, &ctx, "child %s; ending it", why.text);
-	child_kill(c, why.text);
+	child_kill(c, DEATH_PROTOCOL, why.text);
 }
 
 static void
@@ -103,7 +103,7 @@ on_ready(struct child *c, const struct frame_header *h, const char *payload)
 	struct why why;
 
 	if (offer_read(payload, h->length, &offer, &why) == -1) {
-		child_kill(c, why.text);
+		child_kill(c, DEATH_START, why.text);
 		return;
 	}
 	(void)event_del(&c->timer);
@@ -270,11 +270,12 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->closed)
-		child_kill(c, "closed its channel");
+		child_kill(c, DEATH_PROTOCOL, "closed its channel");
 	else if (c->state == CHILD_STARTING)
-		child_kill(c, "was not ready within 60 s");
+		child_kill(
+		    c, DEATH_START, "was not ready within start_timeout");
 	else
-		child_kill(c, "did not leave within 5 s");
+		child_kill(c, DEATH_STOP, "did not leave within 5 s");
 }
 
 static void
@@ -301,21 +302,22 @@ static void
 on_dead(void *arg, int status, const struct rusage *usage)
 {
 	struct child *c = arg;
-	struct exit_report report;
+	struct death death;
 
-	exit_report(&report, c->pid, status, usage);
+	death_read(&death, c->pid, status, usage);
+	if (c->reason[0] != '\0')
+		death_blame(&death, c->blamed, c->reason);
 	if (c->state != CHILD_ENDING)
 		set_state(c, CHILD_ENDING);
 	frame_stream_close(&c->channel);
 	output_close(&c->output);
-	c->ops->gone(c, &report, c->arg);
+	c->ops->gone(c, &death, c->arg);
 }
 
 struct child *
-child_new(const struct child_env *env, char *const argv[], char *const envp[],
-    const char *category, const struct child_ops *ops, void *arg,
-    struct why *why)
+child_new(const struct child_start *how, struct why *why)
 {
+	const struct child_env *env = how->env;
 	struct spawned p = { 0, -1, -1, -1 };
 	struct child *c;
 
@@ -324,12 +326,12 @@ child_new(const struct child_env *env, char *const argv[], char *const envp[],
 		return (NULL);
 	}
 	c->channel.fd = c->output.fd = c->pidfd = -1;
-	c->ops = ops;
-	c->arg = arg;
-	c->category = category;
+	c->ops = how->ops;
+	c->arg = how->arg;
+	c->category = how->category;
 	c->reaper = env->reaper;
 	c->born_ms = c->since_ms = clock_now_ms();
-	if (spawn(argv, envp, &p, why) == -1)
+	if (spawn(how->argv, how->envp, &p, why) == -1)
 		goto fail;
 	c->pid = p.pid;
 	c->pidfd = p.pidfd;
@@ -352,7 +354,7 @@ child_new(const struct child_env *env, char *const argv[], char *const envp[],
 		.arg = c,
 	};
 	reaper_add(env->reaper, &c->reaped);
-	set_timer(c, START_TIMEOUT_MS);
+	set_timer(c, how->timeout_ms);
 	return (c);
 
 fail_errno:
@@ -374,11 +376,13 @@ child_is_free(const struct child *c)
 }
 
 int
-child_run(struct child *c, struct lease *l, struct why *why)
+child_run(struct child *c, struct lease *l, const struct task_limits *limits,
+    struct why *why)
 {
 	struct bytes b = { 0 };
 	int rc = -1;
 
+	(void)limits;
 	assert(child_is_free(c));
 	bytes_printf(&b,
 	    "{\"task_id\":\"%s\",\"job_id\":\"%s\",\"type\":\"%s\",\"params\":",
@@ -393,7 +397,8 @@ child_run(struct child *c, struct lease *l, struct why *why)
 	else if (frame_stream_send(
 		     &c->channel, FRAME_TASK, l->id, b.p, b.len) == -1) {
 		why_errno(why, "cannot hand it to a child");
-		child_kill(c, why->text); /* half of it may be sent */
+		child_kill(
+		    c, DEATH_PROTOCOL, why->text); /* half of it may be sent */
 	} else
 		rc = 0;
 	bytes_fini(&b);

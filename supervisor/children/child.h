@@ -15,7 +15,7 @@
 #include <event2/event_struct.h>
 
 #include "supervisor/base/why.h"
-#include "supervisor/children/exit_report.h"
+#include "supervisor/children/death.h"
 #include "supervisor/children/frame_stream.h"
 #include "supervisor/children/output.h"
 #include "supervisor/children/reaper.h"
@@ -49,7 +49,29 @@ struct child_ops {
 	    struct child *, struct lease *, struct result *, void *arg);
 	/* It is dead and reaped. child->lease is what it held, if anything.
 	 * The callee frees the child. */
-	void (*gone)(struct child *, const struct exit_report *, void *arg);
+	void (*gone)(struct child *, const struct death *, void *arg);
+};
+
+/* What every task of a child may take; 0: no limit. */
+struct task_limits {
+	int64_t soft_ms; /* then it is asked to stop */
+	int64_t hard_ms; /* then its child is ended */
+	int64_t grace_ms; /* between a request to stop and the end */
+	int64_t slow_ms; /* then the log tells what it is doing */
+	int64_t deadline_ms; /* clock_now_ms() at which it must have ended */
+	int64_t output_max; /* bytes of output that are logged */
+};
+
+/* Why a handler is asked to stop; what the cancel frame says. */
+#define CANCEL_REASONS(X) \
+	X(TIME_LIMIT, "time_limit") \
+	X(CANCEL, "cancel") \
+	X(DRAIN, "drain")
+
+enum cancel_reason {
+#define X(reason, word) CANCEL_##reason,
+	CANCEL_REASONS(X)
+#undef X
 };
 
 /* What every child of a supervisor shares; borrowed by each. */
@@ -77,7 +99,9 @@ struct child {
 	int64_t since_ms; /* when the state began */
 	int pidfd;
 	pid_t pid;
-	char cause[160]; /* why we ended it; "" when we did not */
+	enum death_cause blamed; /* valid with a reason */
+	char reason[160]; /* why we ended it: a sentence without subject; ""
+			     when we did not */
 	enum child_state state;
 	bool was_ready : 1; /* it has said ready */
 	bool closed : 1; /* it has closed its channel */
@@ -85,20 +109,31 @@ struct child {
 	bool lease_started : 1; /* it has said started for its lease */
 };
 
-/* Starts a process. argv and envp are borrowed for the call only. NULL and
- * why. */
-struct child *child_new(const struct child_env *, char *const argv[],
-    char *const envp[], const char *category, const struct child_ops *,
-    void *arg, struct why *why);
+/* How a child is started. Borrowed for the call only, but for env, category,
+ * ops and arg. */
+struct child_start {
+	const struct child_env *env;
+	const char *category;
+	char *const *argv;
+	char *const *envp;
+	int64_t timeout_ms; /* until it must be ready */
+	const struct child_ops *ops;
+	void *arg;
+};
+
+/* Starts a process. NULL and why. */
+struct child *child_new(const struct child_start *, struct why *why);
 /* True when it can be given a lease. */
 bool child_is_free(const struct child *);
-/* Gives a free child a lease. -1 and why when the lease cannot be sent; the
- * child is then idle still, or ending. */
-int child_run(struct child *, struct lease *, struct why *);
+/* Gives a free child a lease; the limits count from now. -1 and why when the
+ * lease cannot be sent; the child is then idle still, or ending. */
+int child_run(
+    struct child *, struct lease *, const struct task_limits *, struct why *);
 /* Asks an idle or starting child to leave; it is killed after a grace. */
 void child_stop(struct child *);
-/* Ends it and everything in its process group, now, for that reason. */
-void child_kill(struct child *, const char *cause);
+/* Ends it and everything in its process group, now; reason is a sentence
+ * without subject. */
+void child_kill(struct child *, enum death_cause, const char *reason);
 /* Frees it: after gone(), or at the very end of the supervisor. */
 void child_free(struct child *);
 

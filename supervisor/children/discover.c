@@ -22,7 +22,8 @@
 #include "supervisor/conf_problem.h"
 #include "supervisor/handler.h"
 
-#define DEFAULT_CATEGORY "default"
+#define DEFAULT_CATEGORY    "default"
+#define DESCRIBE_TIMEOUT_MS ((int64_t)60 * 1000)
 
 /* A file that the configuration names. */
 struct file {
@@ -32,7 +33,7 @@ struct file {
 	char *path; /* absolute; NULL when it cannot be found */
 	char *written; /* as the configuration has it */
 	struct offer offer;
-	char failure[256]; /* why it cannot be used; or "" */
+	char failure[320]; /* why it cannot be used; or "" */
 	bool described : 1;
 };
 
@@ -94,15 +95,16 @@ fail:
 }
 
 static void
-on_gone(struct child *c, const struct exit_report *report, void *arg)
+on_gone(struct child *c, const struct death *death, void *arg)
 {
 	struct file *f = arg;
 
 	if (!f->described && f->failure[0] == '\0')
 		(void)snprintf(f->failure, sizeof(f->failure), "%s%s",
-		    c->cause[0] != '\0' ? "" :
-					  "while it was loaded, the child ",
-		    c->cause[0] != '\0' ? c->cause : report->text);
+		    death->cause == DEATH_CRASH ?
+			"while it was loaded, the child " :
+			"",
+		    death->text);
 	f->child = NULL;
 	child_free(c);
 	f->discovery->running--;
@@ -142,9 +144,17 @@ describe(struct file *f)
 		char *const argv[] = { (char *)d->env->program,
 			(char *)"--describe", f->path, NULL };
 
-		f->child = child_new(d->env, argv,
-		    conf_inherits(d->conf) ? d->env->inherited : d->env->clean,
-		    NULL, &ops, f, &why);
+		f->child = child_new(
+		    &(struct child_start){
+			.env = d->env,
+			.argv = argv,
+			.envp = conf_inherits(d->conf) ? d->env->inherited :
+							 d->env->clean,
+			.timeout_ms = DESCRIBE_TIMEOUT_MS,
+			.ops = &ops,
+			.arg = f,
+		    },
+		    &why);
 	}
 	if (f->child == NULL)
 		(void)strlcpy(f->failure, why.text, sizeof(f->failure));
@@ -301,8 +311,12 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 	}
 	if (handler == NULL ||
 	    (ch->category != NULL &&
-		handler_set_category(handler, ch->category) == -1))
+		handler_set_category(handler, ch->category) == -1)) {
 		conf_problem_memory(problems);
+		return;
+	}
+	handler->time_limit_ms = ch->time_limit_ms;
+	handler->soft_time_limit_ms = ch->soft_time_limit_ms;
 }
 
 int
@@ -336,7 +350,8 @@ discovery_free(struct discovery *d)
 	while ((f = TAILQ_FIRST(&d->files)) != NULL) {
 		TAILQ_REMOVE(&d->files, f, entry);
 		if (f->child != NULL) {
-			child_kill(f->child, "was no longer needed");
+			child_kill(
+			    f->child, DEATH_STOP, "was no longer needed");
 			child_free(f->child);
 		}
 		offer_fini(&f->offer);

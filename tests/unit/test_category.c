@@ -10,6 +10,7 @@
 
 #include "supervisor/children/category.h"
 #include "supervisor/children/environment.h"
+#include "supervisor/conf.h"
 #include "supervisor/edges/signals.h"
 #include "supervisor/handler.h"
 #include "supervisor/lease.h"
@@ -28,6 +29,7 @@ struct pool {
 	struct child_env env;
 	struct handler_table handlers;
 	struct lease_table leases;
+	struct conf_category conf;
 	struct category *cat;
 	char program[PATH_MAX];
 	struct lease *done[DONE_MAX]; /* in the order they ended */
@@ -141,8 +143,19 @@ open_pool(
 	ASSERT(
 	    handler_add(&p->handlers, "other", "elsewhere", "/none") != NULL);
 	lease_table_init(&p->leases);
-	p->cat = category_new("pool", children, false, &p->handlers, &p->leases,
-	    &p->env, &ops, p, &why);
+	p->conf.children = children;
+	p->conf.start_timeout_ms = LIMIT_S * 1000;
+	p->cat = category_new(
+	    &(struct category_settings){
+		.name = "pool",
+		.conf = &p->conf,
+		.handlers = &p->handlers,
+		.leases = &p->leases,
+		.env = &p->env,
+		.ops = &ops,
+		.arg = p,
+	    },
+	    &why);
 	ASSERT(p->cat != NULL);
 }
 
@@ -299,7 +312,7 @@ answers_for_a_killed_child(void)
 	char details[64];
 	pid_t pid;
 
-	expect_log("child killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed); starting another");
 	open_pool(&p, 1, "slow", "zoo");
 	category_start(p.cat);
 	(void)submit(&p, "slow", "t-1", "{}");
@@ -310,7 +323,7 @@ answers_for_a_killed_child(void)
 	pid = c->pid;
 	ASSERT_INT(kill(pid, SIGKILL), 0);
 	RUN_UNTIL(&p, p.ndone == 2);
-	check_failure(l, "died: killed by signal 9 (Killed)");
+	check_failure(l, "was killed by signal 9 (Killed)");
 	ASSERT(holds(&l->result.details, "\"signal\":9,\"exit_status\":null"));
 	(void)snprintf(details, sizeof(details), "\"child_pid\":%d", (int)pid);
 	ASSERT(holds(&l->result.details, details));
@@ -350,7 +363,7 @@ queues_again_what_never_started(void)
 	struct pool p;
 
 	expect_log("before the handler began; queued again");
-	expect_log("child killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed); starting another");
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
 	first = submit(&p, "echo", "t-0", "{}");
@@ -394,7 +407,7 @@ gives_up_after_two_more_tries(void)
 	struct lease *l;
 	struct pool p;
 
-	expect_log("child killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed); starting another");
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
 	(void)submit(&p, "echo", "t-0", "{}");
@@ -405,7 +418,7 @@ gives_up_after_two_more_tries(void)
 	l->requeues = 2; /* two children are lost already */
 	ASSERT_INT(kill(first_in(&p, CHILD_BUSY)->pid, SIGKILL), 0);
 	RUN_UNTIL(&p, p.ndone == 2);
-	check_failure(l, "died: killed by signal 9 (Killed)");
+	check_failure(l, "was killed by signal 9 (Killed)");
 	stop(&p);
 	close_pool(&p);
 }
@@ -465,8 +478,8 @@ says_that_there_is_no_program(void)
 
 	expect_log("cannot start child of \"pool\": cannot start ");
 	open_pool(&p, 1, "echo", "zoo");
-	free(p.cat->argv[0]);
-	ASSERT((p.cat->argv[0] = strdup("/nonexistent/child")) != NULL);
+	free(p.cat->program.argv[0]);
+	ASSERT((p.cat->program.argv[0] = strdup("/nonexistent/child")) != NULL);
 	category_start(p.cat);
 	ASSERT_INT(p.settled, 1);
 	ASSERT(!category_is_offered(p.cat));

@@ -572,7 +572,7 @@ lists_all_values_and_references(void)
 		    .text = "worker {\n id = ghost\n heartbeat_interval = 5x\n"
 			    "  heartbeat_interval = 5\n}\n"
 			    "log { level = loud destination = relative }\n"
-			    "category heavy { children = 1001 }\n"
+			    "category heavy { children = 10001 }\n"
 			    "handler x { category = haevy }\n"
 			    "handler y { category = other module = \"\" }\n"
 			    "module m { }\n"
@@ -599,7 +599,7 @@ lists_all_values_and_references(void)
 	    "@:6: level is \"loud\"; expected debug, info, warn, warning or "
 	    "error",
 	    "environment: LOG_FORMAT is \"?[31mxml\"; expected text or json",
-	    "@:7: children is \"1001\"; expected a whole number from 1 to 1000",
+	    "@:7: children is \"10001\"; expected a whole number from 1 to 10000",
 	    "@:9: module is \"\"; expected a path",
 	    "@:10: module m has no file",
 	    "@:11: the name of a block handler is \"a b\"; expected 1 to 128",

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * program.h: what a category's children run: command line, limits and
+ * environment, put together once per category from its configuration.
+ */
+#ifndef AVTOWORKER_PROGRAM_H
+#define AVTOWORKER_PROGRAM_H
+
+#include <stdbool.h>
+
+#include "supervisor/base/why.h"
+
+struct child_env;
+struct conf_category;
+struct handler_table;
+
+struct program {
+	char **argv; /* owned, NULL-terminated */
+	char **envp; /* the same */
+};
+
+/* For the handlers of the table that name the category. inherit: what
+ * environment = auto means. -1 and why; then there is nothing to free. */
+int program_init(struct program *, const char *category,
+    const struct conf_category *, const struct handler_table *,
+    const struct child_env *, bool inherit, struct why *);
+void program_fini(struct program *);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * view.h: what the outside may see of a running worker: plain figures and
+ * texts, made by the supervisor whenever somebody asks. Times are
+ * clock_now_ms().
+ */
+#ifndef AVTOWORKER_VIEW_H
+#define AVTOWORKER_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "supervisor/stats.h"
+
+struct child_view {
+	const char *category;
+	pid_t pid;
+	const char *state; /* starting, idle, busy, stopping, ending */
+	int64_t born_ms;
+	int64_t since_ms; /* when the state began */
+	unsigned tasks; /* that it has finished */
+	const char *task_type; /* of the lease it holds; or NULL */
+	const char *task_id; /* the same */
+	const char *job_id; /* the same */
+};
+
+struct category_view {
+	const char *name;
+	unsigned min_children;
+	unsigned max_children;
+	unsigned starting, idle, busy, leaving; /* children by state */
+	unsigned queued; /* leases that wait */
+	bool offered; /* its task types are offered */
+	bool paused; /* by somebody's order */
+	bool retiring; /* of an old generation: only finishes */
+	const char *failure; /* why the last start failed; or "" */
+	int64_t retry_ms; /* next start after failures; 0: at once */
+};
+
+struct view {
+	const char *version;
+	const char *worker_id; /* NULL in local mode */
+	const char *name; /* of the instance; or NULL */
+	const char *state; /* starting, running, draining, ... */
+	pid_t pid;
+	int64_t started_ms;
+	unsigned generation; /* of the configuration: 1, then one more for
+				each reload */
+	bool paused;
+	bool registered;
+	bool short_of_memory; /* nothing is leased for lack of memory */
+	unsigned queued, running, finished; /* leases */
+	unsigned undelivered; /* results */
+	unsigned polls; /* that are out */
+	int64_t last_turn_ms; /* the loop's last sign of life */
+	const struct category_view *categories;
+	size_t categories_len;
+	const struct child_view *children;
+	size_t children_len;
+	const struct stats *stats;
+};
+
+/* What may be asked of the worker from outside. */
+struct view_ops {
+	/* The state of things, borrowed until the next call; NULL when memory
+	 * is short. */
+	const struct view *(*look)(void *arg);
+	/* Stops and resumes leasing: of a category, or of all with NULL.
+	 * False when there is no such category. */
+	bool (*pause)(const char *category, void *arg);
+	bool (*resume)(const char *category, void *arg);
+	/* As SIGTERM, as SIGHUP. */
+	void (*drain)(void *arg);
+	void (*reload)(void *arg);
+};
+
+#endif
