@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisor/base/clock.h"
 #include "supervisor/lease.h"
 
 static const struct {
@@ -70,6 +71,9 @@ lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
 	*task = (struct task){ 0 };
 	l->origin = origin;
 	l->leased_ms = now_ms;
+	if (l->task.deadline_ms != 0)
+		l->deadline_ms =
+		    now_ms + (l->task.deadline_ms - clock_wall_ms());
 	l->state = LEASE_QUEUED;
 	if (RB_INSERT(lease_tasks, &t->tasks, l) != NULL) {
 		task_fini(&l->task);

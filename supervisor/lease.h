@@ -42,6 +42,8 @@ struct lease {
 	struct orchestrator *origin; /* borrowed; where the result goes */
 	struct result result; /* valid once finished */
 	int64_t leased_ms; /* when it came */
+	int64_t deadline_ms; /* clock_now_ms() at which it must have ended; 0:
+				never */
 	struct backoff delivery; /* of its own result, when it is refused */
 	int64_t deliver_after_ms; /* its result is not sent earlier */
 	unsigned requeues; /* children lost before they said started */

@@ -4,6 +4,7 @@
 #define AVTOWORKER_TASK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "child/bytes.h"
 
@@ -14,6 +15,8 @@ struct task {
 	char *job_id; /* the same */
 	char *type; /* the same */
 	struct bytes params; /* checked text of a JSON object */
+	int64_t deadline_ms; /* clock_wall_ms() at which its result is worth
+				nothing any more; 0: never */
 };
 
 /* True when text may stand in a path, a log line or a metric label. */

@@ -12,6 +12,8 @@
 #include "supervisor/task.h"
 #include "supervisor/orchestrator/task_read.h"
 
+#define DEADLINE_MAX 1e11 /* seconds; beyond it, it is no time at all */
+
 static const char *
 skip_space(const char *p, const char *end)
 {
@@ -101,6 +103,21 @@ read_id(const struct jslice *root, const char *name, struct why *why)
 	return (NULL);
 }
 
+/* Seconds since 1970, as an integer or a float; anything else is no deadline
+ * (contract, 5.5 and S2). */
+static int64_t
+read_deadline(const struct jslice *root)
+{
+	struct jslice value;
+	double seconds;
+
+	if (!jscan_get(root, "deadline", &value) ||
+	    jscan_double(&value, &seconds) == -1 || seconds < 1 ||
+	    seconds > DEADLINE_MAX)
+		return (0);
+	return ((int64_t)(seconds * 1000));
+}
+
 enum task_reading
 task_read(const char *body, size_t len, struct task *task, struct why *why)
 {
@@ -128,6 +145,7 @@ task_read(const char *body, size_t len, struct task *task, struct why *why)
 		return (TASK_UNRUNNABLE);
 	} else
 		bytes_append(&task->params, params.p, params.len);
+	task->deadline_ms = read_deadline(&root);
 	if (bytes_failed(&task->params)) {
 		why_set(why, "no memory for the task's params");
 		return (TASK_UNRUNNABLE);

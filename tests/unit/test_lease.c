@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "supervisor/base/clock.h"
 #include "supervisor/lease.h"
 #include "tests/test.h"
 
@@ -242,6 +243,23 @@ knows_ids(void)
 	}
 }
 
+static void
+counts_deadlines_on_its_own_clock(void)
+{
+	struct lease_table t;
+	struct task task = make_task("t-1");
+	struct lease *l;
+
+	lease_table_init(&t);
+	ASSERT_INT(add(&t, "t-0")->deadline_ms, 0);
+	task.deadline_ms = clock_wall_ms() + 60000;
+	l = lease_new(&t, &task, NULL, 1234);
+	ASSERT(l != NULL);
+	ASSERT(l->deadline_ms <= 1234 + 60000);
+	ASSERT(l->deadline_ms > 1234 + 60000 - 20000);
+	lease_table_fini(&t);
+}
+
 static const struct test tests[] = {
 	{ "a lease goes its way, and the counts go with it",
 	    walks_through_its_states },
@@ -249,6 +267,8 @@ static const struct test tests[] = {
 	{ "finishing takes the result and frees the params",
 	    takes_the_result_and_frees_the_params },
 	{ "no other transition is survived", refuses_other_transitions },
+	{ "a deadline is counted on the clock that does not jump",
+	    counts_deadlines_on_its_own_clock },
 	{ "a task is held once at a time", holds_a_task_once },
 	{ "a lease's id is never used twice", never_uses_an_id_twice },
 	{ "log lines can name it", names_itself },

@@ -232,6 +232,38 @@ answers_what_is_too_deep(void)
 	bytes_fini(&body);
 }
 
+static const struct {
+	const char *text;
+	int64_t deadline_ms;
+} deadlines[] = {
+	{ "", 0 },
+	{ ",\"deadline\":1790000060.5", INT64_C(1790000060500) },
+	{ ",\"deadline\":1790000060", INT64_C(1790000060000) },
+	{ ",\"deadline\":null", 0 },
+	{ ",\"deadline\":\"soon\"", 0 },
+	{ ",\"deadline\":-5", 0 },
+	{ ",\"deadline\":0", 0 },
+	{ ",\"deadline\":1e300", 0 },
+};
+
+static void
+reads_deadlines(void)
+{
+	struct bytes body = { 0 };
+	struct task task;
+	struct why why;
+	size_t i;
+
+	for (i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++) {
+		bytes_printf(
+		    &body, "{" IDS ",\"type\":\"echo\"%s}", deadlines[i].text);
+		ASSERT_INT(task_read(body.p, body.len, &task, &why), TASK_READ);
+		ASSERT_INT(task.deadline_ms, deadlines[i].deadline_ms);
+		task_fini(&task);
+		bytes_fini(&body);
+	}
+}
+
 static const struct test tests[] = {
 	{ "whole tasks are read, whatever else they carry", reads_whole_tasks },
 	{ "a task with ids can be answered, whatever is wrong with it",
@@ -239,6 +271,7 @@ static const struct test tests[] = {
 	{ "a task without its ids is lost", loses_what_cannot_be_answered },
 	{ "ids of 128 characters are taken, not of 129", limits_ids },
 	{ "a reply may be cut anywhere", survives_every_cut },
+	{ "deadlines are read, and what is none is not", reads_deadlines },
 	{ "params that are nested too deep are answered",
 	    answers_what_is_too_deep },
 };
