@@ -153,6 +153,23 @@ enum aw_got aw_get_json(const struct aw_task *task, const char *path,
 const char *aw_got_text(enum aw_got got);
 
 /*
+ * Being asked to stop. A task that has reached its soft time limit, is
+ * cancelled, or is in the way of a stop of the worker, is told so when it
+ * asks; nothing interrupts it. It should then return soon, with a result:
+ * what it returns counts as ever. After a grace (cancel_grace in the
+ * configuration) its process is killed. An avtoworker-child that is older
+ * than these two functions refuses a module that calls them.
+ */
+
+/* True once the task has been asked to stop; costs about as much as reading
+ * the time, so that a loop can ask in every turn. */
+bool aw_cancelled(struct aw_task *task);
+/* Why aw_cancelled() is true: "time_limit" (its soft time limit, or its
+ * deadline is near), "cancel" (the orchestrator wants no result any more) or
+ * "drain" (the worker stops); NULL while it has not been true. Static. */
+const char *aw_cancel_reason(const struct aw_task *task);
+
+/*
  * The result. A task that returns from run without one has failed with
  * TRANSIENT_ERROR, and will be tried again. A second result replaces the
  * first. Everything is copied.

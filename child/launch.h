@@ -6,15 +6,25 @@
 #ifndef AVTOWORKER_LAUNCH_H
 #define AVTOWORKER_LAUNCH_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "child/bytes.h"
+#include "child/limits.h"
 
 struct launch {
-	pid_t parent; /* the supervisor; we end when it does */
+	pid_t parent; /* the supervisor or our launcher; we end when it does */
+	const char *cgroup; /* directory of a control group; or NULL */
+	struct limits limits;
+	int umask; /* -1: as it is */
+	int nice; /* added to what it is */
+	const char *directory; /* NULL: as it is */
+	int oom_score_adj; /* added to what it is */
+	bool subreaper; /* orphans of ours come to us */
 };
 
-/* Takes every step in turn. Returns -1 and why at the first that fails. */
+/* Takes every step in turn. Returns -1 and why at the first that fails: the
+ * step and the key of the configuration that asks for it. */
 int launch(const struct launch *, struct bytes *why);
 
 #endif

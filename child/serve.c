@@ -18,6 +18,7 @@
 #include "child/ready.h"
 #include "child/serve.h"
 #include "child/task.h"
+#include "child/turn.h"
 
 struct server_handler {
 	const struct aw_handler *table; /* in its module */
@@ -28,6 +29,7 @@ struct server_handler {
 
 struct server {
 	struct wire *wire; /* borrowed */
+	struct turn *turn; /* the same */
 	const char *category;
 	struct module *modules; /* each file once */
 	size_t modules_len;
@@ -147,6 +149,7 @@ say_ready(struct server *s)
 	for (i = 0; i < s->handlers_len; i++)
 		ready_add(&offer, s->handlers[i].table);
 	flush_output();
+	turn_ready(s->turn);
 	return (ready_send(s->wire, &offer));
 }
 
@@ -183,13 +186,17 @@ run_task(struct server *s, uint64_t lease, const char *payload, size_t len,
 	}
 	if (task_begin(&s->task, payload, len, why) == -1)
 		return (-1);
+	s->task.wire = s->wire;
+	s->task.lease = lease;
 	rc = wire_send(s->wire, FRAME_STARTED, lease, "{}", 2);
 	if (rc == 0) {
+		turn_begin(s->turn, s->task.type, s->task.task_id);
 		if (!s->task.has_result)
 			run_handler(s);
 		flush_output();
 		result = task_result(&s->task, &len);
 		rc = wire_send(s->wire, FRAME_RESULT, lease, result, len);
+		turn_end(s->turn);
 	}
 	if (rc == -1)
 		bytes_printf(why, "write: %s", strerror(errno));
@@ -230,10 +237,14 @@ loop(struct server *s, struct bytes *why)
 }
 
 int
-serve(struct wire *wire, const char *category, const struct assignment *what,
+serve(struct wire *wire, struct turn *turn, const struct assignment *what,
     size_t count)
 {
-	struct server s = { .wire = wire, .category = category };
+	struct server s = {
+		.wire = wire,
+		.turn = turn,
+		.category = turn->category,
+	};
 	struct bytes why = { 0 };
 	int status;
 	size_t i;

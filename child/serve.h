@@ -10,6 +10,8 @@
 
 #include "child/wire.h"
 
+struct turn;
+
 /* The command line's TYPE=FILE. */
 struct assignment {
 	const char *type;
@@ -18,7 +20,7 @@ struct assignment {
 
 /* Serves until a stop frame or the end of the channel. Everything is borrowed.
  * Returns the exit status. */
-int serve(struct wire *, const char *category, const struct assignment *,
-    size_t count);
+int serve(
+    struct wire *, struct turn *, const struct assignment *, size_t count);
 
 #endif

@@ -97,6 +97,9 @@ task_end(struct aw_task *task)
 {
 	task->payload = NULL;
 	task->task_id = task->job_id = task->type = NULL;
+	task->wire = NULL;
+	task->cancel_reason = NULL;
+	task->looked = (struct timespec){ 0 };
 	task->has_result = task->writing = false;
 	if (task->decoded_size > KEEP_BYTES) {
 		free(task->decoded);

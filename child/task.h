@@ -2,13 +2,16 @@
 /*
  * task.h: the task at hand, what stands behind struct aw_task of the handler
  * API. There is one, owned by the server, begun and ended for every task
- * frame. task.c holds the params, result.c the result.
+ * frame. task.c holds the params, result.c the result, cancel.c the wish that
+ * it stop.
  */
 #ifndef AVTOWORKER_TASK_H
 #define AVTOWORKER_TASK_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 #include "child/bytes.h"
 #include "child/json_scan.h"
@@ -16,6 +19,8 @@
 
 #define TASK_MESSAGE_MAX 4096 /* bytes of an error message */
 #define TASK_CODE_MAX    64 /* bytes of an error code */
+
+struct wire;
 
 struct aw_task {
 	const char *payload; /* of the task frame; borrowed until task_end() */
@@ -28,6 +33,11 @@ struct aw_task {
 	struct jslice params; /* an object */
 	struct aw_json data; /* the writer; it begins with the result's head */
 	struct bytes result; /* payload of the result frame */
+	struct wire
+	    *wire; /* borrowed; where a cancel frame may come; or NULL */
+	uint64_t lease; /* of the task frame */
+	const char *cancel_reason; /* static; NULL: go on */
+	struct timespec looked; /* when the channel was last looked at */
 	bool writing : 1; /* data has been begun */
 	bool has_result : 1; /* result holds one */
 };

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -101,6 +102,54 @@ wire_read(struct wire *w, struct frame_header *header, const char **payload,
 	*payload = w->buf + w->start + sizeof(raw);
 	w->start += sizeof(raw) + header->length;
 	return (WIRE_FRAME);
+}
+
+/* Drops len bytes that have been looked at: buffered ones first. */
+static bool
+skip(struct wire *w, size_t len)
+{
+	const size_t buffered = w->end - w->start;
+	char rest[CHANNEL_HEADER_SIZE + WIRE_CANCEL_MAX];
+	ssize_t n;
+
+	if (len <= buffered) {
+		w->start += len;
+		return (true);
+	}
+	len -= buffered;
+	do
+		n = recv(w->fd, rest, len, MSG_DONTWAIT);
+	while (n == -1 && errno == EINTR);
+	if (n != (ssize_t)len)
+		return (false); /* cannot be: they were there */
+	w->start = w->end;
+	return (true);
+}
+
+bool
+wire_take_cancel(
+    struct wire *w, struct frame_header *header, char payload[WIRE_CANCEL_MAX])
+{
+	char ahead[CHANNEL_HEADER_SIZE + WIRE_CANCEL_MAX];
+	size_t len = w->end - w->start;
+	ssize_t n;
+
+	if (len > sizeof(ahead))
+		len = sizeof(ahead);
+	if (len > 0)
+		memcpy(ahead, w->buf + w->start, len);
+	if (len < sizeof(ahead) &&
+	    (n = recv(w->fd, ahead + len, sizeof(ahead) - len,
+		 MSG_PEEK | MSG_DONTWAIT)) > 0)
+		len += (size_t)n;
+	if (len < CHANNEL_HEADER_SIZE ||
+	    frame_decode((unsigned char *)ahead, WIRE_CANCEL_MAX, header) !=
+		NULL ||
+	    header->type != FRAME_CANCEL ||
+	    len < CHANNEL_HEADER_SIZE + header->length)
+		return (false);
+	memcpy(payload, ahead + CHANNEL_HEADER_SIZE, header->length);
+	return (skip(w, CHANNEL_HEADER_SIZE + header->length));
 }
 
 static void

@@ -6,10 +6,13 @@
 #ifndef AVTOWORKER_WIRE_H
 #define AVTOWORKER_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "child/bytes.h"
 #include "child/frame.h"
+
+#define WIRE_CANCEL_MAX 256 /* bytes of a cancel frame's payload */
 
 struct wire {
 	int fd;
@@ -30,6 +33,11 @@ void wire_init(struct wire *, int fd);
  * for WIRE_BAD. */
 enum wire_got wire_read(struct wire *, struct frame_header *,
     const char **payload, struct bytes *why);
+/* Takes the next frame, if it is a whole cancel frame that is here already,
+ * and copies its payload; everything else stays for wire_read(). Never waits,
+ * and what wire_read() gave stays valid. */
+bool wire_take_cancel(
+    struct wire *, struct frame_header *, char payload[WIRE_CANCEL_MAX]);
 /* Sends a frame in one system call where the socket takes it. Returns -1 when
  * the other side is gone or the socket fails (errno). */
 int wire_send(struct wire *, enum frame_type, uint64_t lease,

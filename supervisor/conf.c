@@ -324,6 +324,21 @@ check_token_file(
 		close(fd);
 }
 
+/* The environment of a running worker holds no token any more. */
+static void
+keep_token(struct conf_orchestrator *o, const struct conf *previous,
+    struct conf_problems *problems)
+{
+	const struct conf_orchestrator *old;
+
+	if (previous == NULL || o->token != NULL || o->token_file != NULL)
+		return;
+	TAILQ_FOREACH(old, &previous->orchestrators, entry)
+		if (strcmp(old->name, o->name) == 0 && old->token != NULL &&
+		    (o->token = strdup(old->token)) == NULL)
+			conf_problem_memory(problems);
+}
+
 static void
 check_orchestrator(const struct conf_orchestrator *o,
     const struct conf_block *b, struct conf_problems *problems)
@@ -335,7 +350,8 @@ check_orchestrator(const struct conf_orchestrator *o,
 	if (o->token_file != NULL && o->token == NULL)
 		check_token_file(where_of(b, file), o->token_file, problems);
 	/* A token or file that was given but not usable is listed already. */
-	if (conf_block_get(b, file) == NULL && conf_block_get(b, token) == NULL)
+	if (o->token == NULL && conf_block_get(b, file) == NULL &&
+	    conf_block_get(b, token) == NULL)
 		conf_problem_add(problems,
 		    "%s: orchestrator %s has no token; set token_file in its "
 		    "block, or %s in the environment",
@@ -348,7 +364,7 @@ check_orchestrators(struct conf *conf, struct conf_blocks *blocks,
 {
 	const struct conf_section *section = conf_section_find("orchestrator");
 	const struct conf_block *b, *first;
-	const struct conf_orchestrator *o;
+	struct conf_orchestrator *o;
 
 	if ((o = TAILQ_FIRST(&conf->orchestrators)) == NULL) {
 		conf_problem_add(problems,
@@ -368,6 +384,7 @@ check_orchestrators(struct conf *conf, struct conf_blocks *blocks,
 			    "%s: only one orchestrator block is supported by "
 			    "this version; the first is at %s",
 			    b->where, first->where);
+		keep_token(o, source->previous, problems);
 		check_orchestrator(o, b, problems);
 		o = TAILQ_NEXT(o, entry);
 	}

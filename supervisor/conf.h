@@ -155,6 +155,9 @@ struct conf_source {
 	size_t options_len;
 	const char **handlers; /* HANDLER arguments: module files */
 	size_t handlers_len;
+	const struct conf *previous; /* its tokens are kept where there is no
+					other: they are gone from the
+					environment; or NULL */
 	bool local : 1; /* no orchestrator is needed */
 };
 
@@ -178,6 +181,14 @@ void conf_free(struct conf *);
 
 void conf_problems_init(struct conf_problems *);
 void conf_problems_fini(struct conf_problems *);
+
+/* True when two categories are configured alike, but for their names. */
+bool conf_category_equal(
+    const struct conf_category *, const struct conf_category *);
+/* Calls changed("worker.id", arg) for every key that differs and that a
+ * running worker cannot change. */
+void conf_restart_keys(const struct conf *old, const struct conf *new,
+    void (*changed)(const char *key, void *arg), void *arg);
 
 /* -T: writes the effective configuration in the file's own syntax, which
  * parses to itself; secrets appear as comments without their value. */

@@ -45,6 +45,7 @@ struct conf_key {
 	const char *help;
 	bool required : 1; /* a block without it is a problem */
 	bool secret : 1; /* from the environment only, and never shown */
+	bool restart : 1; /* a running worker cannot change it */
 };
 
 struct conf_section {

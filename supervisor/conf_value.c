@@ -447,3 +447,39 @@ conf_value_free(const struct conf_key *key, void *base)
 	text = NULL;
 	memcpy(field(key, base), &text, sizeof(text));
 }
+
+static size_t
+field_size(const struct conf_key *key)
+{
+	switch (key->type) {
+	case CONF_TYPE_TEXT:
+	case CONF_TYPE_URL:
+		break;
+	case CONF_TYPE_NUMBER:
+	case CONF_TYPE_SIZE:
+	case CONF_TYPE_TIME:
+		return (sizeof(int64_t));
+	case CONF_TYPE_FLAG:
+		return (sizeof(bool));
+	case CONF_TYPE_CHOICE:
+		return (sizeof(unsigned));
+	}
+	return (0);
+}
+
+bool
+conf_value_equal(const struct conf_key *key, const void *a, const void *b)
+{
+	const char *left = (const char *)a + key->offset;
+	const char *right = (const char *)b + key->offset;
+	const char *left_text, *right_text;
+	const size_t size = field_size(key);
+
+	if (size > 0)
+		return (memcmp(left, right, size) == 0);
+	memcpy(&left_text, left, sizeof(left_text));
+	memcpy(&right_text, right, sizeof(right_text));
+	if (left_text == NULL || right_text == NULL)
+		return (left_text == right_text);
+	return (strcmp(left_text, right_text) == 0);
+}

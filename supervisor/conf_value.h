@@ -21,6 +21,8 @@ void conf_value_expects(const struct conf_key *, char *buf, size_t size);
 bool conf_value_is_set(const struct conf_key *, const void *base);
 /* Writes a field that is set as a file would have it. Never a secret. */
 void conf_value_print(const struct conf_key *, const void *base, FILE *);
+/* True when the key's fields of both structs hold the same. */
+bool conf_value_equal(const struct conf_key *, const void *, const void *);
 /* Wipes secrets, frees what a text holds. */
 void conf_value_free(const struct conf_key *, void *base);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "supervisor/handler.h"
 
@@ -27,17 +28,25 @@ void
 handler_table_init(struct handler_table *t)
 {
 	RB_INIT(&t->tree);
+	TAILQ_INIT(&t->files);
 	t->count = 0;
 }
 
 void
 handler_table_fini(struct handler_table *t)
 {
+	struct handler_file *f;
 	struct handler *h;
 
 	while ((h = RB_ROOT(&t->tree)) != NULL) {
 		(void)RB_REMOVE(handler_tree, &t->tree, h);
 		handler_free(h);
+	}
+	while ((f = TAILQ_FIRST(&t->files)) != NULL) {
+		TAILQ_REMOVE(&t->files, f, entry);
+		(void)close(f->fd);
+		free(f->path);
+		free(f);
 	}
 	t->count = 0;
 }
@@ -67,28 +76,71 @@ handler_add(struct handler_table *t, const char *type, const char *category,
 	return (h);
 }
 
-static int
-replace(char **field, const char *value)
-{
-	char *copy;
-
-	if ((copy = strdup(value)) == NULL)
-		return (-1);
-	free(*field);
-	*field = copy;
-	return (0);
-}
-
 int
 handler_set_category(struct handler *h, const char *category)
 {
-	return (replace(&h->category, category));
+	char *copy;
+
+	if ((copy = strdup(category)) == NULL)
+		return (-1);
+	free(h->category);
+	h->category = copy;
+	return (0);
 }
 
-int
-handler_set_file(struct handler *h, const char *file)
+struct handler_file *
+handler_file_keep(
+    struct handler_table *t, const char *path, int fd, const struct stat *st)
 {
-	return (replace(&h->file, file));
+	struct handler_file *f;
+
+	if ((f = calloc(1, sizeof(*f))) == NULL ||
+	    (f->path = strdup(path)) == NULL) {
+		free(f);
+		(void)close(fd);
+		errno = ENOMEM;
+		return (NULL);
+	}
+	f->fd = fd;
+	f->st = *st;
+	TAILQ_INSERT_TAIL(&t->files, f, entry);
+	return (f);
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return (a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	    a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec);
+}
+
+bool
+handler_file_is_current(const struct handler_file *f)
+{
+	struct stat now;
+
+	return (stat(f->path, &now) == 0 && same_file(&now, &f->st));
+}
+
+static bool
+same_pinned(const struct handler_file *a, const struct handler_file *b)
+{
+	if (a == NULL || b == NULL)
+		return (a == b);
+	return (same_file(&a->st, &b->st));
+}
+
+bool
+handler_equal(const struct handler *a, const struct handler *b)
+{
+	return (strcmp(a->type, b->type) == 0 &&
+	    strcmp(a->category, b->category) == 0 &&
+	    strcmp(a->file, b->file) == 0 &&
+	    same_pinned(a->pinned, b->pinned) &&
+	    a->time_limit_ms == b->time_limit_ms &&
+	    a->soft_time_limit_ms == b->soft_time_limit_ms);
 }
 
 struct handler *

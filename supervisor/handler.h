@@ -10,13 +10,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/stat.h>
+
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
+
+/*
+ * A file as it was when it was described. Open, so that children can be given
+ * just that one when another has taken its name: a package upgrade must not
+ * mix two versions in one pool.
+ */
+struct handler_file {
+	TAILQ_ENTRY(handler_file) entry;
+	char *path; /* absolute */
+	int fd;
+	struct stat st;
+	bool told; /* that the name stands for another file now */
+};
 
 struct handler {
 	RB_ENTRY(handler) entry;
 	char *type; /* the task type: its key */
 	char *category; /* name */
 	char *file; /* of the module, absolute */
+	struct handler_file *pinned; /* the same; the table's, or NULL */
 	int64_t time_limit_ms; /* 0: its category's */
 	int64_t soft_time_limit_ms; /* 0: its category's */
 };
@@ -25,6 +42,7 @@ RB_HEAD(handler_tree, handler);
 
 struct handler_table {
 	struct handler_tree tree;
+	TAILQ_HEAD(, handler_file) files;
 	size_t count;
 };
 
@@ -34,10 +52,16 @@ void handler_table_fini(struct handler_table *);
  * the type is there already. */
 struct handler *handler_add(struct handler_table *, const char *type,
     const char *category, const char *file);
-/* Gives it another category or file; -1 with errno ENOMEM. */
+/* Gives it another category; -1 with errno ENOMEM. */
 int handler_set_category(struct handler *, const char *category);
-int handler_set_file(struct handler *, const char *file);
 struct handler *handler_find(const struct handler_table *, const char *type);
+/* Keeps a file of that path; takes fd. NULL with errno; fd is then closed. */
+struct handler_file *handler_file_keep(
+    struct handler_table *, const char *path, int fd, const struct stat *);
+/* True when its name stands for it still, unchanged. */
+bool handler_file_is_current(const struct handler_file *);
+/* True when both are the same, file and limits included. */
+bool handler_equal(const struct handler *, const struct handler *);
 /* In the order of their types; NULL starts and ends. */
 struct handler *handler_next(const struct handler_table *, struct handler *);
 

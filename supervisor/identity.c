@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
@@ -33,40 +31,6 @@ read_line(const char *path, char *line, size_t size)
 	}
 	line[n > 0 ? n : 0] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-}
-
-/* Makes a folder and those above it, ours alone. */
-static int
-make_folder(char *path)
-{
-	char *slash;
-
-	for (slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-		*slash = '\0';
-		if (mkdir(path, 0755) == -1 && errno != EEXIST) {
-			*slash = '/';
-			return (-1);
-		}
-		*slash = '/';
-	}
-	return (mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0);
-}
-
-static void
-find_folder(const char *configured, char *path, size_t size)
-{
-	const char *from = configured;
-	const char *home = getenv("HOME");
-
-	if (from == NULL)
-		from = getenv("STATE_DIRECTORY");
-	if (from == NULL && geteuid() == 0)
-		from = LOCALSTATEDIR "/lib/avtoworker";
-	if (from != NULL)
-		(void)strlcpy(path, from, size);
-	else
-		(void)snprintf(path, size, "%s/.local/state/avtoworker",
-		    home != NULL ? home : "");
 }
 
 /* The short host name, reduced to what an id may hold. */
@@ -133,18 +97,14 @@ keep(const char *path, const char *id, const char *machine, struct why *why)
 char *
 identity_worker_id(const char *state_dir, struct why *why)
 {
-	char folder[PATH_MAX - 32], path[PATH_MAX], line[256], machine[64];
+	char path[PATH_MAX], line[256], machine[64];
 	char *id;
 
-	find_folder(state_dir, folder, sizeof(folder));
-	if (make_folder(folder) == -1) {
-		why_errno(why,
-		    "cannot make the state folder %s (set worker.id, or "
-		    "worker.state_dir to a folder that can be written)",
-		    folder);
+	if ((size_t)snprintf(path, sizeof(path), "%s/worker_id", state_dir) >=
+	    sizeof(path)) {
+		why_set(why, "worker.state_dir is too long");
 		return (NULL);
 	}
-	(void)snprintf(path, sizeof(path), "%s/worker_id", folder);
 	read_line(MACHINE_FILE, machine, sizeof(machine));
 
 	read_line(path, line, sizeof(line));

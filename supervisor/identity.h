@@ -9,8 +9,8 @@
  * The short host name and six hex digits, made at the first start and kept in
  * the state directory, so that a restarted worker finds its queue at the
  * orchestrator again; made anew when /etc/machine-id has changed, so that a
- * cloned machine is not taken for its model. state_dir NULL: $STATE_DIRECTORY,
- * for root the system's, for a user ~/.local/state/avtoworker.
+ * cloned machine is not taken for its model. The directory must be there, see
+ * instance.h.
  * Caller frees. NULL and why.
  */
 char *identity_worker_id(const char *state_dir, struct why *);

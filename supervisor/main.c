@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,12 +15,19 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include <bsd/libutil.h>
+
 #include "supervisor/base/log.h"
+#include "supervisor/base/text.h"
+#include "supervisor/base/title.h"
 #include "supervisor/conf.h"
+#include "supervisor/edges/daemon.h"
+#include "supervisor/instance.h"
 #include "supervisor/supervisor.h"
 
 #define DEFAULT_CONF  SYSCONFDIR "/avtoworker/avtoworker.conf"
 #define CHILD_PROGRAM "avtoworker-child"
+#define PID_FILE      "avtoworkerd.pid" /* in the state directory */
 
 extern char **environ;
 
@@ -31,18 +39,22 @@ enum action {
 
 struct arguments {
 	enum action action;
+	bool daemon;
+	const char *name; /* of the instance; or NULL */
 	const char *file;
 	const char *local_path;
 	const char **options; /* of -o; owned list of borrowed texts */
 	size_t options_len;
+	const char **handlers;
+	size_t handlers_len;
 };
 
 static void
 print_usage(FILE *to)
 {
-	(void)fputs(
-	    "usage: avtoworkerd [-tTv] [-c FILE] [-o SECTION.KEY=VALUE]...\n"
-	    "                   [--local FILE] [HANDLER.so...]\n",
+	(void)fputs("usage: avtoworkerd [-dtTv] [-c FILE] [-n NAME]\n"
+		    "                   [-o SECTION.KEY=VALUE]... "
+		    "[--local FILE] [HANDLER.so...]\n",
 	    to);
 }
 
@@ -56,6 +68,10 @@ print_help(void)
 	    "\n"
 	    "  -c, --config FILE  configuration; without it " DEFAULT_CONF "\n"
 	    "                     unless handlers or --local are given\n"
+	    "  -d, --daemon       into the background, once it is ready\n"
+	    "  -n, --name NAME    of this worker among those of the machine; "
+	    "by\n"
+	    "                     default the base name of FILE or HANDLER\n"
 	    "  -o, --option SECTION.KEY=VALUE, SECTION/TITLE.KEY=VALUE\n"
 	    "                     sets a key; wins over file and environment\n"
 	    "      --local FILE   tasks from JSON lines (\"-\": standard "
@@ -73,8 +89,10 @@ print_help(void)
 }
 
 static int
-usage_error(void)
+usage_error(const char *problem)
 {
+	if (problem != NULL)
+		(void)fprintf(stderr, "avtoworkerd: %s\n", problem);
 	print_usage(stderr);
 	(void)fputs("Try 'avtoworkerd --help'.\n", stderr);
 	return (EX_USAGE);
@@ -96,6 +114,23 @@ add_option(struct arguments *a, const char *text)
 	return (0);
 }
 
+/* What one option cannot know of another. */
+static int
+check_arguments(struct arguments *a)
+{
+	if (a->name != NULL && !instance_name_ok(a->name))
+		return (usage_error("-n: expected 1 to 64 letters, digits, "
+				    "\"_\", \".\" or \"-\", beginning with a "
+				    "letter, a digit or \"_\""));
+	if (a->daemon && a->local_path != NULL)
+		return (usage_error("-d: not with --local, which ends by "
+				    "itself and writes its results to "
+				    "standard output"));
+	if (a->file == NULL && a->local_path == NULL && a->handlers_len == 0)
+		a->file = DEFAULT_CONF;
+	return (-1);
+}
+
 /* Returns -1 to go on, or the exit status. */
 static int
 read_arguments(int argc, char *argv[], struct arguments *a)
@@ -105,9 +140,11 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 	};
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "daemon", no_argument, NULL, 'd' },
 		{ "dump", no_argument, NULL, 'T' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "local", required_argument, NULL, OPTION_LOCAL },
+		{ "name", required_argument, NULL, 'n' },
 		{ "option", required_argument, NULL, 'o' },
 		{ "test", no_argument, NULL, 't' },
 		{ "version", no_argument, NULL, 'v' },
@@ -115,14 +152,20 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:ho:tTv", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "c:dhn:o:tTv", longs, NULL)) != -1)
 		switch (c) {
 		case 'c':
 			a->file = optarg;
 			break;
+		case 'd':
+			a->daemon = true;
+			break;
 		case 'h':
 			print_help();
 			return (EX_OK);
+		case 'n':
+			a->name = optarg;
+			break;
 		case 'o':
 			if (add_option(a, optarg) != 0)
 				return (EX_OSERR);
@@ -140,39 +183,30 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 			(void)puts(PACKAGE_STRING);
 			return (EX_OK);
 		default:
-			return (usage_error());
+			return (usage_error(NULL));
 		}
-	if (a->file == NULL && a->local_path == NULL && optind == argc)
-		a->file = DEFAULT_CONF;
-	return (-1);
+	a->handlers = (const char **)argv + optind;
+	a->handlers_len = (size_t)(argc - optind);
+	return (check_arguments(a));
 }
 
 static struct conf *
-load(const struct arguments *a, int argc, char *argv[])
+load(const struct conf_source *source)
 {
-	const struct conf_source source = {
-		.file = a->file,
-		.environment = environ,
-		.options = a->options,
-		.options_len = a->options_len,
-		.handlers = (const char **)argv + optind,
-		.handlers_len = (size_t)(argc - optind),
-		.local = a->local_path != NULL,
-	};
 	struct conf_problems problems;
 	const struct conf_problem *p;
 	struct conf *conf;
 
 	conf_problems_init(&problems);
-	conf = conf_new(&source, &problems);
+	conf = conf_new(source, &problems);
 	TAILQ_FOREACH(p, &problems.list, entry)
 		(void)fprintf(stderr, "avtoworkerd: %s\n", p->text);
 	conf_problems_fini(&problems);
 	return (conf);
 }
 
-/* The child's program: the installed one, or the one beside us when we run
- * from the folder we were built in. */
+/* The child's program: the given one, the one beside us when we run from the
+ * folder we were built in, or the installed one. */
 static const char *
 find_child(char *path, size_t size)
 {
@@ -181,7 +215,10 @@ find_child(char *path, size_t size)
 	ssize_t n;
 
 	if (given != NULL)
-		return (given);
+		/* A daemon may go to another directory. */
+		return (given[0] != '/' && realpath(given, path) != NULL ?
+			path :
+			given);
 	if ((n = readlink("/proc/self/exe", path, size - 1)) != -1) {
 		path[n] = '\0';
 		if ((slash = strrchr(path, '/')) != NULL &&
@@ -196,18 +233,91 @@ find_child(char *path, size_t size)
 	return (LIBEXECDIR "/" CHILD_PROGRAM);
 }
 
+/* The state directory and the pid file, if this run has any. */
 static int
-run(const struct conf *conf, const struct arguments *a)
+take_places(const struct conf *conf, const struct arguments *a,
+    struct instance *instance, struct pidfh **pid_file, struct why *why)
 {
+	const char *configured = conf->worker.pid_file;
+	char *path;
+	int status;
+
+	if (a->local_path != NULL || a->action == ACTION_CHECK)
+		return (EX_OK);
+	status = instance_open(instance, conf->worker.state_dir, why);
+	if (status != EX_OK)
+		return (status);
+	if (instance_is_exposed(instance))
+		log_warn("others may write to the state folder; make it 0700: "
+			 "%s",
+		    instance->state_dir);
+	if (configured == NULL && !a->daemon)
+		return (EX_OK);
+	path = configured != NULL ?
+	    strdup(configured) :
+	    text_format("%s/" PID_FILE, instance->state_dir);
+	if (path == NULL) {
+		why_errno(why, "pid file");
+		return (EX_OSERR);
+	}
+	status = daemon_pid_file(path, pid_file, why);
+	free(path);
+	return (status);
+}
+
+/* In the foreground or in the daemon. */
+static int
+serve(const struct conf *conf, const struct arguments *a,
+    struct supervisor_options *options, struct instance *instance)
+{
+	struct pidfh *pid_file = NULL;
+	struct why why;
+	char tag[96];
+	int status;
+
+	if (instance->name != NULL) {
+		(void)snprintf(
+		    tag, sizeof(tag), "avtoworkerd-%s", instance->name);
+		log_identify(tag);
+	}
+	if (log_open(daemon_log_destination(
+			 options->is_daemon, conf->log.destination),
+		conf->log.level, conf->log.format, &why) == -1) {
+		(void)fprintf(stderr, "avtoworkerd: %s\n", why.text);
+		status = EX_CONFIG;
+	} else if ((status = take_places(conf, a, instance, &pid_file, &why)) !=
+	    EX_OK)
+		log_err("%s", why.text);
+	else
+		status = supervisor_run(conf, options);
+	if (pid_file != NULL)
+		(void)pidfile_remove(pid_file);
+	return (status);
+}
+
+static int
+run(const struct conf *conf, const struct conf_source *source,
+    const struct arguments *a)
+{
+	struct instance instance = INSTANCE_NONE;
+	struct daemon daemon = DAEMON_NONE;
 	char path[PATH_MAX];
-	const struct supervisor_options options = {
+	struct supervisor_options options = {
 		.child_program = find_child(path, sizeof(path)),
 		.local_path = a->local_path,
 		.environment = environ,
+		.source = source,
+		.instance = &instance,
+		.daemon = &daemon,
+		.is_daemon = a->daemon && a->action == ACTION_RUN,
 		.check_only = a->action == ACTION_CHECK,
 	};
-	struct why why;
-	int status;
+	/* Handlers of the command line run as if the caller had started them,
+	 * and the configuration is read again at a reload. */
+	const bool keep_directory =
+	    a->handlers_len > 0 || (a->file != NULL && a->file[0] != '/');
+	struct why why = { "" };
+	int status = EX_OSERR, rc = 0;
 
 	if (access(options.child_program, X_OK) == -1) {
 		(void)fprintf(stderr,
@@ -216,13 +326,17 @@ run(const struct conf *conf, const struct arguments *a)
 		    options.child_program, strerror(errno));
 		return (EX_UNAVAILABLE);
 	}
-	if (log_open(conf->log.destination, conf->log.level, conf->log.format,
-		&why) == -1) {
+	if (instance_set_name(&instance, a->name, a->file,
+		a->handlers_len > 0 ? a->handlers[0] : NULL, &why) == -1)
+		rc = -1;
+	else if (options.is_daemon)
+		rc = daemon_start(&daemon, keep_directory, &status, &why);
+	if (rc == 0)
+		status = serve(conf, a, &options, &instance);
+	else if (why.text[0] != '\0')
 		(void)fprintf(stderr, "avtoworkerd: %s\n", why.text);
-		return (EX_CONFIG);
-	}
-	status = supervisor_run(conf, &options);
-	if (a->action == ACTION_CHECK && status == EX_OK)
+	instance_close(&instance);
+	if (options.check_only && status == EX_OK)
 		(void)puts("configuration OK");
 	return (status);
 }
@@ -243,33 +357,60 @@ check_kernel(void)
 	return (0);
 }
 
+/* So that no socket of ours is ever taken for one of the three. */
+static int
+open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd == -1)
+		return (-1);
+	(void)close(fd);
+	return (0);
+}
+
 int
 main(int argc, char *argv[])
 {
 	struct arguments arguments = { 0 };
+	struct conf_source source;
 	struct conf *conf;
 	int status;
 
 	/* A handler of the same user must not read our memory in /proc. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	if ((status = read_arguments(argc, argv, &arguments)) != -1) {
-		free(arguments.options);
-		return (status);
-	}
-	if (check_kernel() == -1)
+	title_init(argc, argv);
+	if (open_standard() == -1)
 		return (EX_OSERR);
-	conf = load(&arguments, argc, argv);
-	free(arguments.options);
-	if (conf == NULL)
-		return (EX_CONFIG);
+	if ((status = read_arguments(argc, argv, &arguments)) != -1)
+		goto done;
+	status = EX_OSERR;
+	if (check_kernel() == -1)
+		goto done;
+	source = (struct conf_source){
+		.file = arguments.file,
+		.environment = environ,
+		.options = arguments.options,
+		.options_len = arguments.options_len,
+		.handlers = arguments.handlers,
+		.handlers_len = arguments.handlers_len,
+		.local = arguments.local_path != NULL,
+	};
+	status = EX_CONFIG;
+	if ((conf = load(&source)) == NULL)
+		goto done;
 	if (arguments.action == ACTION_DUMP) {
 		conf_dump(conf, stdout);
 		status = EX_OK;
-	} else {
-		status = run(conf, &arguments);
-	}
+	} else
+		status = run(conf, &source, &arguments);
 	conf_free(conf);
 	if (fflush(stdout) == EOF)
 		status = EX_IOERR;
+done:
+	free(arguments.options);
 	return (status);
 }

@@ -31,12 +31,19 @@ result_failure(const char *code, const char *fmt, ...)
 	return (r);
 }
 
+struct result
+result_cancelled(void)
+{
+	return ((struct result){ .status = strdup("cancelled") });
+}
+
 void
 result_fini(struct result *r)
 {
 	free(r->status);
 	free(r->code);
 	free(r->message);
+	free(r->tail);
 	bytes_fini(&r->data);
 	bytes_fini(&r->details);
 	*r = (struct result){ 0 };
@@ -130,8 +137,26 @@ result_read(const char *text, size_t len, struct result *out, struct why *why)
 	return (0);
 }
 
+/* The details, an object, with the end of the tail as one more member. */
+static void
+put_details(const struct result *r, size_t tail_max, struct bytes *out)
+{
+	const size_t len = r->tail != NULL ? strlen(r->tail) : 0;
+	const size_t kept = len < tail_max ? len : tail_max;
+	const bool empty = r->details.len <= 2;
+
+	if (kept == 0) {
+		bytes_append(out, r->details.p, r->details.len);
+		return;
+	}
+	bytes_append(out, r->details.p, empty ? 0 : r->details.len - 1);
+	bytes_puts(out, empty ? "{\"stderr\":" : ",\"stderr\":");
+	bytes_put_json(out, r->tail + len - kept, kept);
+	bytes_puts(out, "}");
+}
+
 void
-result_put_error(const struct result *r, struct bytes *out)
+result_put_error(const struct result *r, size_t tail_max, struct bytes *out)
 {
 	const char *message = r->message != NULL ? r->message : "";
 
@@ -141,9 +166,9 @@ result_put_error(const struct result *r, struct bytes *out)
 	bytes_put_json(out, r->code, strlen(r->code));
 	bytes_puts(out, ",\"message\":");
 	bytes_put_json(out, message, strlen(message));
-	if (r->details.len > 0) {
+	if (r->details.len > 0 || (r->tail != NULL && tail_max > 0)) {
 		bytes_puts(out, ",\"details\":");
-		bytes_append(out, r->details.p, r->details.len);
+		put_details(r, tail_max, out);
 	}
 	bytes_puts(out, "}");
 }

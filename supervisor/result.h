@@ -22,17 +22,22 @@ struct result {
 	char *message; /* for people; NULL when there is no error */
 	struct bytes data; /* checked text of a JSON object, or empty */
 	struct bytes details; /* of the error: the same, or empty */
+	char *tail; /* last output of a child that died; NULL: none. It may
+		       hold anything, so it is sent only where asked for */
 };
 
 /* A failure of our own making: code and message (printf-like). Returns a
  * result without message when memory is short, never an invalid one. */
 struct result result_failure(const char *code, const char *fmt, ...)
     __attribute__((__format__(printf, 2, 3)));
+/* The result of a task that ended because it was cancelled. */
+struct result result_cancelled(void);
 /* Reads a child's result frame, a JSON object. -1 and why when it breaks the
  * protocol; out is then untouched. */
 int result_read(const char *text, size_t len, struct result *out, struct why *);
-/* Appends ,"error":{...} when there is one: code, message, details. */
-void result_put_error(const struct result *, struct bytes *);
+/* Appends ,"error":{...} when there is one: code, message, details, and in
+ * them "stderr": at most the last tail_max bytes of the tail. */
+void result_put_error(const struct result *, size_t tail_max, struct bytes *);
 void result_fini(struct result *);
 
 #endif

@@ -9,12 +9,20 @@
 #include <stdbool.h>
 
 struct conf;
+struct conf_source;
+struct daemon;
+struct instance;
 
 struct supervisor_options {
 	const char *child_program; /* path of avtoworker-child */
 	const char *local_path; /* local mode: tasks' file, "-"; or NULL */
 	char **environment; /* children get it without secrets; then they
 			       are wiped from it */
+	const struct conf_source *source; /* for reading it again */
+	const struct instance *instance; /* without state_dir in local mode
+					    and with check_only */
+	struct daemon *daemon; /* told when the worker is ready */
+	bool is_daemon : 1; /* -d */
 	bool check_only : 1; /* -t: describe the modules, then end */
 };
 

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
-# docs.sh: the man pages are well-formed, avtoworkerd(8) has the options that
-# avtoworkerd has, and docs/architecture.md the files that there are. (Keys of
-# the configuration: tests/unit/test_conf_docs.)
+# docs.sh: the man pages are well-formed, those of programs have the options
+# that the programs have, and docs/architecture.md the files that there are.
+# (Keys of the configuration: tests/unit/test_conf_docs; figures:
+# tests/unit/test_metrics.)
 set -u
 
 src=${top_srcdir:-.}
 build=${top_builddir:-.}
-program=$build/avtoworkerd
-page=$src/supervisor/avtoworkerd.8
 pages="supervisor/avtoworkerd.8 supervisor/avtoworker.conf.5
-    child/avtoworker-channel.7 child/avtoworker-handler.3"
+    ctl/avtoworkerctl.8 child/avtoworker-channel.7
+    child/avtoworker-handler.3"
 n=0
 
 report() { # STATUS DESCRIPTION [COMPLAINT]
@@ -24,14 +24,14 @@ report() { # STATUS DESCRIPTION [COMPLAINT]
 }
 
 # Prints "-c" and "--config", one a line, of what --help lists.
-options_of_program() {
-	"$program" --help | sed -n '1,/^Keys of/p' |
+options_of_program() { # PROGRAM
+	"$build/$1" --help | sed -n '1,/^Keys of/p' |
 	    sed -nE 's/^ +(-[^ ]+( --[^ ]+)?).*/\1/p' | tr -s ', ' '\n' |
 	    sort -u
 }
 
 # The same of the page's list; a backslash goes on in the next line.
-options_of_page() {
+options_of_page() { # PAGE
 	awk '
 	{ line = line $0 }
 	/\\$/ { sub(/\\$/, "", line); next }
@@ -41,10 +41,10 @@ options_of_page() {
 			if (word[i] == "Fl")
 				print "-" word[i + 1]
 	}
-	{ line = "" }' "$page" | sort -u
+	{ line = "" }' "$src/$1" | sort -u
 }
 
-echo 1..7
+echo 1..10
 for one in $pages; do
 	if command -v mandoc > /dev/null; then
 		said=$(mandoc -T lint -W warning "$src/$one" 2>&1)
@@ -56,13 +56,15 @@ for one in $pages; do
 	fi
 done
 
-has=$(options_of_program)
-[ "$(printf '%s\n' "$has" | grep -c '^--')" -ge 5 ]
-report $? "--help lists options" "$has"
-documented=$(options_of_page)
-[ "$has" = "$documented" ]
-report $? "avtoworkerd(8) has exactly the options of --help" \
-    "--help: $(echo $has); avtoworkerd(8): $(echo $documented)"
+for one in supervisor/avtoworkerd ctl/avtoworkerctl; do
+	has=$(options_of_program "${one##*/}")
+	[ "$(printf '%s\n' "$has" | grep -c '^--')" -ge 5 ]
+	report $? "${one##*/} --help lists options" "$has"
+	documented=$(options_of_page "$one.8")
+	[ "$has" = "$documented" ]
+	report $? "${one##*/}(8) has exactly the options of --help" \
+	    "--help: $(echo $has); page: $(echo $documented)"
+done
 
 map=$src/docs/architecture.md
 unnamed=$(cd "$src" && find supervisor child -name '*.c' | sort |

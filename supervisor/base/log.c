@@ -12,7 +12,9 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,18 +49,43 @@ static struct {
 	int fd;
 	unsigned lost; /* lines that the sink did not take */
 	const char *path;
+	char tag[96]; /* of syslog, which keeps its address */
+	bool to_journal; /* standard error is the journal's */
+	bool echo;
 	void (*divert)(enum log_level, const char *);
-} out = { .sink = SINK_STDERR, .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO };
+} out = {
+	.sink = SINK_STDERR,
+	.level = LOG_LEVEL_INFO,
+	.fd = STDERR_FILENO,
+	.tag = DEFAULT_NAME,
+};
 
 static int
 open_file(const char *path, struct why *why)
 {
 	int fd;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	fd = open(
+	    path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
 	if (fd == -1)
 		why_errno(why, "cannot open log file %s", path);
 	return (fd);
+}
+
+/* The journal says "DEVICE:INODE" of what it has connected; standard error may
+ * be something else by now. */
+static bool
+stderr_is_journal(void)
+{
+	const char *given = getenv("JOURNAL_STREAM");
+	char text[64];
+	struct stat st;
+
+	if (given == NULL || fstat(STDERR_FILENO, &st) == -1)
+		return (false);
+	(void)snprintf(text, sizeof(text), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return (strcmp(given, text) == 0);
 }
 
 int
@@ -79,8 +106,9 @@ log_open(const char *destination, enum log_level level, enum log_format format,
 	if (out.sink == SINK_FILE)
 		(void)close(out.fd);
 	if (sink == SINK_SYSLOG)
-		openlog(DEFAULT_NAME, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		openlog(out.tag, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	out.sink = sink;
+	out.to_journal = sink == SINK_STDERR && stderr_is_journal();
 	out.fd = fd;
 	out.path = destination;
 	out.level = level;
@@ -100,6 +128,18 @@ log_reopen(struct why *why)
 	(void)close(out.fd);
 	out.fd = fd;
 	return (0);
+}
+
+void
+log_identify(const char *tag)
+{
+	(void)snprintf(out.tag, sizeof(out.tag), "%s", tag);
+}
+
+void
+log_echo(bool on)
+{
+	out.echo = on;
 }
 
 int
@@ -155,6 +195,8 @@ static void
 put_text(struct bytes *b, enum log_level level, const struct log_context *ctx,
     const char *text)
 {
+	if (out.to_journal)
+		bytes_printf(b, "<%d>", levels[level].priority);
 	if (out.sink != SINK_SYSLOG) {
 		put_time(b, LOG_FORMAT_TEXT);
 		bytes_printf(b, " - %s - %s - ",
@@ -196,15 +238,15 @@ put_json(struct bytes *b, enum log_level level, const struct log_context *ctx,
 	bytes_puts(b, "}");
 }
 
-/* True when the sink takes a line of up to PIPE_BUF bytes without waiting. A
- * file always does; a pipe, socket or terminal whose reader is stuck must not
- * hold up the loop. */
+/* True when a descriptor takes a line of up to PIPE_BUF bytes without waiting.
+ * A file always does; a pipe, socket or terminal whose reader is stuck must
+ * not hold up the loop. */
 static bool
-takes_line(void)
+takes_line(int fd)
 {
-	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	return (out.sink == SINK_FILE || poll(&p, 1, 0) == 1);
+	return (poll(&p, 1, 0) == 1);
 }
 
 /* Writes a line, and before it how many were lost, if any. */
@@ -213,7 +255,7 @@ write_line(struct bytes *line)
 {
 	struct bytes whole = { 0 };
 
-	if (!takes_line()) {
+	if (out.sink != SINK_FILE && !takes_line(out.fd)) {
 		out.lost++;
 		return;
 	}
@@ -227,6 +269,14 @@ write_line(struct bytes *line)
 	if (!bytes_failed(&whole) && write(out.fd, whole.p, whole.len) > 0)
 		out.lost = 0;
 	bytes_fini(&whole);
+}
+
+static void
+echo_line(const char *text)
+{
+	if (takes_line(STDERR_FILENO))
+		(void)dprintf(
+		    STDERR_FILENO, DEFAULT_NAME ": %.*s\n", LINE_SIZE, text);
 }
 
 void
@@ -251,6 +301,8 @@ log_line(
 		return;
 	}
 
+	if (out.echo && level >= LOG_LEVEL_WARN && out.sink != SINK_STDERR)
+		echo_line(text);
 	if (ctx == NULL)
 		ctx = &nothing;
 	if (out.format == LOG_FORMAT_JSON)

@@ -8,6 +8,7 @@
 #ifndef AVTOWORKER_LOG_H
 #define AVTOWORKER_LOG_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "supervisor/base/why.h"
@@ -38,6 +39,12 @@ int log_open(
     const char *destination, enum log_level, enum log_format, struct why *);
 /* Reopens a log file after rotation; other sinks ignore it. */
 int log_reopen(struct why *);
+/* The name of our lines in syslog; by default "avtoworkerd". Before
+ * log_open(). */
+void log_identify(const char *tag);
+/* While on, lines from warn on go to standard error as well, when they go
+ * elsewhere otherwise: for a daemon whose starter still listens. */
+void log_echo(bool on);
 /* True when a line of that level would be written. */
 int log_enabled(enum log_level);
 

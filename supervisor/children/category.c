@@ -1,164 +1,212 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * category.c: the policy of a pool. Wanted and present are compared in one
- * place, balance(), which is called after every change. A lease is only given
- * to a child that has said ready. Two rules for a death (Dovecot's and
- * Postfix's): before the pool has ever succeeded it means that the handler is
- * broken, and the next start waits; in a healthy pool it is the task's doing,
- * and the child is replaced at once.
+ * category.c: the life of a pool, from its first child to its last. What
+ * should be and what is are compared in one place, balance(), which is called
+ * after every change and by one timer; whatever is due at some time is found
+ * there, so no event has to be waited for that may not come. The decisions
+ * themselves stand in pool.c and in category_lease.c, category_start.c and
+ * category_recycle.c.
  */
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <bsd/string.h>
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
-#include "supervisor/base/log.h"
-#include "supervisor/children/category.h"
+#include "supervisor/children/category_parts.h"
+#include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
-#include "supervisor/handler.h"
 #include "supervisor/lease.h"
 
-#define RETRY_FIRST_MS    ((int64_t)100)
-#define RETRY_MAX_MS      ((int64_t)30 * 1000)
-#define STABLE_MS         ((int64_t)10 * 1000) /* a life that clears old failures */
-#define WITHDRAW_AFTER_MS ((int64_t)5 * 60 * 1000)
-#define REQUEUES_MAX      2
+#define RETRY_FIRST_MS ((int64_t)100)
+#define RETRY_MAX_MS   ((int64_t)30 * 1000)
 
-static void balance(struct category *);
-static struct log_context
-context(const struct category *cat)
+struct pool_counts
+category_counts(const struct category *cat)
 {
-	return ((struct log_context){ .category = cat->name });
-}
-
-static unsigned
-children_in(const struct category *cat, unsigned states)
-{
+	struct pool_counts n = { 0 };
 	const struct child *c;
-	unsigned n = 0;
 
-	TAILQ_FOREACH(c, &cat->children, entry)
-		if (states & (1u << c->state))
-			n++;
+	TAILQ_FOREACH(c, &cat->children, entry) {
+		n.starting += c->state == CHILD_STARTING;
+		n.idle += c->state == CHILD_IDLE;
+		n.busy += c->state == CHILD_BUSY;
+	}
+	n.waiting = category_may_run(cat);
 	return (n);
 }
-
-#define STARTING (1u << CHILD_STARTING)
-#define IDLE     (1u << CHILD_IDLE)
-#define BUSY     (1u << CHILD_BUSY)
 
 int
 category_places(const struct category *cat)
 {
-	unsigned free_children;
+	const struct pool_counts n = category_counts(cat);
+	unsigned present = n.starting + n.idle + n.busy;
+	unsigned children = cat->pool.max;
 
-	if (cat->stopping || !cat->was_ready)
+	if (cat->paused)
+		return (0);
+	if (cat->stopping || !cat->usable)
 		return (-(int)cat->queued);
-	free_children = children_in(cat, IDLE | STARTING);
-	return ((int)free_children - (int)cat->queued);
+	if (cat->backoff.failures > 0) {
+		/* What could be started is on trial, and one at a time. */
+		if (present == 0 && clock_now_ms() >= cat->not_before_ms)
+			present = 1;
+		children = present < children ? present : children;
+	}
+	return ((int)children - (int)n.busy - (int)cat->queued);
 }
 
 bool
 category_is_offered(const struct category *cat)
 {
-	return (cat->was_ready);
+	return (cat->usable);
 }
 
-/* Tells when it is known, or has changed, whether the category can run. */
-static void
-settle(struct category *cat)
+static int64_t
+earlier(int64_t a, int64_t b)
 {
-	if (cat->settled && cat->offered == cat->was_ready)
+	return (a < b ? a : b);
+}
+
+/* When there is something to do though nothing has changed. */
+static int64_t
+due_ms(const struct category *cat, int64_t now_ms)
+{
+	int64_t due = cat->queued > 0 ? cat->expires_ms : INT64_MAX;
+
+	if (cat->stopping)
+		return (due);
+	due = earlier(due, pool_due_ms(&cat->pool));
+	due = earlier(due, category_review_ms(cat));
+	due = earlier(due, category_recycle_ms(cat, now_ms));
+	if (now_ms < cat->not_before_ms)
+		due = earlier(due, cat->not_before_ms);
+	return (due);
+}
+
+static void
+set_timer(struct category *cat, int64_t now_ms)
+{
+	const int64_t due = due_ms(cat, now_ms);
+	const struct timeval tv = clock_timeval(due - now_ms);
+	const struct log_context ctx = category_context(cat);
+
+	if (due == cat->timer_ms)
 		return;
-	cat->settled = true;
-	cat->offered = cat->was_ready;
-	cat->ops->settled(cat, cat->arg);
-}
-
-static void
-finish(struct category *cat, struct lease *l, struct result *result)
-{
-	cat->ops->finished(l, result, cat->arg);
-	result_fini(result);
-}
-
-static void
-enqueue(struct category *cat, struct lease *l)
-{
-	TAILQ_INSERT_TAIL(&cat->queue, l, entry);
-	cat->queued++;
-}
-
-static struct lease *
-dequeue(struct category *cat)
-{
-	struct lease *l = TAILQ_FIRST(&cat->queue);
-
-	if (l != NULL) {
-		TAILQ_REMOVE(&cat->queue, l, entry);
-		cat->queued--;
+	cat->timer_ms = due;
+	if (due == INT64_MAX)
+		(void)event_del(&cat->timer);
+	else if (event_add(&cat->timer, &tv) == -1) {
+		cat->timer_ms = INT64_MAX;
+		log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
 	}
-	return (l);
 }
 
-/* Nobody will run what waits here. */
 static void
-give_queue_back(struct category *cat)
+stop_idle(struct category *cat)
 {
-	struct result r;
+	struct child *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next)
+		category_dismiss(cat, c, "stopped"); /* not a busy one */
+}
+
+static void
+balance_once(struct category *cat)
+{
+	const int64_t now_ms = clock_now_ms();
+
+	category_expire(cat, now_ms);
+	category_dispatch(cat);
+	if (cat->stopping)
+		stop_idle(cat);
+	else {
+		category_review(cat, now_ms);
+		category_recycle(cat, now_ms);
+		category_start_missing(cat, now_ms);
+	}
+	set_timer(cat, now_ms);
+}
+
+/* What it calls may call it again: then once more, but not inside itself. */
+static void
+balance(struct category *cat)
+{
+	cat->unbalanced = true;
+	if (cat->balancing)
+		return;
+	cat->balancing = true;
+	while (cat->unbalanced) {
+		cat->unbalanced = false;
+		balance_once(cat);
+	}
+	cat->balancing = false;
+}
+
+void
+category_balance(struct category *cat)
+{
+	balance(cat);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct category *cat = arg;
+	const bool over =
+	    cat->not_before_ms != 0 && clock_now_ms() >= cat->not_before_ms;
+
+	(void)fd;
+	(void)what;
+	cat->timer_ms = INT64_MAX;
+	if (over)
+		cat->not_before_ms = 0;
+	balance(cat);
+	if (over && !cat->stopping)
+		cat->ops->room(cat->arg); /* a start may be tried again */
+}
+
+static void
+on_gate(void *arg)
+{
+	balance(arg);
+}
+
+static void
+leave_gate(struct category *cat)
+{
+	if (cat->gate != NULL)
+		start_gate_leave(cat->gate, &cat->ticket);
+}
+
+/* The last child is gone, and none will follow. The category may be gone as
+ * well afterwards. */
+static void
+emptied(struct category *cat)
+{
 	struct lease *l;
 
-	while ((l = dequeue(cat)) != NULL) {
-		r = result_failure(CODE_TRANSIENT,
-		    "no child of category \"%s\" could be started: %s",
-		    cat->name, cat->failure);
-		finish(cat, l, &r);
-	}
+	while ((l = category_dequeue(cat)) != NULL)
+		category_interrupt(cat, l);
+	cat->ops->emptied(cat, cat->arg);
 }
 
-/* True when no child has been ready yet, or none for so long that what waits
- * is better given back. */
+/* True when other categories may wait for no more than a running place. */
 static bool
-is_broken(const struct category *cat, int64_t now_ms)
+is_crowded(const struct category *cat)
 {
-	if (!cat->was_ready)
-		return (true);
-	if (children_in(cat, IDLE | BUSY) > 0)
-		return (false);
-	return (now_ms - cat->ready_ms >= WITHDRAW_AFTER_MS);
+	return (cat->max_running > 0 &&
+	    cat->leases->count[LEASE_RUNNING] >= cat->max_running);
 }
 
-/* A start came to nothing, for that reason: wait before the next. Children
- * that fail together count as one failure. */
+/* A place has become free: the others first, if they wait for it. */
 static void
-start_failed(struct category *cat, const char *reason)
+share(struct category *cat, bool crowded)
 {
-	const struct log_context ctx = context(cat);
-	const int64_t now_ms = clock_now_ms();
-	struct timeval tv;
-	int64_t delay;
-
-	(void)strlcpy(cat->failure, reason, sizeof(cat->failure));
-	if (now_ms >= cat->not_before_ms) {
-		delay = backoff_next_ms(&cat->backoff);
-		log_line(LOG_LEVEL_ERR, &ctx,
-		    "cannot start child of \"%s\": %s; trying again in "
-		    "%lld ms",
-		    cat->name, reason, (long long)delay);
-		cat->not_before_ms = now_ms + delay;
-		tv = clock_timeval(delay);
-		if (event_add(&cat->retry, &tv) == -1)
-			log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
-	}
-	if (is_broken(cat, now_ms)) {
-		cat->was_ready = false;
-		give_queue_back(cat);
-		settle(cat);
-	}
+	cat->yields = crowded;
+	cat->ops->room(cat->arg);
+	cat->yields = false;
+	balance(cat);
 }
 
 static void
@@ -166,12 +214,14 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 {
 	struct category *cat = arg;
 
-	(void)c;
 	(void)offer;
+	TAILQ_REMOVE(&cat->children, c, entry);
+	TAILQ_INSERT_HEAD(&cat->children, c, entry);
 	cat->was_ready = true;
-	cat->ready_ms = clock_now_ms();
+	cat->usable = true;
 	cat->failure[0] = '\0';
-	settle(cat);
+	leave_gate(cat);
+	category_settle(cat);
 	balance(cat);
 	cat->ops->room(cat->arg);
 }
@@ -180,232 +230,63 @@ static void
 on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
 {
 	struct category *cat = arg;
+	const bool crowded = is_crowded(cat);
 
-	(void)c;
 	cat->succeeded = true;
 	backoff_reset(&cat->backoff);
+	if (cat->poison != NULL)
+		poison_clear(cat->poison, l->task.job_id, l->task.type);
+	if (c->state == CHILD_IDLE) {
+		TAILQ_REMOVE(&cat->children, c, entry);
+		TAILQ_INSERT_HEAD(&cat->children, c, entry);
+	}
+	cat->yields = crowded;
 	cat->ops->finished(l, result, cat->arg);
-	balance(cat);
-	cat->ops->room(cat->arg);
+	category_check_used(cat, c);
+	share(cat, crowded);
 }
 
-/* The result of a task whose child died over it. */
-static struct result
-death_result(const struct category *cat, const struct death *death)
+static const char *
+reason_of(const struct child *c, const struct death *death)
 {
-	struct result r;
-
-	r = result_failure(death_code(death->cause),
-	    "child %d of category \"%s\" %s", (int)death->pid, cat->name,
-	    death->text);
-	death_put_details(death, &r.details);
-	if (bytes_failed(&r.details))
-		bytes_fini(&r.details);
-	return (r);
-}
-
-static void
-lease_lost(struct category *cat, struct child *c, const struct death *death)
-{
-	struct lease *l = c->lease;
-	const struct log_context ctx = lease_context(l);
-	struct result r;
-
-	c->lease = NULL;
-	if (!c->lease_started && !cat->stopping && l->requeues < REQUEUES_MAX) {
-		l->requeues++;
-		log_line(LOG_LEVEL_WARN, &ctx,
-		    "child %d %s before the handler began; queued again",
-		    (int)death->pid, death->text);
-		lease_set_queued(cat->leases, l);
-		TAILQ_INSERT_HEAD(&cat->queue, l, entry);
-		cat->queued++;
-		return;
-	}
-	r = death_result(cat, death);
-	finish(cat, l, &r);
-}
-
-/* What a death means for the next start. */
-static void
-judge(struct category *cat, const struct child *c, bool leased,
-    const struct death *death)
-{
-	const struct log_context ctx = {
-		.category = cat->name,
-		.pid = death->pid,
-	};
-	bool stable;
-
-	if (cat->stopping) {
-		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", death->text);
-		return;
-	}
-	stable = clock_now_ms() - c->born_ms >= STABLE_MS;
-	if (stable)
-		backoff_reset(&cat->backoff);
-	if (c->was_ready)
-		cat->ready_ms = clock_now_ms();
-	if (!c->was_ready || (!leased && !stable))
-		start_failed(cat, death->text);
-	else if (!cat->succeeded && leased)
-		start_failed(cat, "its first task ended it");
-	else
-		log_line(LOG_LEVEL_WARN, &ctx, "child %s; starting another",
-		    death->text);
-}
-
-static void
-interrupt(struct category *cat, struct lease *l)
-{
-	struct result r = result_failure(CODE_TRANSIENT,
-	    "interrupted: the worker was stopped before the task ended");
-
-	finish(cat, l, &r);
-}
-
-/* The last child is gone, and none will follow. */
-static void
-emptied(struct category *cat)
-{
-	struct lease *l;
-
-	while ((l = dequeue(cat)) != NULL)
-		interrupt(cat, l);
-	cat->ops->emptied(cat, cat->arg);
+	if (c->leaving != NULL && death->cause != DEATH_STOP)
+		return (c->leaving);
+	return (death_cause_name(death->cause));
 }
 
 static void
 on_gone(struct child *c, const struct death *death, void *arg)
 {
 	struct category *cat = arg;
-	const bool leased = c->lease != NULL;
+	const bool leased = c->lease != NULL, crowded = is_crowded(cat);
 
 	TAILQ_REMOVE(&cat->children, c, entry);
+	cat->yields = crowded;
 	if (leased)
-		lease_lost(cat, c, death);
-	judge(cat, c, leased, death);
+		category_lose(cat, c, death);
+	if (cat->ops->child_ended != NULL)
+		cat->ops->child_ended(cat, reason_of(c, death), cat->arg);
+	category_judge(cat, c, leased, death);
+	if (!c->was_ready)
+		leave_gate(cat);
 	child_free(c);
-	balance(cat);
-	if (!cat->stopping)
-		cat->ops->room(cat->arg);
-	else if (TAILQ_EMPTY(&cat->children))
+	share(cat, crowded && leased);
+	if (cat->stopping && TAILQ_EMPTY(&cat->children))
 		emptied(cat);
 }
 
-static const struct child_ops child_ops = {
+const struct child_ops category_child_ops = {
 	.ready = on_ready,
 	.finished = on_finished,
 	.gone = on_gone,
 };
 
-/* Starts one more child; false when that failed. */
-static bool
-start_one(struct category *cat)
-{
-	struct child *c;
-	struct why why;
-
-	c = child_new(
-	    &(struct child_start){
-		.env = cat->env,
-		.category = cat->name,
-		.argv = cat->program.argv,
-		.envp = cat->program.envp,
-		.timeout_ms = cat->conf->start_timeout_ms,
-		.ops = &child_ops,
-		.arg = cat,
-	    },
-	    &why);
-	if (c == NULL) {
-		start_failed(cat, why.text);
-		return (false);
-	}
-	TAILQ_INSERT_TAIL(&cat->children, c, entry);
-	return (true);
-}
-
+/* What the settings say, and nothing that can fail. */
 static void
-start_missing(struct category *cat)
+take_settings(struct category *cat, const struct category_settings *set)
 {
-	unsigned present, starting;
+	unsigned min, max;
 
-	if (cat->stopping || clock_now_ms() < cat->not_before_ms)
-		return;
-	present = children_in(cat, STARTING | IDLE | BUSY);
-	starting = children_in(cat, STARTING);
-	for (; present < cat->wanted; present++, starting++) {
-		/* After a failure one child shows whether it works again. */
-		if (cat->backoff.failures > 0 && starting > 0)
-			return;
-		if (!start_one(cat))
-			return;
-	}
-}
-
-static void
-dispatch(struct category *cat)
-{
-	struct child *c, *next;
-	const struct task_limits limits = { 0 };
-	struct result r;
-	struct lease *l;
-	struct why why;
-
-	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next) {
-		while (child_is_free(c) && cat->queued > 0) {
-			l = dequeue(cat);
-			if (child_run(c, l, &limits, &why) == 0) {
-				lease_set_running(cat->leases, l);
-				continue;
-			}
-			r = result_failure(CODE_TRANSIENT, "%s", why.text);
-			finish(cat, l, &r);
-		}
-	}
-}
-
-static void
-stop_idle(struct category *cat)
-{
-	struct child *c;
-
-	TAILQ_FOREACH(c, &cat->children, entry)
-		child_stop(c); /* a busy one is left to finish */
-}
-
-static void
-balance(struct category *cat)
-{
-	if (cat->queued > 0)
-		dispatch(cat);
-	if (cat->stopping)
-		stop_idle(cat);
-	else
-		start_missing(cat);
-}
-
-static void
-on_retry(evutil_socket_t fd, short what, void *arg)
-{
-	struct category *cat = arg;
-
-	(void)fd;
-	(void)what;
-	cat->not_before_ms = 0;
-	balance(cat);
-}
-
-struct category *
-category_new(const struct category_settings *set, struct why *why)
-{
-	struct category *cat;
-	unsigned min;
-
-	if ((cat = calloc(1, sizeof(*cat))) == NULL) {
-		why_errno(why, "category %s", set->name);
-		return (NULL);
-	}
 	TAILQ_INIT(&cat->children);
 	TAILQ_INIT(&cat->queue);
 	cat->ops = set->ops;
@@ -414,16 +295,35 @@ category_new(const struct category_settings *set, struct why *why)
 	cat->env = set->env;
 	cat->handlers = set->handlers;
 	cat->leases = set->leases;
-	conf_category_sizes(set->conf, &min, &cat->wanted);
+	cat->poison = set->poison;
+	cat->gate = set->gate;
+	cat->max_running = set->max_running;
+	conf_category_sizes(set->conf, &min, &max);
+	pool_init(&cat->pool, min, max, set->conf->idle_timeout_ms);
+	cat->ticket.open = on_gate;
+	cat->ticket.arg = cat;
 	cat->backoff.first_ms = RETRY_FIRST_MS;
 	cat->backoff.max_ms = RETRY_MAX_MS;
+	cat->timer_ms = cat->expires_ms = INT64_MAX;
+}
+
+struct category *
+category_new(const struct category_settings *set, struct why *why)
+{
+	struct category *cat;
+
+	if ((cat = calloc(1, sizeof(*cat))) == NULL) {
+		why_errno(why, "category %s", set->name);
+		return (NULL);
+	}
+	take_settings(cat, set);
 	if (program_init(&cat->program, set->name, set->conf, set->handlers,
 		set->env, set->inherit, why) == -1) {
 		free(cat);
 		return (NULL);
 	}
 	if ((cat->name = strdup(set->name)) == NULL ||
-	    evtimer_assign(&cat->retry, set->env->base, on_retry, cat) == -1) {
+	    evtimer_assign(&cat->timer, set->env->base, on_timer, cat) == -1) {
 		why_errno(why, "category %s", set->name);
 		category_free(cat);
 		return (NULL);
@@ -434,24 +334,86 @@ category_new(const struct category_settings *set, struct why *why)
 void
 category_start(struct category *cat)
 {
+	if (cat->pool.min == 0) {
+		/* On trust: only a task will show whether a child starts. */
+		cat->usable = true;
+		category_settle(cat);
+	}
 	balance(cat);
 }
 
 void
 category_submit(struct category *cat, struct lease *l)
 {
-	enqueue(cat, l);
-	if (!cat->was_ready && cat->settled)
-		give_queue_back(cat);
+	if (cat->stopping && TAILQ_EMPTY(&cat->children)) {
+		category_interrupt(cat, l);
+		return;
+	}
+	category_enqueue(cat, l);
+	if (!cat->usable && cat->settled)
+		category_give_queue_back(cat);
 	else
-		dispatch(cat);
+		balance(cat);
+}
+
+void
+category_pause(struct category *cat)
+{
+	cat->paused = true;
+	balance(cat);
+}
+
+void
+category_resume(struct category *cat)
+{
+	cat->paused = false;
+	balance(cat);
+	if (!cat->stopping)
+		cat->ops->room(cat->arg);
+}
+
+void
+category_say_farewell(struct category *cat)
+{
+	struct child *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next)
+		if (c->state == CHILD_BUSY)
+			child_cancel(
+			    c, CANCEL_DRAIN, cat->conf->cancel_grace_ms);
+}
+
+struct lease *
+category_take_queued(struct category *cat)
+{
+	return (category_dequeue(cat));
+}
+
+void
+category_retire(struct category *cat)
+{
+	struct category_queue queue;
+	struct lease *l;
+
+	cat->stopping = cat->retiring = true;
+	TAILQ_INIT(&queue); /* should any come back */
+	TAILQ_CONCAT(&queue, &cat->queue, entry);
+	cat->queued = 0;
+	while ((l = TAILQ_FIRST(&queue)) != NULL) {
+		TAILQ_REMOVE(&queue, l, entry);
+		if (cat->ops->returned != NULL)
+			cat->ops->returned(l, cat->arg);
+		else
+			category_interrupt(cat, l);
+	}
+	category_stop(cat);
 }
 
 void
 category_stop(struct category *cat)
 {
 	cat->stopping = true;
-	(void)event_del(&cat->retry);
+	leave_gate(cat);
 	balance(cat);
 	if (TAILQ_EMPTY(&cat->children))
 		emptied(cat);
@@ -464,17 +426,18 @@ category_abandon(struct category *cat)
 	struct lease *l;
 
 	cat->stopping = true;
-	(void)event_del(&cat->retry);
-	while ((l = dequeue(cat)) != NULL)
-		interrupt(cat, l);
+	leave_gate(cat);
+	while ((l = category_dequeue(cat)) != NULL)
+		category_interrupt(cat, l);
 	TAILQ_FOREACH(c, &cat->children, entry) {
 		l = c->lease;
 		c->lease = NULL;
 		if (l != NULL)
-			interrupt(cat, l);
+			category_interrupt(cat, l);
 		child_kill(c, DEATH_INTERRUPTED,
 		    "was running when the worker was stopped");
 	}
+	balance(cat);
 	if (TAILQ_EMPTY(&cat->children))
 		emptied(cat);
 }
@@ -486,13 +449,15 @@ category_free(struct category *cat)
 
 	if (cat == NULL)
 		return;
+	cat->stopping = true;
+	leave_gate(cat);
 	while ((c = TAILQ_FIRST(&cat->children)) != NULL) {
 		TAILQ_REMOVE(&cat->children, c, entry);
 		child_kill(c, DEATH_STOP, "outlived the supervisor");
 		child_free(c);
 	}
-	if (event_initialized(&cat->retry))
-		(void)event_del(&cat->retry);
+	if (event_initialized(&cat->timer))
+		(void)event_del(&cat->timer);
 	program_fini(&cat->program);
 	free(cat->name);
 	free(cat);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <bsd/sys/queue.h>
 #include <event2/event_struct.h>
@@ -17,8 +18,10 @@
 #include "supervisor/base/why.h"
 #include "supervisor/children/death.h"
 #include "supervisor/children/frame_stream.h"
+#include "supervisor/children/memory.h"
 #include "supervisor/children/output.h"
 #include "supervisor/children/reaper.h"
+#include "supervisor/children/task_clock.h"
 
 struct child;
 struct lease;
@@ -52,28 +55,6 @@ struct child_ops {
 	void (*gone)(struct child *, const struct death *, void *arg);
 };
 
-/* What every task of a child may take; 0: no limit. */
-struct task_limits {
-	int64_t soft_ms; /* then it is asked to stop */
-	int64_t hard_ms; /* then its child is ended */
-	int64_t grace_ms; /* between a request to stop and the end */
-	int64_t slow_ms; /* then the log tells what it is doing */
-	int64_t deadline_ms; /* clock_now_ms() at which it must have ended */
-	int64_t output_max; /* bytes of output that are logged */
-};
-
-/* Why a handler is asked to stop; what the cancel frame says. */
-#define CANCEL_REASONS(X) \
-	X(TIME_LIMIT, "time_limit") \
-	X(CANCEL, "cancel") \
-	X(DRAIN, "drain")
-
-enum cancel_reason {
-#define X(reason, word) CANCEL_##reason,
-	CANCEL_REASONS(X)
-#undef X
-};
-
 /* What every child of a supervisor shares; borrowed by each. */
 struct child_env {
 	struct event_base *base;
@@ -81,6 +62,9 @@ struct child_env {
 	const char *program; /* path of avtoworker-child */
 	char *const *clean; /* environment made from the allowlist */
 	char *const *inherited; /* the caller's, less our secrets */
+	rlim_t nofile; /* descriptors we were started with, which children get
+			  back; 0: as many as we have */
+	struct memory *memory; /* NULL: no limit of memory is kept */
 };
 
 struct child {
@@ -93,8 +77,13 @@ struct child {
 	struct reaped reaped;
 	struct frame_stream channel;
 	struct output output;
+	struct memory_use memory;
 	struct event dead; /* the pidfd is readable */
-	struct event timer; /* limit of starting, stopping or ending */
+	struct event timer; /* for what is due next: see child_task.c */
+	struct task_clock clock; /* of the task; valid while busy */
+	int64_t limit_ms; /* when starting, stopping or a closed channel has
+			     lasted long enough; 0: no such limit */
+	int64_t cpu_limit_ms; /* that the child keeps by itself; 0: none */
 	int64_t born_ms; /* when it was started */
 	int64_t since_ms; /* when the state began */
 	int pidfd;
@@ -102,11 +91,20 @@ struct child {
 	enum death_cause blamed; /* valid with a reason */
 	char reason[160]; /* why we ended it: a sentence without subject; ""
 			     when we did not */
+	unsigned tasks; /* that it has finished */
 	enum child_state state;
+	enum child_state last; /* the state before the end; valid in it */
+	/* The owner's: child.c leaves them alone. */
+	const char *leaving; /* why it was told to; NULL: it was not */
+	unsigned jitter; /* by how much its own limits are lower, in ten
+			    thousandths */
+	bool launched : 1; /* pid is a launcher, and the handler's process is
+			      its child */
 	bool was_ready : 1; /* it has said ready */
 	bool closed : 1; /* it has closed its channel */
 	bool dying : 1; /* dead, and being read for the last time */
 	bool lease_started : 1; /* it has said started for its lease */
+	bool answered : 1; /* its last result came when it was dead already */
 };
 
 /* How a child is started. Borrowed for the call only, but for env, category,
@@ -117,6 +115,10 @@ struct child_start {
 	char *const *argv;
 	char *const *envp;
 	int64_t timeout_ms; /* until it must be ready */
+	int64_t cpu_limit_ms; /* processor time of one task, which the child
+				 limits by itself; 0: it does not */
+	bool launched; /* a launcher stays above the handler's process */
+	int64_t memory_limit; /* bytes, with all it starts; 0: none */
 	const struct child_ops *ops;
 	void *arg;
 };
@@ -129,6 +131,9 @@ bool child_is_free(const struct child *);
  * lease cannot be sent; the child is then idle still, or ending. */
 int child_run(
     struct child *, struct lease *, const struct task_limits *, struct why *);
+/* Asks the task of a busy child to stop, once; a child that is still at it
+ * after the grace is killed. A result that comes before is the task's. */
+void child_cancel(struct child *, enum cancel_reason, int64_t grace_ms);
 /* Asks an idle or starting child to leave; it is killed after a grace. */
 void child_stop(struct child *);
 /* Ends it and everything in its process group, now; reason is a sentence

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * death.c: what is known of an end, in words and as JSON. Nothing is guessed:
+ * what the kernel did not say and none of ours did is called a crash, and a
+ * SIGKILL of unknown sender is called just that.
+ */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,6 +23,12 @@ static const struct {
 #undef X
 };
 
+static const char *const stages[] = {
+#define X(stage, words) words,
+	DEATH_STAGES(X)
+#undef X
+};
+
 static int64_t
 milliseconds(const struct timeval *tv)
 {
@@ -32,13 +44,19 @@ death_read(struct death *d, pid_t pid, int status, const struct rusage *usage)
 		.max_rss_kb = usage->ru_maxrss,
 		.user_ms = milliseconds(&usage->ru_utime),
 		.system_ms = milliseconds(&usage->ru_stime),
+		.wall_ms = -1,
+		.tail = "",
 	};
 	if (WIFSIGNALED(status)) {
 		d->signal = WTERMSIG(status);
 		d->core = WCOREDUMP(status);
 		(void)snprintf(d->text, sizeof(d->text),
 		    "was killed by signal %d (%s)%s", d->signal,
-		    strsignal(d->signal), d->core ? ", core dumped" : "");
+		    strsignal(d->signal),
+		    d->core                  ? ", core dumped" :
+			d->signal == SIGKILL ? ", not by us; perhaps for lack "
+					       "of memory" :
+					       "");
 	} else {
 		d->exit_status = WEXITSTATUS(status);
 		(void)snprintf(d->text, sizeof(d->text),
@@ -51,6 +69,44 @@ death_blame(struct death *d, enum death_cause cause, const char *text)
 {
 	d->cause = cause;
 	(void)strlcpy(d->text, text, sizeof(d->text));
+}
+
+void
+death_asked(struct death *d, enum death_cause cause)
+{
+	char text[sizeof(d->text)];
+
+	d->cause = cause;
+	(void)snprintf(
+	    text, sizeof(text), "%.200s after it was asked to stop", d->text);
+	(void)strlcpy(d->text, text, sizeof(d->text));
+}
+
+/* The kernel sends SIGXCPU at the limit; a child that sends it to itself has
+ * only itself to blame. */
+void
+death_judge_cpu(struct death *d, int64_t cpu_limit_ms)
+{
+	if (cpu_limit_ms <= 0 || d->signal != SIGXCPU)
+		return;
+	d->cause = DEATH_CPU_LIMIT;
+	(void)snprintf(d->text, sizeof(d->text),
+	    "used more processor time than cpu_time_limit (%.10g s)",
+	    (double)cpu_limit_ms / 1000);
+}
+
+void
+death_format(const struct death *d, char *text, size_t size)
+{
+	char wall[32] = "";
+
+	if (d->wall_ms >= 0)
+		(void)snprintf(wall, sizeof(wall), ", wall %.10g s",
+		    (double)d->wall_ms / 1000);
+	(void)snprintf(text, size,
+	    "%s; %s, cause %s%s, cpu %.10g s, at most %ld kB resident", d->text,
+	    stages[d->stage], causes[d->cause].word, wall,
+	    (double)(d->user_ms + d->system_ms) / 1000, d->max_rss_kb);
 }
 
 static void
@@ -70,15 +126,27 @@ death_put_details(const struct death *d, struct bytes *out)
 	put_number_or_null(out, "exit_status", d->signal == 0, d->exit_status);
 	bytes_printf(out,
 	    ",\"core\":%s,\"max_rss_kb\":%ld,\"user_ms\":%lld,"
-	    "\"system_ms\":%lld,\"child_pid\":%d}",
+	    "\"system_ms\":%lld",
 	    d->core ? "true" : "false", d->max_rss_kb, (long long)d->user_ms,
-	    (long long)d->system_ms, (int)d->pid);
+	    (long long)d->system_ms);
+	if (d->wall_ms >= 0)
+		bytes_printf(out, ",\"wall_ms\":%lld", (long long)d->wall_ms);
+	else
+		bytes_puts(out, ",\"wall_ms\":null");
+	bytes_printf(out, ",\"stage\":\"%s\",\"child_pid\":%d}",
+	    stages[d->stage], (int)d->pid);
 }
 
 const char *
 death_cause_name(enum death_cause cause)
 {
 	return (causes[cause].word);
+}
+
+const char *
+death_stage_name(enum death_stage stage)
+{
+	return (stages[stage]);
 }
 
 const char *

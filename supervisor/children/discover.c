@@ -5,6 +5,7 @@
  * nobody up. Then the rules: a module block takes every handler of its file;
  * a handler block selects one, gives it another file, or another category.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,9 @@ struct file {
 	char *written; /* as the configuration has it */
 	struct offer offer;
 	char failure[320]; /* why it cannot be used; or "" */
+	struct handler_file *kept; /* the table's, once resolved */
+	struct stat st; /* as it was before it was described */
+	int fd; /* the same file, kept open; -1 when given away */
 	bool described : 1;
 };
 
@@ -134,13 +138,25 @@ find(const char *written, struct why *why)
 	return (found);
 }
 
+/* Opened before it is described, so that it is the one that is. */
+static int
+pin(struct file *f, struct why *why)
+{
+	f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (f->fd == -1 || fstat(f->fd, &f->st) == -1) {
+		why_errno(why, "%s", f->path);
+		return (-1);
+	}
+	return (0);
+}
+
 static void
 describe(struct file *f)
 {
 	struct discovery *d = f->discovery;
 	struct why why;
 
-	if ((f->path = find(f->written, &why)) != NULL) {
+	if ((f->path = find(f->written, &why)) != NULL && pin(f, &why) == 0) {
 		char *const argv[] = { (char *)d->env->program,
 			(char *)"--describe", f->path, NULL };
 
@@ -187,6 +203,7 @@ add_file(struct discovery *d, const char *written, struct why *why)
 		return (-1);
 	}
 	f->discovery = d;
+	f->fd = -1;
 	TAILQ_INSERT_TAIL(&d->files, f, entry);
 	describe(f);
 	return (0);
@@ -256,12 +273,31 @@ is_overridden(const struct conf *conf, const char *type)
 	return (false);
 }
 
+/* A handler that this file holds. */
+static struct handler *
+add_handler(struct handler_table *t, struct file *f,
+    const struct offer_handler *offered)
+{
+	struct handler *h;
+
+	if (f->kept == NULL) {
+		f->kept = handler_file_keep(t, f->path, f->fd, &f->st);
+		f->fd = -1;
+	}
+	if (f->kept == NULL)
+		return (NULL);
+	h = handler_add(t, offered->type, category_of(offered), f->path);
+	if (h != NULL)
+		h->pinned = f->kept;
+	return (h);
+}
+
 /* module NAME { file = ... }: all of it, but what is overridden. */
 static void
 resolve_module(struct discovery *d, const struct conf_module *m,
     struct handler_table *t, struct conf_problems *problems)
 {
-	const struct file *f = file_of(d, m->file);
+	struct file *f = file_of(d, m->file);
 	const struct handler *other;
 	const struct offer_handler *h;
 	size_t i;
@@ -270,7 +306,7 @@ resolve_module(struct discovery *d, const struct conf_module *m,
 		h = &f->offer.handlers[i];
 		if (is_overridden(d->conf, h->type))
 			continue;
-		if (handler_add(t, h->type, category_of(h), f->path) != NULL)
+		if (add_handler(t, f, h) != NULL)
 			continue;
 		if ((other = handler_find(t, h->type)) != NULL)
 			conf_problem_add(problems,
@@ -301,7 +337,7 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 			    ch->name, f->path);
 			return;
 		}
-		handler = handler_add(t, ch->name, category_of(h), f->path);
+		handler = add_handler(t, f, h);
 	} else if ((handler = handler_find(t, ch->name)) == NULL) {
 		conf_problem_add(problems,
 		    "handler %s: no module has a handler of that name; "
@@ -355,6 +391,8 @@ discovery_free(struct discovery *d)
 			child_free(f->child);
 		}
 		offer_fini(&f->offer);
+		if (f->fd != -1)
+			(void)close(f->fd);
 		free(f->path);
 		free(f->written);
 		free(f);

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "supervisor/base/text.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/conf.h"
 
-#define WITHHELD "withheld"
+#define WITHHELD  "withheld"
+#define FILE_MAX  ((size_t)256 * 1024) /* bytes of an env_file */
+#define NAME_HEAD "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 
 /* A name that ends in "*" stands for everything that begins so. */
 static const char *const allowed[] = {
@@ -116,4 +123,147 @@ char **
 environment_inherited(char *const from[])
 {
 	return (copy(from, is_not_ours));
+}
+
+/* Puts a NAME=VALUE, which it takes, at the place of one of the same name, or
+ * behind the others. -1: no memory. */
+static int
+set(char ***env, char *entry)
+{
+	size_t len, n;
+	char **grown;
+
+	if (entry == NULL)
+		return (-1);
+	len = strcspn(entry, "=") + 1;
+	for (n = 0; (*env)[n] != NULL; n++)
+		if (strncmp((*env)[n], entry, len) == 0) {
+			free((*env)[n]);
+			(*env)[n] = entry;
+			return (0);
+		}
+	if ((grown = reallocarray(*env, n + 2, sizeof(*grown))) == NULL) {
+		free(entry);
+		return (-1);
+	}
+	grown[n] = entry;
+	grown[n + 1] = NULL;
+	*env = grown;
+	return (0);
+}
+
+/* The whole file, terminated; caller frees. Never waits: what is no regular
+ * file is refused. */
+static char *
+read_text(const char *path, size_t *len, struct why *why)
+{
+	char *text = NULL;
+	struct stat st;
+	ssize_t n = -1;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		why_errno(why, "env_file %s", path);
+	else if (!S_ISREG(st.st_mode))
+		why_set(why, "env_file %s is no regular file", path);
+	else if (st.st_size > (off_t)FILE_MAX)
+		why_set(why, "env_file %s is larger than %zu bytes", path,
+		    FILE_MAX);
+	else if ((text = malloc((size_t)st.st_size + 1)) == NULL ||
+	    (n = read(fd, text, (size_t)st.st_size)) == -1)
+		why_errno(why, "env_file %s", path);
+	if (fd != -1)
+		(void)close(fd);
+	if (n == -1) {
+		free(text);
+		return (NULL);
+	}
+	text[n] = '\0';
+	*len = (size_t)n;
+	return (text);
+}
+
+/* Returns what is wrong with a line, or NULL. */
+static const char *
+fault_of(const char *line)
+{
+	static const char *const mark[] = { ENVIRONMENT_MARK, NULL };
+	const size_t len = strspn(line, NAME_HEAD "0123456789");
+
+	if (line[len] != '=' || len == 0 || strchr(NAME_HEAD, line[0]) == NULL)
+		return ("expected NAME=VALUE; a name is made of letters, "
+			"digits and \"_\"");
+	if (is_named(line, conf_secret_variables))
+		return ("this variable is the worker's own secret, which "
+			"children do not get");
+	if (is_named(line, mark))
+		return ("this variable is set by avtoworkerd itself");
+	return (NULL);
+}
+
+static int
+add_file(char ***env, const char *path, struct why *why)
+{
+	const char *fault;
+	char *text, *rest, *line;
+	unsigned number = 0;
+	size_t len;
+	int rc = -1;
+
+	if ((text = read_text(path, &len, why)) == NULL)
+		return (-1);
+	if (strlen(text) != len) {
+		why_set(why, "env_file %s holds a zero byte", path);
+		goto out;
+	}
+	for (rest = text; (line = strsep(&rest, "\n")) != NULL;) {
+		number++;
+		if (*line == '\0' || *line == '#')
+			continue;
+		if ((fault = fault_of(line)) != NULL) {
+			why_set(why, "%s:%u: %s", path, number, fault);
+			goto out;
+		}
+		if (set(env, strdup(line)) == -1) {
+			why_errno(why, "env_file %s", path);
+			goto out;
+		}
+	}
+	rc = 0;
+out:
+	/* The values may be secrets of the handlers'. */
+	explicit_bzero(text, len);
+	free(text);
+	return (rc);
+}
+
+static bool
+is_wanted(const char *entry)
+{
+	(void)entry;
+	return (true);
+}
+
+char **
+environment_of_category(
+    char *const base[], const char *category, const char *file, struct why *why)
+{
+	char **env;
+
+	if ((env = copy(base, is_wanted)) == NULL) {
+		why_errno(why, "category %s", category);
+		return (NULL);
+	}
+	if (file != NULL && add_file(&env, file, why) == -1)
+		goto fail;
+	if (set(&env, text_format("%s=%s", ENVIRONMENT_MARK, category)) == -1) {
+		why_errno(why, "category %s", category);
+		goto fail;
+	}
+	return (env);
+
+fail:
+	environment_free(env);
+	return (NULL);
 }

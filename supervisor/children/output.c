@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * output.c: one read for each wake-up, so that a babbling child waits its turn
+ * like everybody; lines are cut in place and beyond the section's limit not at
+ * all. The tail is a ring of raw bytes that is made presentable when somebody
+ * asks, which is when a child has died.
+ */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,23 +19,93 @@
 #define DRAIN_MAX 64 /* reads in a row; a babbling child waits its turn */
 
 static void
+note(struct output *o, const char *fmt, int64_t bytes)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), fmt, (long long)bytes);
+	o->ops->note(text, o->arg);
+}
+
+/* Gives out the line in the buffer, or what there is of it, or drops it; it
+ * took so many bytes. */
+static void
+end_line(struct output *o, size_t bytes)
+{
+	const size_t len = o->len;
+
+	o->len = 0;
+	if (o->dropped == 0 && o->max > 0 &&
+	    o->given + (int64_t)bytes > o->max) {
+		o->dropped = (int64_t)bytes;
+		note(o, "output beyond %lld bytes is dropped", o->max);
+		return;
+	}
+	o->given += (int64_t)bytes;
+	if (len == 0)
+		return;
+	o->buf[len] = '\0';
+	o->ops->line(o->buf, o->arg);
+}
+
+static void
 flush(struct output *o)
 {
-	if (o->len == 0)
-		return;
-	o->buf[o->len] = '\0';
-	o->len = 0;
-	o->line(o->buf, o->arg);
+	if (o->len > 0)
+		end_line(o, o->len);
+}
+
+/* Puts bytes into the buffer, without NULs, as far as the line goes. */
+static size_t
+take(struct output *o, const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && o->len < OUTPUT_LINE_MAX && p[i] != '\n'; i++)
+		if (p[i] != '\0')
+			o->buf[o->len++] = p[i];
+	return (i);
 }
 
 static void
 feed(struct output *o, const char *p, size_t len)
 {
-	for (; len > 0; p++, len--) {
-		if (*p == '\n' || o->len == OUTPUT_LINE_MAX)
-			flush(o);
-		if (*p != '\n' && *p != '\0')
-			o->buf[o->len++] = *p;
+	size_t n;
+
+	while (len > 0 && o->dropped == 0) {
+		n = take(o, p, len);
+		p += n;
+		len -= n;
+		if (len == 0)
+			return;
+		if (*p != '\n')
+			flush(o); /* too long: what follows is another line */
+		else {
+			end_line(o, o->len + 1);
+			p++;
+			len--;
+		}
+	}
+	o->dropped += (int64_t)len;
+}
+
+static void
+remember(struct output *o, const char *p, size_t len)
+{
+	size_t at, n;
+
+	if (o->tail == NULL && (o->tail = malloc(OUTPUT_TAIL_MAX)) == NULL)
+		return; /* a record without a tail is better than none */
+	if (len > OUTPUT_TAIL_MAX) {
+		p += len - OUTPUT_TAIL_MAX;
+		o->tail_end += len - OUTPUT_TAIL_MAX;
+		len = OUTPUT_TAIL_MAX;
+	}
+	for (; len > 0; p += n, len -= n) {
+		at = o->tail_end % OUTPUT_TAIL_MAX;
+		n = OUTPUT_TAIL_MAX - at < len ? OUTPUT_TAIL_MAX - at : len;
+		memcpy(o->tail + at, p, n);
+		o->tail_end += n;
 	}
 }
 
@@ -43,6 +120,7 @@ read_some(struct output *o)
 		n = read(o->fd, buf, sizeof(buf));
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
+		remember(o, buf, (size_t)n);
 		feed(o, buf, (size_t)n);
 		return (true);
 	}
@@ -61,9 +139,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 int
 output_open(struct output *o, struct event_base *base, int fd,
-    void (*line)(const char *, void *), void *arg)
+    const struct output_ops *ops, void *arg)
 {
-	*o = (struct output){ .fd = -1, .line = line, .arg = arg };
+	*o = (struct output){ .fd = -1, .ops = ops, .arg = arg };
 	if ((o->buf = malloc(OUTPUT_LINE_MAX + 1)) == NULL)
 		return (-1);
 	if (event_assign(&o->readable, base, fd, EV_READ | EV_PERSIST,
@@ -78,6 +156,20 @@ output_open(struct output *o, struct event_base *base, int fd,
 }
 
 void
+output_section(struct output *o, int64_t max)
+{
+	if (o->fd != -1) {
+		flush(o);
+		if (o->dropped > 0)
+			note(
+			    o, "%lld bytes of output were dropped", o->dropped);
+	}
+	o->max = max;
+	o->given = o->dropped = 0;
+	o->tail_end = 0;
+}
+
+void
 output_drain(struct output *o)
 {
 	int i;
@@ -89,13 +181,33 @@ output_drain(struct output *o)
 }
 
 void
+output_tail(const struct output *o, char buf[OUTPUT_TAIL_MAX + 1])
+{
+	const bool cut = o->tail_end > OUTPUT_TAIL_MAX;
+	uint64_t at = cut ? o->tail_end - OUTPUT_TAIL_MAX : 0;
+	size_t len = 0;
+	char *line;
+
+	for (; at < o->tail_end; at++)
+		if (o->tail[at % OUTPUT_TAIL_MAX] != '\0')
+			buf[len++] = o->tail[at % OUTPUT_TAIL_MAX];
+	if (len > 0 && buf[len - 1] == '\n')
+		len--;
+	buf[len] = '\0';
+	if (cut && (line = strchr(buf, '\n')) != NULL)
+		memmove(buf, line + 1, len - (size_t)(line - buf));
+}
+
+void
 output_close(struct output *o)
 {
 	if (o->fd == -1)
 		return;
 	(void)event_del(&o->readable);
-	flush(o);
+	output_section(o, 0);
 	free(o->buf);
+	free(o->tail);
+	o->buf = o->tail = NULL;
 	(void)close(o->fd);
 	o->fd = -1;
 }

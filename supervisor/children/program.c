@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * program.c: the command line of avtoworker-child (see child/main.c) out of a
+ * category's settings. Everything that a child shall be is in it, so that two
+ * categories with the same line and environment have the same children.
+ */
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "supervisor/base/text.h"
@@ -10,29 +17,114 @@
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
 
-/* program, --parent PID, --category NAME, handlers, NULL */
-static int
-make_argv(struct program *p, const char *category,
+#define OOM_SCORE_ADJ "500" /* children before the supervisor */
+
+struct words {
+	char **list; /* NULL-terminated */
+	size_t len;
+	bool failed; /* no memory; errno is set */
+};
+
+/* Takes the word; NULL is a failure. */
+static void
+add(struct words *w, char *word)
+{
+	char **list;
+
+	if (w->failed || word == NULL ||
+	    (list = reallocarray(w->list, w->len + 2, sizeof(*list))) == NULL) {
+		w->failed = true;
+		free(word);
+		return;
+	}
+	list[w->len++] = word;
+	list[w->len] = NULL;
+	w->list = list;
+}
+
+static void
+add_option(struct words *w, const char *name, const char *value)
+{
+	add(w, strdup(name));
+	add(w, strdup(value));
+}
+
+static void
+add_number(struct words *w, const char *name, int64_t value)
+{
+	add(w, strdup(name));
+	add(w, text_format("%lld", (long long)value));
+}
+
+static void
+add_limit(struct words *w, const char *name, int64_t value)
+{
+	add(w, strdup("--limit"));
+	add(w, text_format("%s=%lld", name, (long long)value));
+}
+
+/* What the supervisor was started with: its own has been raised since. */
+static void
+add_own_open_files(struct words *w, const struct child_env *env)
+{
+	struct rlimit now;
+
+	if (env->nofile == 0 || getrlimit(RLIMIT_NOFILE, &now) == -1 ||
+	    env->nofile > now.rlim_max)
+		return;
+	add(w, strdup("--limit"));
+	add(w,
+	    text_format("nofile=%llu:%llu", (unsigned long long)env->nofile,
+		(unsigned long long)now.rlim_max));
+}
+
+static void
+add_settings(struct words *w, const struct conf_category *conf,
+    const struct child_env *env)
+{
+	if (conf->max_open_files > 0)
+		add_limit(w, "nofile", conf->max_open_files);
+	else
+		add_own_open_files(w, env);
+	if (conf->max_file_size > 0)
+		add_limit(w, "fsize", conf->max_file_size);
+	add_limit(w, "core", conf->core_size);
+	if (conf->cpu_time_limit_ms > 0)
+		add_number(
+		    w, "--task-cpu", (conf->cpu_time_limit_ms + 999) / 1000);
+	if (conf->nice > 0)
+		add_number(w, "--nice", conf->nice);
+	if (conf->umask != NULL)
+		add_option(w, "--umask", conf->umask);
+	if (conf->working_directory != NULL)
+		add_option(w, "--directory", conf->working_directory);
+	add_option(w, "--oom-score-adj", OOM_SCORE_ADJ);
+	add_option(
+	    w, "--sweep", conf->sweep == CONF_SWEEP_EXIT ? "exit" : "task");
+	if (conf->launcher)
+		add(w, strdup("--launcher"));
+}
+
+static char **
+make_argv(const char *category, const struct conf_category *conf,
     const struct handler_table *handlers, const struct child_env *env)
 {
+	struct words w = { 0 };
 	struct handler *h = NULL;
-	size_t n = 0;
 
-	p->argv = calloc(handlers->count + 6, sizeof(*p->argv));
-	if (p->argv == NULL)
-		return (-1);
-	if ((p->argv[n++] = strdup(env->program)) == NULL ||
-	    (p->argv[n++] = strdup("--parent")) == NULL ||
-	    (p->argv[n++] = text_format("%d", (int)getpid())) == NULL ||
-	    (p->argv[n++] = strdup("--category")) == NULL ||
-	    (p->argv[n++] = strdup(category)) == NULL)
-		return (-1);
+	add(&w, strdup(env->program));
+	add_number(&w, "--parent", getpid());
+	add_option(&w, "--category", category);
+	add_settings(&w, conf, env);
+	add(&w, strdup("--")); /* a type may begin with a dash */
 	while ((h = handler_next(handlers, h)) != NULL)
-		if (strcmp(h->category, category) == 0 &&
-		    (p->argv[n++] = text_format("%s=%s", h->type, h->file)) ==
-			NULL)
-			return (-1);
-	return (0);
+		if (strcmp(h->category, category) == 0)
+			add(&w, text_format("%s=%s", h->type, h->file));
+	if (w.failed) {
+		environment_free(w.list);
+		return (NULL);
+	}
+	return (w.list);
 }
 
 static bool
@@ -49,14 +141,34 @@ program_init(struct program *p, const char *category,
     const struct child_env *env, bool inherit, struct why *why)
 {
 	*p = (struct program){ 0 };
-	p->envp = environment_inherited(
-	    inherits(conf, inherit) ? env->inherited : env->clean);
-	if (p->envp == NULL || make_argv(p, category, handlers, env) == -1) {
+	p->envp = environment_of_category(
+	    inherits(conf, inherit) ? env->inherited : env->clean, category,
+	    conf->env_file, why);
+	if (p->envp == NULL)
+		return (-1);
+	if ((p->argv = make_argv(category, conf, handlers, env)) == NULL) {
 		why_errno(why, "category %s", category);
 		program_fini(p);
 		return (-1);
 	}
 	return (0);
+}
+
+char **
+program_argv_in(char *const argv[], const char *cgroup)
+{
+	size_t n = 0;
+	char **out;
+
+	while (argv[n] != NULL)
+		n++;
+	if ((out = calloc(n + 3, sizeof(*out))) == NULL)
+		return (NULL);
+	out[0] = argv[0];
+	out[1] = (char *)"--cgroup";
+	out[2] = (char *)(uintptr_t)cgroup;
+	memcpy(out + 3, argv + 1, n * sizeof(*out)); /* with its NULL */
+	return (out);
 }
 
 void

@@ -19,11 +19,17 @@ struct program {
 	char **envp; /* the same */
 };
 
-/* For the handlers of the table that name the category. inherit: what
- * environment = auto means. -1 and why; then there is nothing to free. */
+/* For the handlers of the table that name the category; reads its env_file.
+ * inherit: what environment = auto means. -1 and why; then there is nothing to
+ * free. */
 int program_init(struct program *, const char *category,
     const struct conf_category *, const struct handler_table *,
     const struct child_env *, bool inherit, struct why *);
 void program_fini(struct program *);
+
+/* A command line like argv, of a child that joins the control group whose
+ * directory cgroup is. Caller frees the array; what is in it is borrowed from
+ * both. NULL with errno. */
+char **program_argv_in(char *const argv[], const char *cgroup);
 
 #endif

@@ -12,8 +12,12 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <event2/event.h>
+
 #include "supervisor/base/log.h"
 #include "supervisor/children/reaper.h"
+
+#define TURN_MAX 64 /* deaths */
 
 static int
 compare(const struct reaped *a, const struct reaped *b)
@@ -27,8 +31,36 @@ RB_GENERATE_INTERNAL(reaped_tree, reaped, entry, compare, UNUSED_STATIC)
 void
 reaper_init(struct reaper *r)
 {
+	*r = (struct reaper){ 0 };
 	RB_INIT(&r->known);
-	r->unknown = 0;
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	reaper_run(arg);
+}
+
+int
+reaper_attach(struct reaper *r, struct event_base *base, struct why *why)
+{
+	if (evtimer_assign(&r->again, base, on_again, r) == -1) {
+		why_set(why, "reaper: no memory for an event");
+		return (-1);
+	}
+	r->turn_max = TURN_MAX;
+	return (0);
+}
+
+void
+reaper_fini(struct reaper *r)
+{
+	if (r->turn_max > 0)
+		(void)event_del(&r->again);
+	r->turn_max = 0;
+	r->reaped = NULL;
 }
 
 void
@@ -45,16 +77,29 @@ reaper_remove(struct reaper *r, struct reaped *p)
 	p->pid = 0;
 }
 
+static struct reaped *
+find(const struct reaper *r, pid_t pid)
+{
+	const struct reaped key = { .pid = pid };
+
+	return (RB_FIND(reaped_tree, (struct reaped_tree *)&r->known,
+	    (struct reaped *)&key));
+}
+
+bool
+reaper_knows(const struct reaper *r, pid_t pid)
+{
+	return (find(r, pid) != NULL);
+}
+
 static void
 reap(struct reaper *r, pid_t pid)
 {
-	const struct reaped key = { .pid = pid };
 	struct reaped *p;
 	struct rusage usage;
 	int status;
 
-	p = RB_FIND(reaped_tree, &r->known, (struct reaped *)&key);
-	if (p != NULL)
+	if ((p = find(r, pid)) != NULL)
 		p->dying(p->arg);
 	while (wait4(pid, &status, 0, &usage) == -1)
 		if (errno != EINTR) {
@@ -71,21 +116,35 @@ reap(struct reaper *r, pid_t pid)
 	p->dead(p->arg, status, &usage);
 }
 
+/* Reaps one that is dead. False when there is none. */
+static bool
+reap_one(struct reaper *r)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int rc;
+
+	do
+		rc = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+	while (rc == -1 && errno == EINTR);
+	if (rc == -1 || info.si_pid == 0)
+		return (false); /* ECHILD: nobody there */
+	reap(r, info.si_pid);
+	return (true);
+}
+
 void
 reaper_run(struct reaper *r)
 {
-	siginfo_t info;
+	unsigned n = 0;
 
-	for (;;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
-		    -1) {
-			if (errno == EINTR)
-				continue;
-			return; /* ECHILD: nobody there */
+	while (reap_one(r)) {
+		n++;
+		if (n == r->turn_max) {
+			/* Behind whatever else this turn has to do. */
+			event_active(&r->again, EV_TIMEOUT, 0);
+			break;
 		}
-		if (info.si_pid == 0)
-			return;
-		reap(r, info.si_pid);
 	}
+	if (n > 0 && r->reaped != NULL)
+		r->reaped(r->arg);
 }

@@ -155,5 +155,5 @@ dialect_put_outcome(
 	if (retry)
 		put_retry(r, out);
 	else
-		result_put_error(r, out);
+		result_put_error(r, facts->report_stderr, out);
 }

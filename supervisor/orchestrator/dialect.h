@@ -36,6 +36,7 @@ struct worker_facts {
 	size_t types_count;
 	int64_t max_concurrent_tasks;
 	long cores;
+	size_t report_stderr; /* bytes of a dead child's output that are sent */
 	bool retry_passthrough; /* send the status retry as it is */
 };
 

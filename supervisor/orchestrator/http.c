@@ -35,6 +35,7 @@ struct http_call {
 	CURL *easy;
 	http_done done;
 	void *arg;
+	const char *kind; /* of http_request */
 	struct bytes request; /* body */
 	size_t sent; /* bytes of it that libcurl has read */
 	struct bytes reply;
@@ -64,7 +65,12 @@ static void
 call_finish(struct http_call *call, CURLcode code)
 {
 	struct http *h = call->http;
-	struct http_reply reply = { .call = call, .body = "" };
+	struct http_reply reply = {
+		.call = call,
+		.kind = call->kind,
+		.body = "",
+		.timed_out = code == CURLE_OPERATION_TIMEDOUT,
+	};
 
 	(void)curl_multi_remove_handle(h->multi, call->easy);
 	if (code == CURLE_OK)
@@ -350,6 +356,7 @@ http_start(struct http *h, struct http_request *r, http_done done, void *arg,
 		goto fail;
 	call->done = done;
 	call->arg = arg;
+	call->kind = r->kind;
 	call->request = bytes_take(&r->body);
 	call->sent = 0;
 	call->started_ms = clock_now_ms();

@@ -32,17 +32,20 @@ struct http_request {
 	const struct http_headers *headers; /* borrowed until done */
 	struct bytes body; /* taken by http_start() */
 	int64_t timeout_ms; /* of the whole call */
+	const char *kind; /* a word that comes back with the reply; static */
 	bool once : 1; /* libcurl must not send it again by itself */
 };
 
 /* Borrowed: valid during the callback only. */
 struct http_reply {
 	struct http_call *call;
+	const char *kind; /* of the request */
 	long status; /* 0: there was no whole reply, see error */
 	const char *error; /* one clause; NULL when status is set */
 	const char *body; /* never NULL */
 	size_t body_len;
 	int64_t took_ms;
+	bool timed_out : 1; /* the reason why there was none */
 };
 
 typedef void (*http_done)(const struct http_reply *, void *arg);

@@ -288,7 +288,7 @@ put_result(struct bytes *b, const struct lease *l)
 		bytes_puts(b, ",\"data\":");
 		bytes_append(b, r->data.p, r->data.len);
 	}
-	result_put_error(r, b);
+	result_put_error(r, 0, b);
 	bytes_puts(b, "}\n");
 }
 
@@ -347,6 +347,13 @@ drain(struct orchestrator *base)
 	(void)event_del(&o->readable);
 }
 
+static bool
+registered(const struct orchestrator *o)
+{
+	(void)o;
+	return (true);
+}
+
 static unsigned
 none(const struct orchestrator *base)
 {
@@ -378,6 +385,8 @@ static const struct orchestrator_driver driver = {
 	.kick = kick,
 	.deliver = deliver,
 	.drain = drain,
+	.tried = registered,
+	.registered = registered,
 	.polls = none,
 	.undelivered = none,
 	.abandon_polls = abandon_polls,
@@ -397,8 +406,10 @@ local_new(struct event_base *loop, const char *path,
 	}
 	o->base = (struct orchestrator){ &driver, ops, arg };
 	o->fd = STDIN_FILENO;
+	/* A FIFO need not have a writer yet: the loop waits for one. */
 	if ((strcmp(path, "-") != 0 &&
-		(o->fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) ||
+		(o->fd = open(path,
+		     O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) == -1) ||
 	    fstat(o->fd, &st) == -1) {
 		why_errno(why, "cannot read tasks from %s", path);
 		goto fail;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct lease;
 struct orchestrator;
@@ -33,6 +34,7 @@ struct orchestrator_ops {
 struct offered {
 	const char *const *types; /* sorted */
 	size_t count;
+	int64_t max_concurrent_tasks;
 };
 
 struct orchestrator_driver {
@@ -40,6 +42,8 @@ struct orchestrator_driver {
 	void (*kick)(struct orchestrator *);
 	void (*deliver)(struct orchestrator *, struct lease *);
 	void (*drain)(struct orchestrator *);
+	bool (*tried)(const struct orchestrator *);
+	bool (*registered)(const struct orchestrator *);
 	unsigned (*polls)(const struct orchestrator *);
 	unsigned (*undelivered)(const struct orchestrator *);
 	void (*abandon_polls)(struct orchestrator *);
@@ -79,6 +83,20 @@ static inline void
 orchestrator_drain(struct orchestrator *o)
 {
 	o->driver->drain(o);
+}
+
+/* True when it has been asked, with whatever outcome. */
+static inline bool
+orchestrator_tried(const struct orchestrator *o)
+{
+	return (o->driver->tried(o));
+}
+
+/* True when the other side knows us, and so may have tasks for us. */
+static inline bool
+orchestrator_registered(const struct orchestrator *o)
+{
+	return (o->driver->registered(o));
 }
 
 /* Polls that are out: each may still bring a task. */

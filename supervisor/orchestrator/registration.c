@@ -26,6 +26,8 @@ retry_later(struct remote *r, const struct why *why, int64_t delay_ms)
 	remote_complain(r, "cannot register", why, delay_ms);
 	if (event_add(&r->registration.retry, &tv) == -1)
 		log_err("cannot set a timer for the registration");
+	r->registration.tried = true;
+	r->base.ops->changed(&r->base, r->base.arg);
 }
 
 static void
@@ -69,7 +71,7 @@ on_registered(const struct http_reply *reply, void *arg)
 		return;
 	}
 	backoff_reset(&reg->backoff);
-	reg->registered = true;
+	reg->registered = reg->tried = true;
 	log_info("registered at %s as %s (%s), offering %zu task type%s",
 	    r->conf->url, r->facts.id, r->dialect->name, r->facts.types_count,
 	    r->facts.types_count == 1 ? "" : "s");

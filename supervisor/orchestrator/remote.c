@@ -12,6 +12,7 @@
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/remote.h"
+#include "supervisor/stats.h"
 
 #define TOKEN_MAX 4096
 
@@ -99,6 +100,16 @@ load_token(struct remote *r, struct why *why)
 	return (0);
 }
 
+/* The word for it in the figures. */
+static const char *
+endpoint_of(const struct remote *r, const char *url)
+{
+	return (url == r->url_register ? "register" :
+		url == r->url_worker   ? "heartbeat" :
+		url == r->url_poll     ? "poll" :
+					 "result");
+}
+
 struct http_call *
 remote_request(struct remote *r, enum http_method method, const char *url,
     struct bytes *body, int64_t timeout_ms, http_done done, void *arg,
@@ -109,6 +120,7 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 		.url = url,
 		.headers = r->headers,
 		.timeout_ms = timeout_ms,
+		.kind = endpoint_of(r, url),
 		.once = method == HTTP_POST && r->dialect->acts_on_copies,
 	};
 
@@ -127,8 +139,38 @@ remote_redact(
 		    reply->status);
 }
 
-enum verdict
-remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
+static const char *
+outcome_of(enum verdict verdict, const struct http_reply *reply)
+{
+	if (reply->status == 0)
+		return (reply->timed_out ? "timeout" : "no_reply");
+	switch (verdict) {
+	case VERDICT_DONE:
+		return (reply->status == 204 ? "empty" : "ok");
+	case VERDICT_UNKNOWN:
+		return ("unknown");
+	case VERDICT_REFUSED:
+		return ("refused");
+	case VERDICT_DENIED:
+		return ("denied");
+	case VERDICT_LIMITED:
+		return ("limited");
+	case VERDICT_LATER:
+		break;
+	}
+	return ("error");
+}
+
+static enum verdict
+counted(struct remote *r, enum verdict verdict, const struct http_reply *reply)
+{
+	stats_request(
+	    r->stats, reply->kind, outcome_of(verdict, reply), reply->took_ms);
+	return (verdict);
+}
+
+static enum verdict
+judge(struct remote *r, const struct http_reply *reply, struct why *why)
 {
 	enum verdict verdict;
 	struct why reading;
@@ -148,17 +190,24 @@ remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
 }
 
 enum verdict
+remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
+{
+	return (counted(r, judge(r, reply, why), reply));
+}
+
+enum verdict
 remote_judge_object(
     struct remote *r, const struct http_reply *reply, struct why *why)
 {
-	const enum verdict verdict = remote_judge(r, reply, why);
+	enum verdict verdict = judge(r, reply, why);
 
-	if (verdict != VERDICT_DONE ||
-	    (reply->body_len > 0 && reply->body[0] == '{'))
-		return (verdict);
-	why_set(why, "the reply is %s, not an orchestrator's",
-	    reply->body_len == 0 ? "empty" : "no JSON object");
-	return (VERDICT_LATER);
+	if (verdict == VERDICT_DONE &&
+	    (reply->body_len == 0 || reply->body[0] != '{')) {
+		why_set(why, "the reply is %s, not an orchestrator's",
+		    reply->body_len == 0 ? "empty" : "no JSON object");
+		verdict = VERDICT_LATER;
+	}
+	return (counted(r, verdict, reply));
 }
 
 void
@@ -214,10 +263,12 @@ offer(struct orchestrator *o, const struct offered *offered)
 {
 	struct remote *r = (struct remote *)o;
 
-	if (copy_types(r, offered) == -1)
+	if (copy_types(r, offered) == -1) {
 		log_err("no memory for the offer; it stays as it was");
-	else
-		registration_begin(r);
+		return;
+	}
+	r->facts.max_concurrent_tasks = offered->max_concurrent_tasks;
+	registration_begin(r);
 }
 
 static void
@@ -237,6 +288,18 @@ drain(struct orchestrator *o)
 {
 	((struct remote *)o)->polling.draining = true;
 	posting_hurry((struct remote *)o);
+}
+
+static bool
+tried(const struct orchestrator *o)
+{
+	return (((const struct remote *)o)->registration.tried);
+}
+
+static bool
+registered(const struct orchestrator *o)
+{
+	return (((const struct remote *)o)->registration.registered);
 }
 
 static unsigned
@@ -288,6 +351,8 @@ static const struct orchestrator_driver driver = {
 	.kick = kick,
 	.deliver = deliver,
 	.drain = drain,
+	.tried = tried,
+	.registered = registered,
 	.polls = polls,
 	.undelivered = undelivered,
 	.abandon_polls = abandon_polls,
@@ -320,14 +385,15 @@ remote_new(const struct remote_settings *set,
 	r->conf = set->conf;
 	r->loop = set->loop;
 	r->http = set->http;
+	r->stats = set->stats;
 	r->heartbeat_interval_ms = set->worker->heartbeat_interval_ms;
 	r->poll_interval_ms = set->worker->poll_interval_ms;
 	r->facts = (struct worker_facts){
 		.id = set->worker_id,
 		.type = set->worker->type,
 		.hostname = own_hostname(),
-		.max_concurrent_tasks = set->worker->max_concurrent_tasks,
 		.cores = sysconf(_SC_NPROCESSORS_ONLN),
+		.report_stderr = (size_t)set->conf->report_stderr,
 		.retry_passthrough =
 		    set->conf->retry_status == CONF_RETRY_PASSTHROUGH,
 	};

@@ -25,12 +25,14 @@
 struct conf_orchestrator;
 struct conf_worker;
 struct event_base;
+struct stats;
 
 struct registration {
 	struct http_call *call; /* probe or registration; NULL when idle */
 	struct event retry;
 	struct backoff backoff;
 	bool registered : 1; /* the orchestrator knows us */
+	bool tried : 1; /* an attempt has come to its end */
 	bool stale : 1; /* the offer changed while a call was out */
 };
 
@@ -82,6 +84,7 @@ struct remote {
 	const struct conf_orchestrator *conf;
 	struct event_base *loop;
 	struct http *http; /* borrowed */
+	struct stats *stats; /* borrowed; or NULL */
 	struct http_headers *headers;
 	char *token; /* secret */
 	char *url_register;
@@ -106,6 +109,7 @@ struct remote_settings {
 	const char *worker_id;
 	struct event_base *loop;
 	struct http *http;
+	struct stats *stats; /* requests are counted there; or NULL */
 };
 
 /* NULL and why. */
@@ -115,7 +119,8 @@ struct orchestrator *remote_new(const struct remote_settings *,
 struct http_call *remote_request(struct remote *, enum http_method,
     const char *url, struct bytes *body, int64_t timeout_ms, http_done,
     void *arg, struct why *);
-/* Reads what became of it: VERDICT_DONE, or the verdict and why. */
+/* Reads what became of it: VERDICT_DONE, or the verdict and why. Counts the
+ * request, so it is to be called once for each. */
 enum verdict remote_judge(
     struct remote *, const struct http_reply *, struct why *);
 /* The same for requests that an orchestrator answers with a JSON object:

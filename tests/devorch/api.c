@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "tests/devorch/call.h"
+#include "tests/devorch/ledger.h"
 #include "tests/devorch/server.h"
 #include "tests/devorch/stats.h"
 #include "tests/devorch/work.h"
@@ -220,6 +221,7 @@ on_request(struct conn *c, const struct request *r, void *arg)
 	struct api *api = arg;
 	struct call call = { .api = api, .conn = c, .request = r };
 	const struct route *route;
+	uint64_t faults;
 	bool wrong_method;
 
 	api->stats->requests++;
@@ -231,8 +233,13 @@ on_request(struct conn *c, const struct request *r, void *arg)
 				   "404: Not Found");
 		return;
 	}
+	if (route->endpoint == ENDPOINT_HEARTBEAT)
+		stats_heartbeat(api->stats, r->arrived_ns);
+	faults = faults_given(api->faults);
 	call.step = fault_apply(
 	    api->faults, route->endpoint, c, api->port, api->options->rxon);
+	ledger_request(api->options->polls.ledger, route->endpoint,
+	    faults_given(api->faults) != faults, r->arrived_ns);
 	if (call.step == FAULT_ANSWERED)
 		return;
 	if (call.step == FAULT_FORGET)
@@ -292,6 +299,14 @@ api_release(struct api *api)
 {
 	work_release(api->work);
 	polls_serve(api->polls);
+}
+
+void
+api_close(struct api *api)
+{
+	work_close(api->work);
+	if (api->options->exit_when_done && work_done(api->work))
+		(void)event_base_loopexit(api->base, NULL);
 }
 
 unsigned

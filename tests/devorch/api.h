@@ -32,6 +32,8 @@ struct api *api_new(struct event_base *, const struct api_options *,
     struct work *, struct faults *, struct stats *, struct why *);
 /* Ends the hold on tasks. */
 void api_release(struct api *);
+/* No new jobs from here on. */
+void api_close(struct api *);
 unsigned api_port(const struct api *);
 /* Ends waiting polls and closes every connection; NULL is fine. */
 void api_free(struct api *);

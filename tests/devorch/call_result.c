@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "tests/devorch/call.h"
+#include "tests/devorch/ledger.h"
 #include "tests/devorch/report.h"
 #include "tests/devorch/server.h"
 #include "tests/devorch/stats.h"
@@ -117,6 +118,8 @@ take_result(struct call *call, const struct said *said)
 	struct job *job = NULL;
 	enum work_verdict verdict = work_result(api->work, &result, &job);
 
+	ledger_result(api->options->polls.ledger, verdict, api->work, job,
+	    call->worker, &result, &said->result);
 	if (verdict == WORK_UNKNOWN || verdict == WORK_STALE)
 		stats->unknown++;
 	else if (verdict == WORK_DUPLICATE)

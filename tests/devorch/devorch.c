@@ -13,6 +13,7 @@
 
 #include "tests/devorch/api.h"
 #include "tests/devorch/fault.h"
+#include "tests/devorch/ledger.h"
 #include "tests/devorch/options.h"
 #include "tests/devorch/spec.h"
 #include "tests/devorch/stats.h"
@@ -34,6 +35,14 @@ on_release(evutil_socket_t signo, short what, void *arg)
 	api_release(arg);
 }
 
+static void
+on_close(evutil_socket_t signo, short what, void *arg)
+{
+	(void)signo;
+	(void)what;
+	api_close(arg);
+}
+
 /* Serves until it is over; -1 and why when it cannot. */
 static int
 serve(struct event_base *base, struct api *api, struct why *why)
@@ -46,6 +55,7 @@ serve(struct event_base *base, struct api *api, struct why *why)
 		{ SIGTERM, on_end, base },
 		{ SIGINT, on_end, base },
 		{ SIGUSR1, on_release, api },
+		{ SIGUSR2, on_close, api },
 	};
 	struct event *events[sizeof(signals) / sizeof(signals[0])] = { 0 };
 	size_t i;
@@ -98,6 +108,11 @@ main(int argc, char **argv)
 		warnx("cannot make an event loop");
 		goto done;
 	}
+	if (o.ledger != NULL &&
+	    (o.api.polls.ledger = ledger_new(o.ledger, &why)) == NULL) {
+		warnx("%s", why.text);
+		goto done;
+	}
 	api = api_new(base, &o.api, work, faults, &stats, &why);
 	if (api == NULL || serve(base, api, &why) == -1) {
 		warnx("%s", why.text);
@@ -109,6 +124,10 @@ main(int argc, char **argv)
 
 done:
 	api_free(api);
+	if (ledger_free(o.api.polls.ledger, &why) == -1) {
+		warnx("%s", why.text);
+		status = EX_IOERR;
+	}
 	if (base != NULL)
 		event_base_free(base);
 	stats_fini(&stats);

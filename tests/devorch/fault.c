@@ -27,6 +27,7 @@ struct fault {
 	const struct kind *kind;
 	enum endpoint endpoint;
 	uint64_t first, last; /* requests it applies to, from 1 */
+	uint64_t every; /* of them; 1: each */
 	unsigned argument;
 	unsigned status; /* of a fault that is a plain status */
 	/* of the request at hand */
@@ -41,7 +42,7 @@ struct faults {
 	uint64_t given;
 };
 
-static const char *const endpoint_names[] = {
+const char *const endpoint_names[] = {
 	[ENDPOINT_POLL] = "poll",
 	[ENDPOINT_RESULT] = "result",
 	[ENDPOINT_HEARTBEAT] = "heartbeat",
@@ -260,12 +261,18 @@ static int
 read_range(struct fault *f, char *text)
 {
 	const char *bad;
-	char *last = text;
+	char *last = text, *every = text;
 
-	f->first = 1;
+	f->first = f->every = 1;
 	f->last = UINT64_MAX;
 	if (text == NULL)
 		return (0);
+	(void)strsep(&every, "/");
+	if (every != NULL) {
+		f->every = (uint64_t)strtonum(every, 1, INT64_MAX, &bad);
+		if (bad != NULL)
+			return (-1);
+	}
 	(void)strsep(&last, "-");
 	f->first = (uint64_t)strtonum(text, 1, INT64_MAX, &bad);
 	if (bad != NULL)
@@ -308,7 +315,7 @@ faults_add(struct faults *fs, const char *text, struct why *why)
 	    read_endpoint(f, endpoint) == -1 || read_kind(f, kind) == -1 ||
 	    read_range(f, rest) == -1) {
 		why_set(why,
-		    "--fault %s is not ENDPOINT:KIND[:FIRST[-LAST]];"
+		    "--fault %s is not ENDPOINT:KIND[:FIRST[-LAST][/EVERY]];"
 		    " see --help",
 		    text);
 		goto fail;
@@ -347,7 +354,8 @@ fault_apply(struct faults *fs, enum endpoint at, struct conn *c, unsigned port,
 	TAILQ_FOREACH(f, &fs->list, entry) {
 		n = fs->seen[f->endpoint];
 		if ((f->endpoint != at && f->endpoint != ENDPOINT_ANY) ||
-		    n < f->first || n > f->last)
+		    n < f->first || n > f->last ||
+		    (n - f->first) % f->every != 0)
 			continue;
 		fs->given++;
 		f->at = at;

@@ -35,9 +35,11 @@ enum fault_step {
 	FAULT_FORGET, /* forget every worker, then answer */
 };
 
+extern const char *const endpoint_names[ENDPOINT_ANY + 1];
+
 struct faults *faults_new(struct why *);
 void faults_free(struct faults *);
-/* ENDPOINT:KIND[=ARGUMENT][:FIRST[-[LAST]]]. */
+/* ENDPOINT:KIND[=ARGUMENT][:FIRST[-[LAST]][/EVERY]]. */
 int faults_add(struct faults *, const char *text, struct why *);
 void faults_help(FILE *);
 

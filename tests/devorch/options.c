@@ -33,6 +33,7 @@ enum option_letter {
 	OPT_FAULT,
 	OPT_EXIT_WHEN_DONE,
 	OPT_PRINT,
+	OPT_LEDGER,
 	OPT_JSON,
 	OPT_HELP,
 };
@@ -51,7 +52,8 @@ static const struct row {
 	    "ask workers for this token; without it any will do" },
 	{ "tasks", "TYPE[=COUNT[:PARAMS]]", OPT_TASKS,
 	    "hand out COUNT tasks (1) with PARAMS, a JSON object ({});\n"
-	    "{i} in it becomes the task's number; several take turns" },
+	    "{i} in it becomes the task's number, {fill=BYTES} so many\n"
+	    "letters; several take turns; SIGUSR2 ends them early" },
 	{ "task-file", "FILE", OPT_TASK_FILE,
 	    "hand out a task for each line {\"type\": ..., \"params\": ...}" },
 	{ "bad-task", "KIND[=COUNT]", OPT_BAD_TASK,
@@ -75,14 +77,17 @@ static const struct row {
 	{ "lose-abandoned", NULL, OPT_LOSE_ABANDONED,
 	    "keep a poll whose client has gone and lose a task to it, as\n"
 	    "real orchestrators do" },
-	{ "fault", "ENDPOINT:KIND[:FIRST[-[LAST]]]", OPT_FAULT,
+	{ "fault", "ENDPOINT:KIND[:FIRST[-[LAST]][/EVERY]]", OPT_FAULT,
 	    "answer wrongly on purpose, every time or the FIRST-th to\n"
-	    "LAST-th request; see below" },
+	    "LAST-th request, or each EVERY-th of them; see below" },
 	{ "exit-when-done", NULL, OPT_EXIT_WHEN_DONE,
 	    "end when all results are in, not on SIGTERM or SIGINT" },
 	{ "print", "results|summary|none", OPT_PRINT,
 	    "what to print: results: a JSON line for each as it comes, and\n"
 	    "the summary; summary: that alone (the default)" },
+	{ "ledger", "FILE", OPT_LEDGER,
+	    "write a JSON line there for each task and result, whatever\n"
+	    "becomes of it, for heartbeats and for faults" },
 	{ "json", NULL, OPT_JSON, "print the summary as one line of JSON" },
 	{ "help", NULL, OPT_HELP, "print this" },
 };
@@ -223,6 +228,9 @@ read_option(struct options *o, const struct row *row, const char *text)
 		return (0);
 	case OPT_PRINT:
 		return (read_print(o, text));
+	case OPT_LEDGER:
+		o->ledger = text;
+		return (0);
 	case OPT_JSON:
 		o->json = true;
 		return (0);

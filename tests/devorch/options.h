@@ -20,6 +20,7 @@ struct option_use {
 struct options {
 	struct api_options api;
 	struct work_options work;
+	const char *ledger; /* path; NULL: none */
 	bool summary : 1; /* at the end, on stdout */
 	bool json : 1; /* as one line of JSON */
 	struct option_use *uses;

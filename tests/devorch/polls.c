@@ -13,6 +13,7 @@
 
 #include "child/bytes.h"
 #include "supervisor/base/clock.h"
+#include "tests/devorch/ledger.h"
 #include "tests/devorch/polls.h"
 #include "tests/devorch/server.h"
 #include "tests/devorch/stats.h"
@@ -57,6 +58,7 @@ give_task(struct polls *ps, struct conn *c, enum fault_step step)
 	ps->message.len = 0;
 	if ((job = work_lease(ps->work, now_ns, &ps->message)) == NULL)
 		return (false);
+	ledger_task(ps->options->ledger, ps->work, job);
 	if (ps->stats->first_lease_ns == 0)
 		ps->stats->first_lease_ns = now_ns;
 	if (c == NULL) {

@@ -14,6 +14,7 @@
 
 struct conn;
 struct event_base;
+struct ledger;
 struct polls;
 struct stats;
 struct work;
@@ -23,6 +24,7 @@ struct polls_options {
 	/* A poll whose client has gone stays, as at real orchestrators, and
 	 * takes a task with it. */
 	bool lose_abandoned : 1;
+	struct ledger *ledger; /* borrowed; NULL: none */
 	bool announce : 1; /* print POLLING when the first poll waits */
 };
 

@@ -10,7 +10,7 @@
 static void
 put_text(struct bytes *out, const char *name, const char *text)
 {
-	bytes_printf(out, "%s\"%s\":", out->len == 0 ? "{" : ",", name);
+	bytes_printf(out, ",\"%s\":", name);
 	bytes_put_json(out, text, strlen(text));
 }
 
@@ -33,21 +33,34 @@ put_member(struct bytes *out, const struct jslice *object, const char *name)
 }
 
 void
+report_put(struct bytes *out, const char *type, const struct job *job,
+    const char *worker, const struct work_result *r,
+    const struct jslice *result)
+{
+	bytes_puts(out, "\"job_id\":");
+	bytes_put_json(out, r->job_id, strlen(r->job_id));
+	put_text(out, "task_id", r->task_id);
+	put_text(out, "type", type);
+	put_text(out, "worker_id", worker);
+	if (job != NULL)
+		bytes_printf(out, ",\"attempt\":%u", (unsigned)job->attempt);
+	put_text(out, "status", r->status[0] == '\0' ? "success" : r->status);
+	put_member(out, result, "data");
+	put_member(out, result, "error");
+	if (job != NULL)
+		bytes_printf(out, ",\"latency_us\":%lld",
+		    (long long)(r->arrived_ns - job->leased_ns) / 1000);
+}
+
+void
 report_result(const char *type, const struct job *job, const char *worker,
     const struct work_result *r, const struct jslice *result)
 {
 	struct bytes line = { 0 };
 
-	put_text(&line, "job_id", r->job_id);
-	put_text(&line, "task_id", r->task_id);
-	put_text(&line, "type", type);
-	put_text(&line, "worker_id", worker);
-	bytes_printf(&line, ",\"attempt\":%u", (unsigned)job->attempt);
-	put_text(&line, "status", r->status[0] == '\0' ? "success" : r->status);
-	put_member(&line, result, "data");
-	put_member(&line, result, "error");
-	bytes_printf(&line, ",\"latency_us\":%lld}\n",
-	    (long long)(r->arrived_ns - job->leased_ns) / 1000);
+	bytes_puts(&line, "{");
+	report_put(&line, type, job, worker, r, result);
+	bytes_puts(&line, "}\n");
 	if (!bytes_failed(&line))
 		(void)fwrite(line.p, 1, line.len, stdout);
 	(void)fflush(stdout);

@@ -3,10 +3,15 @@
 #ifndef DEVORCH_REPORT_H
 #define DEVORCH_REPORT_H
 
+struct bytes;
 struct job;
 struct jslice;
 struct work_result;
 
+/* Appends the members of one result, without braces; job may be NULL. */
+void report_put(struct bytes *, const char *type, const struct job *,
+    const char *worker, const struct work_result *,
+    const struct jslice *result);
 /* One line: ids, type, worker, attempt, status, data and error as they came,
  * and how long it took. */
 void report_result(const char *type, const struct job *, const char *worker,

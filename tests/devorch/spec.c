@@ -12,6 +12,7 @@
 #include "tests/devorch/spec.h"
 
 #define MAX_COUNT 100000000u
+#define MAX_FILL  (8ul * 1024 * 1024)
 #define MAX_TYPE  128u /* bytes of a task type */
 
 void
@@ -69,15 +70,42 @@ read_count(const char *text, size_t len, uint32_t *count, struct why *why)
 	return (-1);
 }
 
+/* Writes what {fill=BYTES} stands for. Returns the length of the mark, 0 when
+ * it is none. */
+static size_t
+write_fill(const char *mark, struct bytes *out)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	unsigned long size;
+	char *end;
+
+	if (strncmp(mark, "{fill=", 6) != 0)
+		return (0);
+	size = strtoul(mark + 6, &end, 10);
+	if (*end != '}' || size > MAX_FILL)
+		return (0);
+	for (; size > 0; size -= size < 32 ? size : 32)
+		bytes_append(out, letters, size < 32 ? size : 32);
+	return ((size_t)(end + 1 - mark));
+}
+
 void
 spec_write_params(const char *params, uint32_t number, struct bytes *out)
 {
 	const char *mark;
+	size_t len;
 
-	while ((mark = strstr(params, "{i}")) != NULL) {
+	while ((mark = strchr(params, '{')) != NULL) {
 		bytes_append(out, params, (size_t)(mark - params));
-		bytes_printf(out, "%u", number);
-		params = mark + 3;
+		if (strncmp(mark, "{i}", 3) == 0) {
+			bytes_printf(out, "%u", number);
+			params = mark + 3;
+		} else if ((len = write_fill(mark, out)) > 0)
+			params = mark + len;
+		else {
+			bytes_append(out, mark, 1);
+			params = mark + 1;
+		}
 	}
 	bytes_puts(out, params);
 }
@@ -132,7 +160,8 @@ specs_add_tasks(struct specs *ss, const char *text, struct why *why)
 	if (add_spec(ss, strndup(text, type_len), strdup(params), count, NULL,
 		why) == -1)
 		return (-1);
-	ss->list[ss->count - 1].numbered = strstr(params, "{i}") != NULL;
+	ss->list[ss->count - 1].numbered =
+	    strstr(params, "{i}") != NULL || strstr(params, "{fill=") != NULL;
 	return (0);
 }
 

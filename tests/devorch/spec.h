@@ -19,7 +19,7 @@ struct spec {
 	const struct bad_task *bad; /* NULL: an ordinary task */
 	uint32_t count;
 	uint32_t made; /* of them, how many specs_next() has given */
-	bool numbered : 1; /* params have {i} where the number goes */
+	bool numbered : 1; /* params have {i} or {fill=BYTES} */
 };
 
 struct specs {
@@ -39,7 +39,8 @@ int specs_add_bad(struct specs *, const char *text, struct why *);
 
 /* The next task: the specs take turns. False when there is none left. */
 bool specs_next(struct specs *, uint32_t *spec, uint32_t *number);
-/* Appends params with a number for every {i}. */
+/* Appends params with a number for every {i}, and so many letters for every
+ * {fill=BYTES}. */
 void spec_write_params(const char *params, uint32_t number, struct bytes *out);
 
 #endif

@@ -59,6 +59,16 @@ stats_result(struct stats *s, int64_t leased_ns, int64_t arrived_ns)
 	    us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
+void
+stats_heartbeat(struct stats *s, int64_t arrived_ns)
+{
+	const int64_t gap_ns = arrived_ns - s->last_heartbeat_ns;
+
+	if (s->last_heartbeat_ns != 0 && gap_ns > s->heartbeat_gap_ns)
+		s->heartbeat_gap_ns = gap_ns;
+	s->last_heartbeat_ns = arrived_ns;
+}
+
 static int
 compare_us(const void *a, const void *b)
 {
@@ -146,6 +156,8 @@ print_counters(
 		{ "malformed", "unreadable bodies", s->malformed },
 		{ "registers", "registrations", s->registers },
 		{ "heartbeats", "heartbeats", s->heartbeats },
+		{ "heartbeat_gap_us", "longest between two, in us",
+		    (uint64_t)s->heartbeat_gap_ns / 1000 },
 		{ "polls", "polls", s->polls },
 		{ "empty_polls", "polls that brought nothing", s->empty_polls },
 		{ "lost_polls", "tasks lost with their poll", s->lost_polls },

@@ -40,6 +40,8 @@ struct stats {
 	struct word_counts codes; /* of their errors */
 	uint32_t *latencies_us; /* lease to result, of each accepted one */
 	size_t latencies, latencies_size;
+	int64_t last_heartbeat_ns; /* 0 before the first */
+	int64_t heartbeat_gap_ns; /* longest time between two */
 	int64_t first_lease_ns; /* 0 before it */
 	int64_t last_result_ns;
 };
@@ -48,6 +50,9 @@ void stats_fini(struct stats *);
 void word_count(struct word_counts *, const char *word);
 /* An accepted result that took from leased to arrived. */
 void stats_result(struct stats *, int64_t leased_ns, int64_t arrived_ns);
+
+/* A heartbeat has come, whatever is answered. */
+void stats_heartbeat(struct stats *, int64_t arrived_ns);
 
 /* Writes the summary: one line of JSON, or text for people. */
 void stats_print(struct stats *, const struct work *, const struct faults *,

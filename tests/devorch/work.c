@@ -164,8 +164,8 @@ job_id(const struct work *w, const struct job *job, char id[WORK_ID_SIZE])
 	    (size_t)(job - w->jobs));
 }
 
-static void
-task_id(const struct work *w, const struct job *job, char id[WORK_ID_SIZE])
+void
+work_task_id(const struct work *w, const struct job *job, char id[WORK_ID_SIZE])
 {
 	(void)snprintf(id, WORK_ID_SIZE, "%s%08x-%04x-4000-8000-%012zx",
 	    w->options->dialect == WORK_RXON ? "task-" : "", w->run,
@@ -198,7 +198,7 @@ write_task(const struct work *w, const struct job *job, struct bytes *out)
 	int n;
 
 	job_id(w, job, ids[0]);
-	task_id(w, job, ids[1]);
+	work_task_id(w, job, ids[1]);
 	if (spec->bad != NULL) {
 		bad_task_write(spec->bad, ids[0], ids[1], spec->type, out);
 		return;
@@ -221,6 +221,12 @@ void
 work_release(struct work *w)
 {
 	w->held = false;
+}
+
+void
+work_close(struct work *w)
+{
+	w->specs->unmade = 0;
 }
 
 int64_t

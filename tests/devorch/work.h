@@ -77,6 +77,8 @@ void work_free(struct work *);
 
 /* Ends the hold. */
 void work_release(struct work *);
+/* No new jobs; those that were begun go on to their end. */
+void work_close(struct work *);
 /* How long from now until a task may be handed out, in ns: 0 now, -1 not
  * before something happens. */
 int64_t work_wait_ns(const struct work *, int64_t now_ns);
@@ -87,6 +89,9 @@ struct job *work_lease(struct work *, int64_t now_ns, struct bytes *message);
 enum work_verdict work_result(
     struct work *, const struct work_result *, struct job **job);
 const char *work_type(const struct work *, const struct job *);
+/* The id of its last task. */
+void work_task_id(
+    const struct work *, const struct job *, char id[WORK_ID_SIZE]);
 
 /* Every job has ended. False as long as there never was one. */
 bool work_done(const struct work *);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void __attribute__((__unused__))
@@ -169,6 +170,44 @@ run_signals(struct aw_task *task, void *state)
 	aw_success_data(task);
 }
 
+/* Waits until it is asked to stop; its params must outlive that. */
+static void
+run_heed(struct aw_task *task, void *state)
+{
+	const struct timespec nap = { 0, 1000000 };
+	const char *params;
+	size_t len;
+
+	(void)state;
+	while (!aw_cancelled(task))
+		(void)nanosleep(&nap, NULL);
+	aw_json_bool(aw_data(task), "still", aw_cancelled(task));
+	aw_json_string(aw_data(task), "reason", aw_cancel_reason(task));
+	params = aw_params(task, &len);
+	aw_json_text(aw_data(task), "params", params, len);
+	aw_success_data(task);
+}
+
+/* What it costs to ask, in nanoseconds. */
+static void
+run_cost(struct aw_task *task, void *state)
+{
+	struct timespec from, to;
+	int64_t ns;
+	int i;
+
+	(void)state;
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	for (i = 0; i < 1000000; i++)
+		if (aw_cancelled(task) || aw_cancel_reason(task) != NULL)
+			return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	ns = (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec -
+	    from.tv_nsec;
+	aw_json_int64(aw_data(task), "ns", ns / 1000000);
+	aw_success_data(task);
+}
+
 static int
 init_count(void **state, struct aw_error *error)
 {
@@ -211,9 +250,11 @@ HANDLER(large);
 HANDLER(print);
 HANDLER(inherit);
 HANDLER(signals);
+HANDLER(heed);
+HANDLER(cost);
 HANDLER(count, .init = init_count, .fini = fini_count);
 AW_MODULE(&echo, &silent, &crash, &leave, &fail, &retry, &twice, &text, &length,
-    &large, &print, &inherit, &signals, &count);
+    &large, &print, &inherit, &signals, &heed, &cost, &count);
 
 #elif defined(MODULE_NO_SYMBOL)
 int unrelated = 1;

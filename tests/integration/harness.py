@@ -339,7 +339,8 @@ class Worker(Program):
     """avtoworkerd, with a configuration file, in places of its own."""
 
     def __init__(self, t, config="", args=(), env=None, stdin=None,
-                 argv=None):
+                 argv=None, before=()):
+        """before: a command that runs it, such as env(1)."""
         name = t.unused("worker")
         places = {k: os.path.join(t.dir, k) for k in ("home", "tmp", "cwd")}
         for path in places.values():
@@ -358,7 +359,7 @@ class Worker(Program):
             if key in os.environ:
                 environ[key] = os.environ[key]
         environ.update(env or {})
-        super().__init__(t, name, [WORKER, *argv], environ,
+        super().__init__(t, name, [*before, WORKER, *argv], environ,
                          cwd=places["cwd"], stdin=stdin)
 
     def wait_log(self, pattern, limit=LIMIT, count=1):
@@ -462,7 +463,8 @@ class Test:
         return Orchestrator(self, self.version, **more)
 
     def config(self, url, worker="", orchestrator="", light=4, heavy=2,
-               token=TOKEN, worker_id="w-1", modules=("zoo",), more=""):
+               token=TOKEN, worker_id="w-1", modules=("zoo",), more="",
+               metrics="enabled = no"):
         """A whole configuration file."""
         token_file = self.write("token", token + "\n")
         blocks = "".join(f'module {m} {{\n    file = "{module(m)}"\n}}\n'
@@ -472,6 +474,9 @@ worker {{
     id = {worker_id}
     state_dir = "{self.path("state")}"
     {worker}
+}}
+metrics {{
+    {metrics}
 }}
 orchestrator main {{
     url = "{url}"
@@ -489,8 +494,9 @@ category default {{
 }}
 {blocks}{more}"""
 
-    def worker(self, url, args=(), env=None, **more):
-        return Worker(self, self.config(url, **more), args, env)
+    def worker(self, url, args=(), env=None, before=(), **more):
+        return Worker(self, self.config(url, **more), args, env,
+                      before=before)
 
     def strays(self):
         """Living processes below us that we did not start ourselves."""

@@ -200,6 +200,36 @@ def too_many(t):
     worker.drain(15)
 
 
+@case("a 429 to a {} silences that kind alone, whatever else succeeds",
+      ("heartbeat", "poll"), ("poll", "heartbeat"))
+def silence(t, kind, other):
+    scene = Scene(t)
+    scene.works("before")
+    scene.fake.break_kind(kind, FAULTS["429"][0])
+    scene.said("429")
+    scene.fake.repair()
+    came = len(scene.fake.of_kind(kind))
+    scene.fake.wait_requests(other, len(scene.fake.of_kind(other)) + 6, 30)
+    # One that was on its way when the first was answered may still come.
+    check(len(scene.fake.of_kind(kind)) <= came + 1,
+          f"{len(scene.fake.of_kind(kind)) - came} requests in the silence")
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait(30)
+
+
+@case("a reply that shows the token is not shown, wherever it is cut")
+def token_in_reply(t):
+    for at in range(100, 260, 8):
+        body = b"x" * at + TOKEN.encode() + b"y" * 200
+        scene = Scene(t, ("register", replying(400, body, "text/plain")))
+        scene.said("400")
+        scene.worker.kill()
+        log = scene.worker.log()
+        check(TOKEN[:6] not in log, f"a part of the token is in the log, "
+                                    f"after {at} bytes: {log}")
+
+
 @case("a body of 100 MB in answer to {} is cut off", *KINDS)
 def huge_body(t, kind):
     scene = Scene(t)

@@ -52,7 +52,7 @@ def _():
     equal(payload["handlers"][:2],
           [{"type": "echo", "category": "first"}, {"type": "silent"}],
           "handlers")
-    equal(len(payload["handlers"]), 14, "number of handlers")
+    equal(len(payload["handlers"]), 16, "number of handlers")
     equal(text, "", "output")
 
 
@@ -250,6 +250,40 @@ def _():
     child.stop()
 
 
+@case("a handler that asks is told to stop, and why; its result counts")
+def _():
+    child = serve_good("heed", "echo")
+    params = {"text": 3000 * "é"}
+    for reason, want in (("time_limit", "time_limit"), ("drain", "drain"),
+                         ("cancel", "cancel"), ("word of tomorrow", "cancel")):
+        child.task("heed", params, 7)
+        # Of the task before this one; then what is meant.
+        child.send(CANCEL, {"reason": "drain", "grace_ms": 1}, 6)
+        child.send(CANCEL, {"reason": reason, "grace_ms": 5000}, 7)
+        # That one comes too late, in front of the next task.
+        child.send(CANCEL, {"reason": "drain", "grace_ms": 1}, 7)
+        equal(child.result(7), {"status": "success", "data": {
+            "still": True, "reason": want, "params": params}}, reason)
+    child.send(CANCEL, {"reason": "cancel", "grace_ms": 1}, 7)
+    equal(child.data("echo", {})["type"], "echo", "a task after a late cancel")
+    # A task behind the one at hand stays where it is.
+    child.task("heed", {}, 8)
+    child.send(CANCEL, b"{nonsense", 8)
+    child.task("echo", {}, 9)
+    equal(child.result(8)["data"]["reason"], "cancel", "malformed")
+    equal(child.result(9)["status"], "success", "the task behind it")
+    child.stop()
+
+
+@case("to ask whether to stop costs little")
+def _():
+    child = serve_good("cost")
+    ns = child.data("cost", {})["ns"]
+    print("# aw_cancelled: %d ns" % ns)
+    equal(ns < 20000, True, "%d ns" % ns)
+    child.stop()
+
+
 @case("a handler that sets no result has failed for now")
 def _():
     child = serve_good("silent")
@@ -405,10 +439,10 @@ def _():
                   "echo=" + module("GOOD"))
     if os.getpid() == 1:
         raise Skip("this test is process 1")
+    equal(child.ready()["error"],
+          "cannot start, at step \"parent\": No such process", "error")
     equal(child.frame(), None, "the end")
-    status, text = child.wait()
-    equal(status, EX_OSERR, "exit status")
-    contains(text, "cannot start, at step \"parent\"")
+    equal(child.wait(), (EX_OSERR, ""), "exit")
 
 
 @case("a child dies with its supervisor even while its channel is open")

@@ -313,6 +313,24 @@ def no_file(t):
           f"log: {worker.log()}")
 
 
+@case("a FIFO without a writer holds up nothing: {}",
+      ("one comes", True), ("none comes", False))
+def fifo(t, _name, comes):
+    path = t.path("fifo")
+    os.mkfifo(path)
+    worker = Worker(t, argv=["--local", path, ZOO])
+    worker.wait_log("category")
+    if comes:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(json.dumps(task("late")) + "\n")
+        same(worker.wait(), SUCCESS, "exit status")
+        same(parse(worker.output())[0]["status"], "success", "status")
+    else:
+        worker.signal(signal.SIGTERM)
+        same(worker.wait(), SUCCESS, "exit status")
+    t.no_strays()
+
+
 @case("SIGTERM finishes what runs and reports it")
 def stopped(t):
     gate = t.gate()

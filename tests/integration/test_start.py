@@ -3,6 +3,7 @@
 """The start: what is refused and how, what is shown, and what is not."""
 import os
 import re
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -120,6 +121,57 @@ handler sad {{
     check("sad" not in str(record), f"it is offered: {record}")
     check(len(worker.lines("licence")) < 20, "told too often")
     worker.drain()
+
+
+@case("a describing process that hangs does not outlive the worker")
+def hangs_at_load(t):
+    fake = Fake()
+    worker = Worker(t, argv=["-o", f"worker.state_dir={t.path('state')}",
+                             module("bad_hang")], env={
+        "ORCHESTRATOR_URL": fake.url, "WORKER_TOKEN": TOKEN, "HANG": "load"})
+    eventually(lambda: any("--describe" in proc_read(p, "cmdline")
+                           for p in worker.children()), "it is described")
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    t.no_strays(1)
+
+
+@case("a file that hangs when its describing process ends is described")
+def hangs_at_exit(t):
+    fake = Fake()
+    worker = Worker(t, argv=["-o", f"worker.state_dir={t.path('state')}",
+                             module("bad_hang")], env={
+        "ORCHESTRATOR_URL": fake.url, "WORKER_TOKEN": TOKEN, "HANG": "exit"})
+    fake.put(task("t-1", "patient"))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    worker.signal(signal.SIGTERM)
+    same(worker.wait(), OK, "exit status")
+
+
+@case("a reader of the log that has stopped reading holds nobody up")
+def stuck_reader(t):
+    fake = Fake()
+    fifo = t.path("fifo")
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    worker = t.worker(fake.url, args=["-o", "log.level=debug"],
+                      before=["sh", "-c", 'exec "$@" 2> "$0"', fifo])
+    for i in range(300):  # some lines each, and a pipe holds 64 KiB
+        fake.put(task(f"t-{i}"))
+    for i in range(300):
+        same(fake.wait_result(f"t-{i}")["status"], "success", "status")
+    seen = []
+
+    def told():
+        try:
+            seen.append(os.read(reader, 1 << 20).decode())
+        except BlockingIOError:
+            fake.put(task(f"more-{len(seen)}"))
+            seen.append("")
+        return re.search(r"\d+ lines? (were|was)? ?lost", "".join(seen))
+    eventually(told, lambda: "the loss is told: " + "".join(seen)[-500:])
+    worker.signal(signal.SIGTERM)
+    same(worker.wait(), OK, "exit status")
 
 
 @case("no handlers at all are refused")
@@ -333,7 +385,8 @@ def secret_shows(t, worker, secret):
             places[f"{name} of {pid}"] = proc_read(pid, name)
     for base, _, files in os.walk(t.path("state")):
         for f in files:
-            places[f] = harness.read(os.path.join(base, f))
+            if not f.endswith(".sock"):
+                places[f] = harness.read(os.path.join(base, f))
     return [place for place, text in places.items() if secret in text]
 
 
@@ -375,7 +428,7 @@ def serving(worker, count):
     it looks like the supervisor."""
     return eventually(
         lambda: len(worker.children()) == count and all(
-            "\0--category\0" in proc_read(pid, "cmdline")
+            "avtoworker: [" in proc_read(pid, "cmdline")
             for pid in worker.children()) and worker.children(),
         f"{count} children that serve")
 

@@ -9,7 +9,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import case, check, eventually, main, same  # noqa: E402
+from harness import (case, check, eventually, main, proc_read,  # noqa: E402
+                     same)
 
 
 class Scene:
@@ -125,9 +126,8 @@ def idle_killed(t):
     scene.fake.put(task("first", "echo", {}))
     scene.fake.wait_result("first")
     for pid in before:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
-            if "\0light\0" in f.read():
-                os.kill(pid, signal.SIGKILL)
+        if "[light]" in proc_read(pid, "cmdline"):
+            os.kill(pid, signal.SIGKILL)
     scene.worker.wait_log("killed by signal 9")
     scene.fake.put(task("second", "echo", {}))
     same(scene.fake.wait_result("second")["status"], "success", "status")
@@ -152,7 +152,7 @@ def other_signals(t):
     worker.signal(signal.SIGUSR1)
     eventually(lambda: os.path.exists(log), "a new log file")
     worker.signal(signal.SIGHUP)
-    eventually(said("SIGHUP"), "a line in the new log file")
+    eventually(said("reload: done"), "a line in the new log file")
     fake.put(task("after", "echo", {}))
     same(fake.wait_result("after")["status"], "success", "status")
     worker.drain()

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -285,6 +286,118 @@ hang_up(struct aw_task *task, void *state)
 		(void)pause();
 }
 
+/* Works for ms milliseconds, or until it is asked to stop and "after" more are
+ * over: and then says why, as a failure when "fail" is true. */
+static void
+heed(struct aw_task *task, void *state)
+{
+	const struct timespec nap = { 0, 1000000 };
+	int64_t left = int_param(task, "ms", 100000);
+	bool cancelled = false, fails = false;
+
+	(void)state;
+	if (begin(task) == -1)
+		return;
+	for (; left > 0; left--) {
+		if (!cancelled && aw_cancelled(task)) {
+			cancelled = true;
+			left = int_param(task, "after", 0) + 1;
+		} else
+			(void)nanosleep(&nap, NULL);
+	}
+	(void)aw_get_bool(task, "fail", &fails);
+	if (fails) {
+		aw_failure(task, "GAVE_UP", "asked to stop: %s",
+		    aw_cancel_reason(task));
+		return;
+	}
+	aw_json_bool(aw_data(task), "cancelled", cancelled);
+	aw_json_string(aw_data(task), "reason", aw_cancel_reason(task));
+	aw_success_data(task);
+}
+
+/* Hears nothing, not even signals; when "stop" is true it stops itself. */
+static void
+deaf(struct aw_task *task, void *state)
+{
+	bool stop = false;
+	sigset_t every;
+
+	(void)state;
+	(void)sigfillset(&every);
+	(void)sigprocmask(SIG_BLOCK, &every, NULL);
+	if (begin(task) == -1)
+		return;
+	(void)aw_get_bool(task, "stop", &stop);
+	if (stop)
+		(void)raise(SIGSTOP);
+	for (;;)
+		(void)pause();
+}
+
+/* Prints "count" lines (or pieces of one, when "endless" is true) of "size"
+ * bytes, newline included, and "the end"; then it aborts when "crash" is
+ * true. */
+static void
+babble(struct aw_task *task, void *state)
+{
+	const int64_t count = int_param(task, "count", 1);
+	const int64_t size = int_param(task, "size", 100);
+	bool endless = false, crashes = false;
+	char line[4096];
+	int64_t i;
+
+	(void)state;
+	(void)aw_get_bool(task, "endless", &endless);
+	(void)aw_get_bool(task, "crash", &crashes);
+	if (size < 10 || size > (int64_t)sizeof(line))
+		return;
+	memset(line, 'x', sizeof(line));
+	if (!endless)
+		line[size - 1] = '\n';
+	for (i = 0; i < count; i++)
+		(void)fwrite(line, 1, (size_t)size, stdout);
+	(void)printf("the end\n");
+	if (crashes) {
+		(void)fflush(stdout);
+		abort();
+	}
+	aw_success(task, "{}");
+}
+
+/* Takes mb megabytes of memory, in a process that it starts when "forked" is
+ * true, and keeps them for ms milliseconds. */
+static void
+eat(struct aw_task *task, void *state)
+{
+	const size_t size = (size_t)int_param(task, "mb", 1) * 1024 * 1024;
+	const int64_t ms = int_param(task, "ms", 100000);
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+	bool forked = false;
+	pid_t pid = 0;
+	char *food;
+
+	(void)state;
+	if (begin(task) == -1)
+		return;
+	(void)aw_get_bool(task, "forked", &forked);
+	if (forked && (pid = fork()) == -1)
+		return;
+	if (pid == 0) {
+		if ((food = malloc(size)) == NULL)
+			return;
+		memset(food, 'x', size);
+		while (nanosleep(&left, &left) == -1 && errno == EINTR)
+			;
+		if (forked)
+			_exit(food[size - 1] != 'x');
+		free(food);
+	} else
+		while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
+			;
+	aw_success(task, "{}");
+}
+
 #define ANIMAL(name, where) \
 	static const struct aw_handler handler_##name = { \
 		.size = sizeof(struct aw_handler), \
@@ -304,7 +417,12 @@ ANIMAL(no_result, NULL);
 ANIMAL(big_result, NULL);
 ANIMAL(print, NULL);
 ANIMAL(hang_up, "heavy");
+ANIMAL(heed, "heavy");
+ANIMAL(deaf, "heavy");
+ANIMAL(babble, "heavy");
+ANIMAL(eat, "heavy");
 
 AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
     &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
-    &handler_big_result, &handler_print, &handler_hang_up);
+    &handler_big_result, &handler_print, &handler_hang_up, &handler_heed,
+    &handler_deaf, &handler_babble, &handler_eat);

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bsd/string.h>
 #include <event2/event.h>
 
+#include "supervisor/base/clock.h"
 #include "supervisor/children/category.h"
 #include "supervisor/children/environment.h"
+#include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
 #include "supervisor/edges/signals.h"
 #include "supervisor/handler.h"
@@ -17,11 +20,11 @@
 #include "tests/test.h"
 
 #define LIMIT_S  30
-#define DONE_MAX 8
+#define DONE_MAX 16
 
 extern char **environ;
 
-struct pool {
+struct rig {
 	struct event_base *base;
 	struct event *limit;
 	struct signals signals;
@@ -30,20 +33,24 @@ struct pool {
 	struct handler_table handlers;
 	struct lease_table leases;
 	struct conf_category conf;
+	struct poison *poison;
+	struct start_gate gate;
 	struct category *cat;
 	char program[PATH_MAX];
+	char reasons[256]; /* why children ended, one after the other */
 	struct lease *done[DONE_MAX]; /* in the order they ended */
 	unsigned ndone;
 	unsigned settled;
 	unsigned room;
 	unsigned emptied;
+	struct lease *returned; /* the last one */
 	bool late;
 };
 
 static void
 on_limit(evutil_socket_t fd, short what, void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	(void)fd;
 	(void)what;
@@ -53,7 +60,7 @@ on_limit(evutil_socket_t fd, short what, void *arg)
 static void
 on_finished(struct lease *l, struct result *result, void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	ASSERT(p->ndone < DONE_MAX);
 	lease_finish(&p->leases, l, result);
@@ -63,7 +70,7 @@ on_finished(struct lease *l, struct result *result, void *arg)
 static void
 on_settled(struct category *cat, void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	(void)cat;
 	p->settled++;
@@ -72,7 +79,7 @@ on_settled(struct category *cat, void *arg)
 static void
 on_room(void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	p->room++;
 }
@@ -80,16 +87,36 @@ on_room(void *arg)
 static void
 on_emptied(struct category *cat, void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	(void)cat;
 	p->emptied++;
+}
+
+static void
+on_returned(struct lease *l, void *arg)
+{
+	struct rig *p = arg;
+
+	p->returned = l;
+}
+
+static void
+on_child_ended(struct category *cat, const char *reason, void *arg)
+{
+	struct rig *p = arg;
+
+	(void)cat;
+	(void)strlcat(p->reasons, reason, sizeof(p->reasons));
+	(void)strlcat(p->reasons, " ", sizeof(p->reasons));
 }
 
 static const struct category_ops ops = {
 	.finished = on_finished,
 	.settled = on_settled,
 	.room = on_room,
+	.returned = on_returned,
+	.child_ended = on_child_ended,
 	.emptied = on_emptied,
 };
 
@@ -97,7 +124,7 @@ static const struct category_ops ops = {
 static void
 on_sigchld(int number, void *arg)
 {
-	struct pool *p = arg;
+	struct rig *p = arg;
 
 	(void)number;
 	reaper_run(&p->reaper);
@@ -107,17 +134,16 @@ static const struct signal_row signal_rows[] = {
 	{ SIGCHLD, on_sigchld },
 };
 
-/* A pool of children that know one handler; not started. */
+/* The loop, and what a category stands on: children that know one handler. */
 static void
-open_pool(
-    struct pool *p, unsigned children, const char *type, const char *module)
+open_base(struct rig *p, const char *type, const char *module)
 {
 	const struct timeval limit = { LIMIT_S, 0 };
 	const char *top = getenv("top_builddir");
 	char file[PATH_MAX];
 	struct why why;
 
-	*p = (struct pool){ 0 };
+	*p = (struct rig){ 0 };
 	if (top == NULL)
 		top = ".";
 	(void)snprintf(
@@ -143,8 +169,20 @@ open_pool(
 	ASSERT(
 	    handler_add(&p->handlers, "other", "elsewhere", "/none") != NULL);
 	lease_table_init(&p->leases);
-	p->conf.children = children;
+	ASSERT((p->poison = poison_new(2)) != NULL);
+	start_gate_init(&p->gate, 1);
 	p->conf.start_timeout_ms = LIMIT_S * 1000;
+	p->conf.withdraw_after_ms = LIMIT_S * 1000;
+	p->conf.idle_timeout_ms = LIMIT_S * 1000;
+	p->conf.output_limit = 1000000;
+}
+
+/* The category, as p->conf is now; not started. */
+static void
+open_category(struct rig *p)
+{
+	struct why why;
+
 	p->cat = category_new(
 	    &(struct category_settings){
 		.name = "pool",
@@ -152,6 +190,8 @@ open_pool(
 		.handlers = &p->handlers,
 		.leases = &p->leases,
 		.env = &p->env,
+		.poison = p->poison,
+		.gate = &p->gate,
 		.ops = &ops,
 		.arg = p,
 	    },
@@ -159,10 +199,32 @@ open_pool(
 	ASSERT(p->cat != NULL);
 }
 
+/* A pool of always so many children. */
 static void
-close_pool(struct pool *p)
+open_pool(
+    struct rig *p, unsigned children, const char *type, const char *module)
+{
+	open_base(p, type, module);
+	p->conf.children = children;
+	open_category(p);
+}
+
+/* A pool of children as they are needed. */
+static void
+open_dynamic(struct rig *p, unsigned min, unsigned max, int64_t idle_timeout_ms)
+{
+	open_base(p, "slow", "zoo");
+	p->conf.min_children = min;
+	p->conf.max_children = max;
+	p->conf.idle_timeout_ms = idle_timeout_ms;
+	open_category(p);
+}
+
+static void
+close_pool(struct rig *p)
 {
 	category_free(p->cat);
+	poison_free(p->poison);
 	lease_table_fini(&p->leases);
 	handler_table_fini(&p->handlers);
 	environment_free((char **)p->env.clean);
@@ -184,7 +246,7 @@ close_pool(struct pool *p)
 	} while (0)
 
 static unsigned
-count_in(const struct pool *p, enum child_state state)
+count_in(const struct rig *p, enum child_state state)
 {
 	const struct child *c;
 	unsigned n = 0;
@@ -195,7 +257,7 @@ count_in(const struct pool *p, enum child_state state)
 }
 
 static struct child *
-first_in(const struct pool *p, enum child_state state)
+first_in(const struct rig *p, enum child_state state)
 {
 	struct child *c;
 
@@ -206,8 +268,7 @@ first_in(const struct pool *p, enum child_state state)
 }
 
 static struct lease *
-submit(
-    struct pool *p, const char *type, const char *task_id, const char *params)
+submit(struct rig *p, const char *type, const char *task_id, const char *params)
 {
 	struct task task = {
 		.task_id = strdup(task_id),
@@ -242,7 +303,7 @@ check_failure(const struct lease *l, const char *message)
 }
 
 static void
-stop(struct pool *p)
+stop(struct rig *p)
 {
 	category_stop(p->cat);
 	RUN_UNTIL(p, p->emptied > 0);
@@ -254,7 +315,7 @@ static void
 runs_leases(void)
 {
 	struct lease *l, *second;
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 2, "echo", "zoo");
 	ASSERT(!category_is_offered(p.cat));
@@ -283,7 +344,7 @@ runs_leases(void)
 static void
 queues_what_comes_early(void)
 {
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
@@ -308,11 +369,11 @@ answers_for_a_killed_child(void)
 {
 	struct child *c;
 	struct lease *l;
-	struct pool p;
+	struct rig p;
 	char details[64];
 	pid_t pid;
 
-	expect_log("child was killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed)");
 	open_pool(&p, 1, "slow", "zoo");
 	category_start(p.cat);
 	(void)submit(&p, "slow", "t-1", "{}");
@@ -340,7 +401,7 @@ answers_for_a_killed_child(void)
 
 /* Gives a lease to a child that does not move, and kills the child. */
 static void
-lose_before_it_started(struct pool *p, struct lease **l)
+lose_before_it_started(struct rig *p, struct lease **l)
 {
 	struct child *c;
 	pid_t pid;
@@ -360,10 +421,10 @@ static void
 queues_again_what_never_started(void)
 {
 	struct lease *l = NULL, *first;
-	struct pool p;
+	struct rig p;
 
 	expect_log("before the handler began; queued again");
-	expect_log("child was killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed)");
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
 	first = submit(&p, "echo", "t-0", "{}");
@@ -383,10 +444,10 @@ static void
 waits_after_a_first_task_that_kills(void)
 {
 	struct lease *l = NULL;
-	struct pool p;
+	struct rig p;
 
 	expect_log("before the handler began; queued again");
-	expect_log("its first task ended it; trying again in");
+	expect_log("its first task ended it: it was killed by signal 9");
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
 	lose_before_it_started(&p, &l);
@@ -405,9 +466,9 @@ static void
 gives_up_after_two_more_tries(void)
 {
 	struct lease *l;
-	struct pool p;
+	struct rig p;
 
-	expect_log("child was killed by signal 9 (Killed); starting another");
+	expect_log("child was killed by signal 9 (Killed)");
 	open_pool(&p, 1, "echo", "zoo");
 	category_start(p.cat);
 	(void)submit(&p, "echo", "t-0", "{}");
@@ -429,13 +490,12 @@ static void
 gives_back_what_cannot_start(void)
 {
 	struct lease *early, *late;
-	struct pool p;
+	struct rig p;
 
 	expect_log(NO_LICENCE);
-	open_pool(&p, 2, "sad", "bad_init");
+	open_pool(&p, 1, "sad", "bad_init");
 	p.cat->backoff.first_ms = 60000; /* one failure is enough here */
 	p.cat->backoff.max_ms = 60000;
-	p.cat->wanted = 1;
 	category_start(p.cat);
 	early = submit(&p, "sad", "t-1", "{}");
 	RUN_UNTIL(&p, p.settled > 0);
@@ -459,7 +519,7 @@ gives_back_what_cannot_start(void)
 static void
 tries_again_after_a_while(void)
 {
-	struct pool p;
+	struct rig p;
 
 	expect_log("trying again in");
 	expect_log("trying again in");
@@ -474,7 +534,7 @@ tries_again_after_a_while(void)
 static void
 says_that_there_is_no_program(void)
 {
-	struct pool p;
+	struct rig p;
 
 	expect_log("cannot start child of \"pool\": cannot start ");
 	open_pool(&p, 1, "echo", "zoo");
@@ -491,7 +551,7 @@ static void
 hands_back_when_abandoned(void)
 {
 	struct lease *running, *queued;
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 1, "slow", "zoo");
 	category_start(p.cat);
@@ -514,7 +574,7 @@ static void
 lets_a_task_end_before_it_stops(void)
 {
 	struct lease *l;
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 2, "slow", "zoo");
 	category_start(p.cat);
@@ -529,7 +589,7 @@ lets_a_task_end_before_it_stops(void)
 static void
 stops_what_is_not_ready(void)
 {
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 2, "echo", "zoo");
 	category_start(p.cat);
@@ -542,7 +602,7 @@ stops_what_is_not_ready(void)
 static void
 is_freed_while_busy(void)
 {
-	struct pool p;
+	struct rig p;
 
 	open_pool(&p, 1, "slow", "zoo");
 	category_start(p.cat);
@@ -550,6 +610,548 @@ is_freed_while_busy(void)
 	(void)submit(&p, "slow", "t-1", "{\"ms\":100000}");
 	close_pool(&p);
 	category_free(NULL);
+}
+
+/* Sizes. */
+
+static void
+starts_on_demand(void)
+{
+	struct rig p;
+
+	open_dynamic(&p, 0, 2, 50);
+	category_start(p.cat);
+	ASSERT_INT(p.settled, 1);
+	ASSERT(category_is_offered(p.cat));
+	ASSERT(TAILQ_EMPTY(&p.cat->children));
+	ASSERT_INT(category_places(p.cat), 2);
+	(void)submit(&p, "slow", "t-1", "{}");
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1);
+	ASSERT_INT(category_places(p.cat), 1);
+	(void)submit(&p, "slow", "t-2", "{}");
+	(void)submit(&p, "slow", "t-3", "{}");
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 2);
+	ASSERT_INT(category_places(p.cat), -1);
+	RUN_UNTIL(&p, p.ndone == 3);
+	RUN_UNTIL(&p, TAILQ_EMPTY(&p.cat->children));
+	ASSERT_STR(p.reasons, "idle idle ");
+	ASSERT_INT(p.settled, 1);
+	ASSERT_INT(category_places(p.cat), 2);
+	(void)submit(&p, "slow", "t-4", "{}");
+	RUN_UNTIL(&p, p.ndone == 4);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+grows_and_shrinks(void)
+{
+	struct rig p;
+
+	open_dynamic(&p, 1, 3, 50);
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	ASSERT_INT(category_places(p.cat), 3);
+	(void)submit(&p, "slow", "t-1", "{\"ms\":300}");
+	(void)submit(&p, "slow", "t-2", "{\"ms\":300}");
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1);
+	(void)submit(&p, "slow", "t-3", "{\"ms\":300}");
+	(void)submit(&p, "slow", "t-4", "{\"ms\":300}");
+	RUN_UNTIL(&p, count_in(&p, CHILD_BUSY) == 3);
+	ASSERT_INT(p.cat->queued, 1);
+	RUN_UNTIL(&p, p.ndone == 4);
+	RUN_UNTIL(&p, strcmp(p.reasons, "idle idle ") == 0);
+	ASSERT_INT(count_in(&p, CHILD_IDLE), 1);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+uses_the_one_used_last(void)
+{
+	struct child *c;
+	struct rig p;
+	unsigned i;
+
+	open_pool(&p, 3, "echo", "zoo");
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 3);
+	c = first_in(&p, CHILD_IDLE);
+	for (i = 0; i < 4; i++) {
+		(void)submit(&p, "echo", "t", "{}");
+		ASSERT_INT(c->state, CHILD_BUSY);
+		RUN_UNTIL(&p, p.ndone == i + 1);
+		lease_free(&p.leases, p.done[i]);
+	}
+	ASSERT_INT(c->tasks, 4);
+	stop(&p);
+	close_pool(&p);
+}
+
+/* Recycling. */
+
+static void
+recycles_after_tasks(void)
+{
+	struct rig p;
+
+	open_pool(&p, 1, "echo", "zoo");
+	p.conf.max_tasks_per_child = 2;
+	category_start(p.cat);
+	(void)submit(&p, "echo", "t-1", "{}");
+	(void)submit(&p, "echo", "t-2", "{}");
+	RUN_UNTIL(&p, p.ndone == 2);
+	/* Its successor does not wait for it to be gone. */
+	ASSERT_INT(count_in(&p, CHILD_STOPPING), 1);
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1);
+	ASSERT_INT(category_places(p.cat), 1);
+	(void)submit(&p, "echo", "t-3", "{}");
+	RUN_UNTIL(&p, p.ndone == 3);
+	RUN_UNTIL(&p, strcmp(p.reasons, "recycled_tasks ") == 0);
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+recycles_after_memory(void)
+{
+	struct rig p;
+
+	open_pool(&p, 1, "echo", "zoo");
+	p.conf.max_memory_per_child = 1;
+	category_start(p.cat);
+	(void)submit(&p, "echo", "t-1", "{}");
+	RUN_UNTIL(&p, strcmp(p.reasons, "recycled_memory ") == 0);
+	ASSERT_INT(p.ndone, 1);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	stop(&p);
+	close_pool(&p);
+}
+
+/* Eight of them, two at a time. */
+static void
+recycles_by_age(void)
+{
+	struct rig p;
+
+	open_pool(&p, 8, "echo", "zoo");
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 8);
+	p.conf.max_child_age_ms = 1;
+	category_balance(p.cat);
+	while (strlen(p.reasons) < 8 * strlen("recycled_age ")) {
+		ASSERT(count_in(&p, CHILD_STARTING) <= 2);
+		ASSERT(count_in(&p, CHILD_STOPPING) <= 2);
+		ASSERT(count_in(&p, CHILD_IDLE) >= 6);
+		ASSERT(!p.late);
+		(void)event_base_loop(p.base, EVLOOP_ONCE);
+	}
+	p.conf.max_child_age_ms = 0;
+	ASSERT(strncmp(p.reasons, "recycled_age recycled_age ", 26) == 0);
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+age_comes_by_a_timer(void)
+{
+	struct rig p;
+
+	open_pool(&p, 1, "echo", "zoo");
+	p.conf.max_child_age_ms = 1000;
+	category_start(p.cat);
+	RUN_UNTIL(&p, strcmp(p.reasons, "recycled_age ") == 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+children_draw_their_own_limits(void)
+{
+	const struct child *c;
+	unsigned first, differ = 0;
+	struct rig p;
+
+	open_pool(&p, 20, "echo", "zoo");
+	category_start(p.cat);
+	first = TAILQ_FIRST(&p.cat->children)->jitter;
+	TAILQ_FOREACH(c, &p.cat->children, entry) {
+		ASSERT(c->jitter <= 1000);
+		differ += c->jitter != first;
+	}
+	ASSERT(differ > 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+/* Failures. */
+
+/* One child that is idle and new dies of that signal. */
+static void
+kill_new(struct rig *p, int sig)
+{
+	category_start(p->cat);
+	RUN_UNTIL(p, count_in(p, CHILD_IDLE) == 1);
+	ASSERT_INT(kill(first_in(p, CHILD_IDLE)->pid, sig), 0);
+	RUN_UNTIL(p, p->reasons[0] != '\0');
+	ASSERT_STR(p->reasons, "crash ");
+}
+
+static void
+waits_after_an_idle_death(void)
+{
+	struct rig p;
+
+	expect_log("trying again in");
+	open_pool(&p, 1, "echo", "zoo");
+	kill_new(&p, SIGABRT);
+	ASSERT_INT(p.cat->backoff.failures, 1);
+	ASSERT(TAILQ_EMPTY(&p.cat->children));
+	ASSERT_INT(category_places(p.cat), 0);
+	ASSERT(category_is_offered(p.cat));
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	ASSERT_INT(category_places(p.cat), 1);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+replaces_what_somebody_killed(void)
+{
+	struct rig p;
+
+	expect_log("starting another");
+	open_pool(&p, 1, "echo", "zoo");
+	kill_new(&p, SIGKILL);
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1);
+	stop(&p);
+	close_pool(&p);
+}
+
+/* From now on every start fails; or none of them, any more. */
+static void
+set_program(struct rig *p, const char *program)
+{
+	free(p->cat->program.argv[0]);
+	p->cat->program.argv[0] = strdup(program);
+	ASSERT(p->cat->program.argv[0] != NULL);
+}
+
+static void
+withdraws_after_a_while(void)
+{
+	struct lease *l;
+	struct rig p;
+	int64_t since;
+
+	expect_log("starting another");
+	expect_log("cannot start child of \"pool\"");
+	expect_log("not offering its task types until one is");
+	open_pool(&p, 1, "echo", "zoo");
+	p.conf.withdraw_after_ms = 60;
+	p.cat->backoff.first_ms = p.cat->backoff.max_ms = 400;
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	ASSERT_INT(p.settled, 1);
+	set_program(&p, "/nonexistent/child");
+	since = clock_now_ms();
+	ASSERT_INT(kill(first_in(&p, CHILD_IDLE)->pid, SIGKILL), 0);
+	RUN_UNTIL(&p, TAILQ_EMPTY(&p.cat->children));
+	l = submit(&p, "echo", "t-1", "{}");
+	ASSERT_INT(l->state, LEASE_QUEUED); /* it waits, for now */
+	ASSERT(category_is_offered(p.cat));
+	RUN_UNTIL(&p, p.ndone == 1);
+	ASSERT(clock_now_ms() - since >= 60);
+	check_failure(l, "could be started: cannot start");
+	ASSERT(!category_is_offered(p.cat));
+	ASSERT_INT(p.settled, 2);
+	/* It comes back as soon as a child does. */
+	set_program(&p, p.program);
+	RUN_UNTIL(&p, p.settled == 3);
+	ASSERT(category_is_offered(p.cat));
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+on_demand_is_on_trust(void)
+{
+	struct lease *l;
+	struct rig p;
+
+	expect_log("cannot start child of \"pool\"");
+	open_dynamic(&p, 0, 4, 50);
+	set_program(&p, "/nonexistent/child");
+	category_start(p.cat);
+	ASSERT(category_is_offered(p.cat));
+	l = submit(&p, "slow", "t-1", "{}");
+	check_failure(l, "could be started: cannot start");
+	ASSERT(!category_is_offered(p.cat));
+	ASSERT_INT(p.settled, 2);
+	/* It goes on trying, without a lease. */
+	set_program(&p, p.program);
+	RUN_UNTIL(&p, p.settled == 3);
+	ASSERT(category_is_offered(p.cat));
+	/* And that child leaves again. */
+	RUN_UNTIL(&p, strcmp(p.reasons, "idle ") == 0);
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	ASSERT(TAILQ_EMPTY(&p.cat->children));
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+on_gate_open(void *arg)
+{
+	(void)arg;
+}
+
+static void
+failing_pools_take_turns(void)
+{
+	struct gate_ticket other = { .open = on_gate_open };
+	struct rig p;
+
+	expect_log("trying again in");
+	expect_log("trying again in");
+	open_pool(&p, 1, "sad", "bad_init");
+	ASSERT(start_gate_enter(&p.gate, &other));
+	category_start(p.cat);
+	RUN_UNTIL(&p, p.cat->ticket.place == GATE_WAITING);
+	ASSERT(TAILQ_EMPTY(&p.cat->children));
+	ASSERT_INT(p.cat->backoff.failures, 1);
+	start_gate_leave(&p.gate, &other);
+	ASSERT_INT(p.cat->ticket.place, GATE_INSIDE);
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1);
+	RUN_UNTIL(&p, p.cat->backoff.failures == 2);
+	ASSERT_INT(p.gate.inside, 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+/* What a task may cost. */
+
+/* Has a lease lose its child after its handler began. */
+static struct lease *
+lose_running(struct rig *p, const char *task_id)
+{
+	const unsigned before = p->ndone;
+	struct child *c;
+	struct lease *l;
+
+	l = submit(p, "slow", task_id, "{\"ms\":100000}");
+	RUN_UNTIL(p, (c = first_in(p, CHILD_BUSY)) != NULL && c->lease_started);
+	ASSERT_INT(kill(c->pid, SIGKILL), 0);
+	RUN_UNTIL(p, p->ndone == before + 1);
+	return (l);
+}
+
+static void
+refuses_poison(void)
+{
+	struct lease *l;
+	struct rig p;
+
+	expect_log("starting another");
+	expect_log("starting another");
+	expect_log("starting another");
+	open_pool(&p, 1, "slow", "zoo");
+	category_start(p.cat);
+	(void)submit(&p, "slow", "t-1", "{}");
+	RUN_UNTIL(&p, p.ndone == 1);
+	check_failure(lose_running(&p, "t-2"), "was killed by signal 9");
+	(void)submit(&p, "slow", "t-3", "{}"); /* clears it */
+	RUN_UNTIL(&p, p.ndone == 3);
+	check_failure(lose_running(&p, "t-4"), "was killed by signal 9");
+	l = lose_running(&p, "t-5");
+	ASSERT_STR(l->result.code, CODE_PERMANENT);
+	ASSERT(strstr(l->result.message,
+		   "2 children died over this task (crash 2); the last, child "
+		   "") != NULL);
+	ASSERT(holds(&l->result.details, "\"cause\":\"crash\""));
+	ASSERT_STR(p.reasons, "crash crash crash ");
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+time_limits_are_no_poison(void)
+{
+	struct handler *h;
+	struct rig p;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		expect_log("starting another");
+	open_pool(&p, 1, "slow", "zoo");
+	ASSERT((h = handler_find(&p.handlers, "slow")) != NULL);
+	h->time_limit_ms = 50;
+	p.conf.time_limit_ms = 100000;
+	category_start(p.cat);
+	for (i = 0; i < 3; i++) {
+		(void)submit(&p, "slow", "t-1", "{\"ms\":100000}");
+		RUN_UNTIL(&p, p.ndone == 1);
+		ASSERT_STR(p.done[0]->result.code, CODE_TIMEOUT);
+		lease_free(&p.leases, p.done[0]);
+		p.ndone = 0;
+	}
+	ASSERT_STR(p.reasons, "time_limit time_limit time_limit ");
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+what_is_cancelled_ends_so(void)
+{
+	struct child *c;
+	struct rig p;
+
+	open_pool(&p, 1, "slow", "zoo");
+	category_start(p.cat);
+	(void)submit(&p, "slow", "t-1", "{\"ms\":100000}");
+	RUN_UNTIL(
+	    &p, (c = first_in(&p, CHILD_BUSY)) != NULL && c->lease_started);
+	child_cancel(c, CANCEL_CANCEL, 10);
+	RUN_UNTIL(&p, p.ndone == 1);
+	ASSERT_STR(p.done[0]->result.status, "cancelled");
+	ASSERT(p.done[0]->result.code == NULL);
+	ASSERT_STR(p.reasons, "cancelled ");
+	ASSERT_INT(p.cat->backoff.failures, 0);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+deadlines_pass_in_the_queue(void)
+{
+	struct task task = {
+		.task_id = strdup("t-2"),
+		.job_id = strdup("j-1"),
+		.type = strdup("slow"),
+	};
+	struct lease *l;
+	struct rig p;
+
+	open_pool(&p, 1, "slow", "zoo");
+	category_start(p.cat);
+	(void)submit(&p, "slow", "t-1", "{\"ms\":500}");
+	ASSERT((l = lease_new(&p.leases, &task, NULL, 0)) != NULL);
+	l->deadline_ms = clock_now_ms() + 100;
+	category_submit(p.cat, l);
+	(void)submit(&p, "slow", "t-3", "{}");
+	RUN_UNTIL(&p, p.ndone == 1);
+	ASSERT(p.done[0] == l);
+	ASSERT_STR(l->result.code, CODE_TIMEOUT);
+	ASSERT_STR(
+	    l->result.message, "its deadline passed before a child was free");
+	RUN_UNTIL(&p, p.ndone == 3);
+	ASSERT_STR(p.done[2]->result.status, "success");
+	stop(&p);
+	close_pool(&p);
+}
+
+/* Orders from above. */
+
+static void
+keeps_within_what_may_run(void)
+{
+	struct rig p;
+
+	open_dynamic(&p, 0, 4, LIMIT_S * 1000);
+	p.cat->max_running = 2;
+	p.leases.count[LEASE_RUNNING] = 1; /* in another category */
+	category_start(p.cat);
+	(void)submit(&p, "slow", "t-1", "{}");
+	(void)submit(&p, "slow", "t-2", "{}");
+	(void)submit(&p, "slow", "t-3", "{}");
+	ASSERT_INT(count_in(&p, CHILD_STARTING), 1); /* more could not run */
+	RUN_UNTIL(&p, p.ndone == 3);
+	ASSERT_INT(count_in(&p, CHILD_IDLE), 1);
+	p.leases.count[LEASE_RUNNING]++;
+	(void)submit(&p, "slow", "t-4", "{}");
+	ASSERT_INT(count_in(&p, CHILD_IDLE), 1);
+	p.leases.count[LEASE_RUNNING]--;
+	category_balance(p.cat);
+	ASSERT_INT(count_in(&p, CHILD_BUSY), 1);
+	RUN_UNTIL(&p, p.ndone == 4);
+	p.leases.count[LEASE_RUNNING]--;
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+keeps_its_queue_while_paused(void)
+{
+	struct lease *l;
+	struct rig p;
+
+	open_pool(&p, 1, "echo", "zoo");
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	category_pause(p.cat);
+	ASSERT_INT(category_places(p.cat), 0);
+	l = submit(&p, "echo", "t-1", "{}");
+	category_balance(p.cat);
+	ASSERT_INT(l->state, LEASE_QUEUED);
+	ASSERT(category_is_offered(p.cat));
+	category_resume(p.cat);
+	ASSERT_INT(l->state, LEASE_RUNNING);
+	RUN_UNTIL(&p, p.ndone == 1);
+	ASSERT_INT(category_places(p.cat), 1);
+	stop(&p);
+	close_pool(&p);
+}
+
+static void
+hands_on_its_queue_when_it_retires(void)
+{
+	struct lease *running, *queued;
+	struct rig p;
+
+	open_pool(&p, 2, "slow", "zoo");
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 2);
+	running = submit(&p, "slow", "t-1", "{\"ms\":100}");
+	category_pause(p.cat);
+	queued = submit(&p, "slow", "t-2", "{}");
+	ASSERT(category_take_queued(p.cat) == queued);
+	ASSERT(category_take_queued(p.cat) == NULL);
+	category_submit(p.cat, queued);
+	category_retire(p.cat);
+	ASSERT(p.returned == queued);
+	ASSERT_INT(queued->state, LEASE_QUEUED);
+	ASSERT_INT(count_in(&p, CHILD_STOPPING), 1);
+	RUN_UNTIL(&p, p.emptied > 0);
+	ASSERT_INT(p.emptied, 1);
+	ASSERT_STR(running->result.status, "success");
+	ASSERT_STR(p.reasons, "stopped stopped ");
+	close_pool(&p);
+}
+
+/* A child of an old generation dies before its handler began. */
+static void
+hands_on_what_never_started(void)
+{
+	struct lease *l;
+	struct rig p;
+
+	expect_log("before the handler began; queued again");
+	open_pool(&p, 1, "echo", "zoo");
+	category_start(p.cat);
+	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
+	ASSERT_INT(kill(first_in(&p, CHILD_IDLE)->pid, SIGSTOP), 0);
+	l = submit(&p, "echo", "t-1", "{}");
+	category_retire(p.cat);
+	ASSERT_INT(kill(first_in(&p, CHILD_BUSY)->pid, SIGKILL), 0);
+	RUN_UNTIL(&p, p.emptied > 0);
+	ASSERT(p.returned == l);
+	ASSERT_INT(l->state, LEASE_QUEUED);
+	ASSERT_INT(p.ndone, 0);
+	close_pool(&p);
 }
 
 static const struct test tests[] = {
@@ -573,5 +1175,36 @@ static const struct test tests[] = {
 	    lets_a_task_end_before_it_stops },
 	{ "children that are not ready are stopped", stops_what_is_not_ready },
 	{ "a busy pool can be freed", is_freed_while_busy },
+	{ "on demand: offered with no child, which is started for a lease",
+	    starts_on_demand },
+	{ "a pool grows with its leases, and shrinks to its minimum",
+	    grows_and_shrinks },
+	{ "the child used last is used next", uses_the_one_used_last },
+	{ "a child is replaced after its last task", recycles_after_tasks },
+	{ "a child that has grown is replaced", recycles_after_memory },
+	{ "old children are replaced a quarter at a time", recycles_by_age },
+	{ "an idle child grows old by itself", age_comes_by_a_timer },
+	{ "children draw limits of their own", children_draw_their_own_limits },
+	{ "a new child that dies idle means a wait",
+	    waits_after_an_idle_death },
+	{ "a new child that somebody killed is replaced at once",
+	    replaces_what_somebody_killed },
+	{ "a pool without a ready child is withdrawn after a while",
+	    withdraws_after_a_while },
+	{ "a pool on demand is offered on trust until a start fails",
+	    on_demand_is_on_trust },
+	{ "pools that fail take turns", failing_pools_take_turns },
+	{ "a task that costs too many children is refused for good",
+	    refuses_poison },
+	{ "a task that takes too long is not", time_limits_are_no_poison },
+	{ "a cancelled task ends as cancelled", what_is_cancelled_ends_so },
+	{ "a deadline passes in the queue as well",
+	    deadlines_pass_in_the_queue },
+	{ "no more run than may over all categories",
+	    keeps_within_what_may_run },
+	{ "a paused pool keeps its queue", keeps_its_queue_while_paused },
+	{ "a retired pool hands on its queue",
+	    hands_on_its_queue_when_it_retires },
+	{ "and a task whose handler never began", hands_on_what_never_started },
 };
 TEST_MAIN(tests)

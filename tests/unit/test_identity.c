@@ -158,36 +158,6 @@ replaces_what_is_no_id(void)
 }
 
 static void
-makes_its_folders(void)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	char *id;
-
-	(void)snprintf(path, sizeof(path), "%s/a/b/c", make_home());
-	id = worker_id(path);
-	ASSERT(is_same(path, id));
-	ASSERT_INT(stat(path, &st), 0);
-	ASSERT_INT(st.st_mode & 077, 0);
-	free(id);
-}
-
-static void
-looks_into_the_environment(void)
-{
-	char path[PATH_MAX];
-	char *id;
-
-	(void)snprintf(path, sizeof(path), "%s/state", make_home());
-	ASSERT_INT(setenv("STATE_DIRECTORY", path, 1), 0);
-	id = worker_id(NULL);
-	ASSERT(is_same(path, id));
-	/* What is configured goes first. */
-	ASSERT(!is_same(home, id));
-	free(id);
-}
-
-static void
 says_what_cannot_be_written(void)
 {
 	char path[PATH_MAX];
@@ -199,18 +169,12 @@ says_what_cannot_be_written(void)
 	(void)snprintf(path, sizeof(path), "%s/worker_id", home);
 	ASSERT(identity_worker_id(path, &why) == NULL);
 	ASSERT(strstr(why.text, "set worker.id, or worker.state_dir") != NULL);
-	(void)snprintf(path, sizeof(path), "%s/worker_id/sub", home);
-	ASSERT(identity_worker_id(path, &why) == NULL);
-	ASSERT(strstr(why.text, "cannot make the state folder") != NULL);
 }
 
 static const struct test tests[] = {
 	{ "an id is made once and kept", is_kept },
 	{ "another machine gets another id", is_made_anew_elsewhere },
 	{ "a broken file is replaced", replaces_what_is_no_id },
-	{ "missing folders are made, the last one private", makes_its_folders },
-	{ "$STATE_DIRECTORY is used when nothing is configured",
-	    looks_into_the_environment },
 	{ "a folder that cannot be used is named, with what to do",
 	    says_what_cannot_be_written },
 };

@@ -169,15 +169,43 @@ reads_a_failure(void)
 }
 
 static void
-check_error(const struct result *r, const char *want)
+check_error_and_tail(const struct result *r, size_t tail_max, const char *want)
 {
 	struct bytes out = { 0 };
 
 	bytes_puts(&out, "{}");
-	result_put_error(r, &out);
+	result_put_error(r, tail_max, &out);
 	ASSERT(!bytes_failed(&out));
 	ASSERT_MEM(out.p + 2, out.len - 2, want, strlen(want));
 	bytes_fini(&out);
+}
+
+static void
+check_error(const struct result *r, const char *want)
+{
+	check_error_and_tail(r, 0, want);
+}
+
+static void
+writes_the_tail_where_it_is_asked_for(void)
+{
+	struct result r = result_failure(CODE_TRANSIENT, "gone");
+
+	check_error_and_tail(&r, 100,
+	    ",\"error\":{\"code\":\"TRANSIENT_ERROR\","
+	    "\"message\":\"gone\"}");
+	ASSERT((r.tail = strdup("one\nt\xffo")) != NULL);
+	check_error(&r,
+	    ",\"error\":{\"code\":\"TRANSIENT_ERROR\","
+	    "\"message\":\"gone\"}");
+	check_error_and_tail(&r, 100,
+	    ",\"error\":{\"code\":\"TRANSIENT_ERROR\",\"message\":\"gone\","
+	    "\"details\":{\"stderr\":\"one\\nt\xef\xbf\xbdo\"}}");
+	bytes_puts(&r.details, "{\"signal\":9}");
+	check_error_and_tail(&r, 1,
+	    ",\"error\":{\"code\":\"TRANSIENT_ERROR\",\"message\":\"gone\","
+	    "\"details\":{\"signal\":9,\"stderr\":\"o\"}}");
+	result_fini(&r);
 }
 
 static void
@@ -210,5 +238,7 @@ static const struct test tests[] = {
 	{ "a failure is read whole", reads_a_failure },
 	{ "an error is written as JSON, and none as nothing",
 	    writes_its_error },
+	{ "the last output is in it where it is asked for",
+	    writes_the_tail_where_it_is_asked_for },
 };
 TEST_MAIN(tests)

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sweep.c: between tasks only. During a task a handler's own processes are
+ * its business: nothing is waited for that it may want to wait for itself.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child/sweep.h"
+
+#define LIMIT_MS 2000 /* for what is killed to be dead */
+
+static void
+end(const struct sweep *s, const struct tree_list *keep)
+{
+	if (tree_end(keep, LIMIT_MS) == -1)
+		fprintf(stderr,
+		    "avtoworker-child [%s]: cannot end every process that a "
+		    "handler has left behind: %s\n",
+		    s->category,
+		    errno == ENOSYS ? "/proc does not list them" :
+				      strerror(errno));
+}
+
+void
+sweep_remember(struct sweep *s)
+{
+	size_t i;
+
+	if (s->when != SWEEP_TASK || tree_children(getpid(), &s->kept) == -1)
+		return; /* the first sweep will say so */
+	for (i = 0; i < s->kept.len; i++)
+		if (tree_look(&s->kept.list[i]) == -1)
+			s->kept.list[i].pid = 0;
+}
+
+void
+sweep_task(struct sweep *s)
+{
+	if (s->when == SWEEP_TASK)
+		end(s, &s->kept);
+}
+
+void
+sweep_exit(struct sweep *s)
+{
+	end(s, NULL);
+}
+
+void
+sweep_fini(struct sweep *s)
+{
+	tree_list_fini(&s->kept);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * child_frames.c: what a child says, and in which states it may say it.
+ * Anything else is the end of that child; so is a frame for a lease that it
+ * does not hold.
+ */
+#include "child/json_scan.h"
+#include "supervisor/children/child_parts.h"
+#include "supervisor/children/offer.h"
+#include "supervisor/lease.h"
+
+static void
+on_ready(struct child *c, const struct frame_header *h, const char *payload)
+{
+	struct offer offer = { 0 };
+	struct why why;
+
+	if (offer_read(payload, h->length, &offer, &why) == -1) {
+		child_kill(c, DEATH_START, why.text);
+		return;
+	}
+	c->was_ready = true;
+	child_set_state(c, CHILD_IDLE);
+	child_set_limit(c, 0);
+	c->ops->ready(c, &offer, c->arg);
+	offer_fini(&offer);
+}
+
+static void
+on_started(struct child *c, const struct frame_header *h, const char *payload)
+{
+	(void)h;
+	(void)payload;
+	if (c->lease_started)
+		child_malformed("started twice", c);
+	c->lease_started = true;
+}
+
+static void
+on_result(struct child *c, const struct frame_header *h, const char *payload)
+{
+	struct lease *l = c->lease;
+	struct result result = { 0 };
+	struct why why, what;
+
+	if (result_read(payload, h->length, &result, &why) == -1) {
+		why_set(&what, "result: %.200s", why.text);
+		child_malformed(what.text, c);
+		return;
+	}
+	output_drain(&c->output);
+	if (c->dying || c->state == CHILD_ENDING)
+		c->answered = true; /* its output is wanted in the record */
+	else
+		output_section(&c->output, c->clock.limits.output_max);
+	c->lease = NULL;
+	c->lease_started = false;
+	c->tasks++;
+	if (c->state == CHILD_BUSY) {
+		child_set_state(c, CHILD_IDLE);
+		child_arm(c);
+	}
+	c->ops->finished(c, l, &result, c->arg);
+	result_fini(&result);
+}
+
+static enum log_level
+level_named(const struct jslice *name)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = {
+		{ "debug", LOG_LEVEL_DEBUG },
+		{ "warning", LOG_LEVEL_WARN },
+		{ "error", LOG_LEVEL_ERR },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (jscan_string_is(name, names[i].name))
+			return (names[i].level);
+	return (LOG_LEVEL_INFO);
+}
+
+static void
+on_log(struct child *c, const struct frame_header *h, const char *payload)
+{
+	struct log_context ctx = child_context(c);
+	enum log_level level = LOG_LEVEL_INFO;
+	struct jscan_error error;
+	struct jslice root, value;
+	char text[OUTPUT_LINE_MAX], name[64];
+
+	if (jscan_check(payload, h->length, &jscan_payload_limits, &root,
+		&error) == -1 ||
+	    !jscan_get(&root, "message", &value) ||
+	    jscan_string(&value, text, sizeof(text)) == -1) {
+		child_malformed("log without a message", c);
+		return;
+	}
+	if (jscan_get(&root, "level", &value))
+		level = level_named(&value);
+	if (jscan_get(&root, "name", &value) &&
+	    jscan_string(&value, name, sizeof(name)) > 0 && task_id_ok(name))
+		ctx.name = name;
+	log_line(level, &ctx, "%s", text);
+}
+
+#define IN(state) (1u << CHILD_##state)
+static const struct {
+	unsigned allowed; /* states in which it may come */
+	bool leased; /* it names the lease the child holds */
+	void (*handle)(
+	    struct child *, const struct frame_header *, const char *);
+} from_child[] = {
+	[FRAME_READY] = { IN(STARTING) | IN(STOPPING), false, on_ready },
+	/* A child we have killed may have answered before. */
+	[FRAME_STARTED] = { IN(BUSY) | IN(ENDING), true, on_started },
+	[FRAME_RESULT] = { IN(BUSY) | IN(ENDING), true, on_result },
+	[FRAME_LOG] = { ~0u, false, on_log },
+};
+
+void
+child_frame(const struct frame_header *h, const char *payload, void *arg)
+{
+	struct child *c = arg;
+	struct why why;
+
+	if (h->type >= sizeof(from_child) / sizeof(from_child[0]) ||
+	    from_child[h->type].handle == NULL) {
+		why_set(&why, "a %s frame is not for us", frame_name(h->type));
+		child_malformed(why.text, c);
+		return;
+	}
+	if (c->state == CHILD_ENDING && c->lease == NULL)
+		return; /* whatever it was, it has been answered */
+	if (!(from_child[h->type].allowed & (1u << c->state)) ||
+	    (from_child[h->type].leased && c->lease == NULL)) {
+		why_set(&why, "a %s frame while %s", frame_name(h->type),
+		    child_state_name(c->state));
+		child_malformed(why.text, c);
+		return;
+	}
+	if (from_child[h->type].leased && h->lease != c->lease->id) {
+		why_set(
+		    &why, "a %s frame for another lease", frame_name(h->type));
+		child_malformed(why.text, c);
+		return;
+	}
+	if (h->type == FRAME_READY && c->state == CHILD_STOPPING)
+		return; /* it was told to leave before it was ready */
+	from_child[h->type].handle(c, h, payload);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * reload.c: SIGHUP. The configuration and the files it names are read again
+ * into a new generation beside the one that serves; the categories that have
+ * changed start their children; only when all of them work are the two
+ * swapped. Whatever fails on the way is said, and nothing has changed.
+ */
+#include "supervisor/base/log.h"
+#include "supervisor/children/memory.h"
+#include "supervisor/children/poison.h"
+#include "supervisor/conf.h"
+#include "supervisor/edges/daemon.h"
+#include "supervisor/edges/notify.h"
+#include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/run.h"
+
+static void
+say_problems(const struct conf_problems *problems)
+{
+	const struct conf_problem *p;
+
+	TAILQ_FOREACH(p, &problems->list, entry)
+		log_err("reload: %s", p->text);
+}
+
+/* The next one, when somebody has asked for it meanwhile. */
+static void
+ended(struct supervisor *s)
+{
+	const bool again = s->reload_again;
+
+	s->reload_again = false;
+	notify_ready(s->notify);
+	if (again)
+		reload_begin(s);
+}
+
+/* The new generation may be at work up the stack, so it is freed later. */
+static void
+refuse(struct supervisor *s, const char *reason)
+{
+	struct category *cat, *next;
+
+	log_err("reload: %s; nothing has changed", reason);
+	TAILQ_FOREACH_SAFE(cat, &s->next->categories, entry, next)
+		category_retire(cat);
+	TAILQ_INSERT_TAIL(&s->old, s->next, entry);
+	s->next = NULL;
+	run_clean_soon(s);
+	ended(s);
+}
+
+static void
+say_restart_key(const char *key, void *arg)
+{
+	(void)arg;
+	log_warn("reload: %s has changed; that takes effect when the worker "
+		 "is started again",
+	    key);
+}
+
+static void
+apply_log(const struct supervisor *s)
+{
+	const struct conf_log *log = &s->now->conf->log;
+	struct why why;
+
+	if (log_open(
+		daemon_log_destination(s->options->is_daemon, log->destination),
+		log->level, log->format, &why) == -1)
+		log_err("reload: %s; the log stays where it was", why.text);
+}
+
+/* Old categories hand on what waits in them, and end as they become idle. */
+static void
+retire(struct supervisor *s, struct generation *old)
+{
+	struct category *cat, *next;
+
+	TAILQ_INSERT_TAIL(&s->old, old, entry);
+	TAILQ_FOREACH_SAFE(cat, &old->categories, entry, next)
+		category_retire(cat);
+	run_clean_soon(s);
+}
+
+static void
+swap(struct supervisor *s)
+{
+	struct generation *old = s->now;
+
+	generation_take_same(s->next, old);
+	s->now = s->next;
+	s->next = NULL;
+	conf_restart_keys(s->boot, s->now->conf, say_restart_key, NULL);
+	apply_log(s);
+	poison_set_max(
+	    s->poison, (unsigned)s->now->conf->worker.max_deaths_per_task);
+	retire(s, old);
+	memory_announce(s->memory, s->now->conf);
+	log_info("reload: done, generation %u serves", s->now->number);
+	run_offer(s);
+	orchestrator_kick(s->orchestrator);
+	ended(s);
+}
+
+void
+reload_progress(struct supervisor *s)
+{
+	const struct category *cat;
+
+	if (s->next == NULL || s->next->discovery != NULL ||
+	    !generation_is_settled(s->next))
+		return;
+	TAILQ_FOREACH(cat, &s->next->categories, entry)
+		if (!category_is_offered(cat)) {
+			refuse(s, "a category does not start");
+			return;
+		}
+	swap(s);
+}
+
+static void
+on_described(struct generation *g, void *arg)
+{
+	struct supervisor *s = arg;
+	struct conf_problems problems;
+	struct why why;
+	int rc;
+
+	conf_problems_init(&problems);
+	if ((rc = generation_resolve(g, &problems)) == -1)
+		say_problems(&problems);
+	conf_problems_fini(&problems);
+	if (rc == -1) {
+		refuse(s, "the handlers are not usable");
+		return;
+	}
+	if (run_make_categories(s, g, &why) == -1) {
+		refuse(s, why.text);
+		return;
+	}
+	generation_leave_out_same(g, s->now);
+	generation_start(g);
+	reload_progress(s); /* nothing may have changed at all */
+}
+
+static struct conf *
+read_again(struct supervisor *s)
+{
+	struct conf_source source = *s->options->source;
+	struct conf_problems problems;
+	struct conf *conf;
+
+	source.previous = s->now->conf;
+	conf_problems_init(&problems);
+	if ((conf = conf_new(&source, &problems)) == NULL)
+		say_problems(&problems);
+	conf_problems_fini(&problems);
+	return (conf);
+}
+
+void
+reload_begin(struct supervisor *s)
+{
+	struct conf *conf;
+	struct why why;
+
+	if (s->state != RUN_RUNNING) {
+		log_warn("reload: not while the worker is %s",
+		    run_state_name(s->state));
+		return;
+	}
+	if (s->next != NULL) {
+		s->reload_again = true;
+		return;
+	}
+	log_info("reload: reading the configuration again");
+	notify_reloading(s->notify);
+	if ((conf = read_again(s)) == NULL) {
+		log_err("reload: the configuration is not usable; nothing has "
+			"changed");
+		ended(s);
+		return;
+	}
+	s->next = generation_new(
+	    ++s->last_generation, conf, &s->env, on_described, s, &why);
+	if (s->next == NULL) {
+		log_err("reload: %s; nothing has changed", why.text);
+		conf_free(conf);
+		ended(s);
+		return;
+	}
+	s->next->owned = conf;
+}
+
+void
+reload_abandon(struct supervisor *s)
+{
+	s->reload_again = false;
+	if (s->next != NULL)
+		refuse(s, "the worker is being stopped");
+}

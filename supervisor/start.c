@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * start.c: opens everything, finds out what the handlers are, starts the
+ * children, runs the loop, and closes everything. What happens in between is
+ * in supervisor.c.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/base/nofile.h"
+#include "supervisor/children/environment.h"
+#include "supervisor/children/memory.h"
+#include "supervisor/children/poison.h"
+#include "supervisor/conf.h"
+#include "supervisor/edges/control.h"
+#include "supervisor/edges/metrics.h"
+#include "supervisor/edges/notify.h"
+#include "supervisor/identity.h"
+#include "supervisor/instance.h"
+#include "supervisor/orchestrator/http.h"
+#include "supervisor/orchestrator/local.h"
+#include "supervisor/orchestrator/remote.h"
+#include "supervisor/run.h"
+#include "supervisor/stats.h"
+
+/* A start may take that long before a service manager should wonder: the
+ * default of start_timeout, and something for the registration. */
+#define START_MS ((int64_t)90 * 1000)
+
+static int
+resolve(struct generation *g)
+{
+	struct conf_problems problems;
+	const struct conf_problem *p;
+	int rc;
+
+	conf_problems_init(&problems);
+	rc = generation_resolve(g, &problems);
+	TAILQ_FOREACH(p, &problems.list, entry)
+		log_err("%s", p->text);
+	conf_problems_fini(&problems);
+	return (rc);
+}
+
+static void
+start_categories(struct generation *g)
+{
+	struct category *cat;
+	unsigned min, max;
+
+	TAILQ_FOREACH(cat, &g->categories, entry) {
+		conf_category_sizes(cat->conf, &min, &max);
+		if (min == max)
+			log_info("category %s: %u child%s", cat->name, max,
+			    max == 1 ? "" : "ren");
+		else
+			log_info("category %s: %u to %u children", cat->name,
+			    min, max);
+	}
+	generation_start(g);
+}
+
+static void
+on_described(struct generation *g, void *arg)
+{
+	struct supervisor *s = arg;
+	struct why why;
+
+	if (s->state == RUN_ENDED)
+		return;
+	if (resolve(g) == -1)
+		run_end(s, EX_CONFIG);
+	else if (s->options->check_only)
+		run_end(s, EX_OK);
+	else if (run_make_categories(s, g, &why) == -1) {
+		log_err("%s", why.text);
+		run_end(s, EX_OSERR);
+	} else
+		start_categories(g);
+}
+
+/* Generations of which nothing is left. Not done where the last child goes,
+ * because its category is still at work there. */
+static void
+on_cleaning(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	struct generation *g, *next;
+	struct category *cat, *after;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH_SAFE(g, &s->old, entry, next) {
+		TAILQ_FOREACH_SAFE(cat, &g->categories, entry, after)
+			if (TAILQ_EMPTY(&cat->children)) {
+				TAILQ_REMOVE(&g->categories, cat, entry);
+				category_free(cat);
+			}
+		if (!TAILQ_EMPTY(&g->categories))
+			continue;
+		log_info("generation %u is gone", g->number);
+		TAILQ_REMOVE(&s->old, g, entry);
+		generation_free(g);
+	}
+}
+
+void
+run_clean_soon(struct supervisor *s)
+{
+	event_active(&s->cleaning, EV_TIMEOUT, 0);
+}
+
+static int
+open_loop(struct supervisor *s, struct why *why)
+{
+	struct event_config *config;
+
+	if ((config = event_config_new()) != NULL) {
+		/* libcurl adds and removes its sockets around every request;
+		 * the change list folds that away. */
+		(void)event_config_set_flag(config,
+		    EVENT_BASE_FLAG_NOLOCK |
+			EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+		s->loop = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	if (s->loop == NULL ||
+	    evtimer_assign(&s->deadline, s->loop, run_on_deadline, s) == -1 ||
+	    evtimer_assign(&s->farewell, s->loop, run_on_farewell, s) == -1 ||
+	    evtimer_assign(&s->cleaning, s->loop, on_cleaning, s) == -1 ||
+	    evtimer_assign(&s->look_again, s->loop, run_on_look_again, s) ==
+		-1 ||
+	    evtimer_assign(&s->show, s->loop, view_on_show, s) == -1) {
+		why_set(why, "cannot make the event loop");
+		return (-1);
+	}
+	return (signals_open(&s->signals, s->loop, run_signal_rows,
+	    run_signal_rows_len, s, why));
+}
+
+/* What children share. */
+static int
+open_children_side(struct supervisor *s, struct why *why)
+{
+	rlim_t nofile = 0;
+
+	s->clean = environment_clean(s->options->environment);
+	s->inherited = environment_inherited(s->options->environment);
+	if (s->clean == NULL || s->inherited == NULL) {
+		why_errno(why, "environment");
+		return (-1);
+	}
+	conf_wipe_environment(s->options->environment);
+	if (reaper_attach(&s->reaper, s->loop, why) == -1 ||
+	    orphans_init(&s->orphans, &s->reaper, why) == -1)
+		return (-1);
+	if (!s->options->check_only) {
+		s->memory = memory_new(s->loop, NULL, why);
+		if (s->memory == NULL)
+			return (-1);
+		memory_announce(s->memory, s->boot);
+	}
+	if (nofile_raise(&nofile, why) == -1)
+		log_warn("%s; the number of children is limited", why->text);
+	start_gate_init(&s->gate, 0);
+	s->poison = poison_new((unsigned)s->boot->worker.max_deaths_per_task);
+	if (s->poison == NULL) {
+		why_errno(why, "deaths of tasks");
+		return (-1);
+	}
+	s->env = (struct child_env){
+		.base = s->loop,
+		.reaper = &s->reaper,
+		.program = s->options->child_program,
+		.nofile = nofile,
+		.memory = s->memory,
+		.clean = s->clean,
+		.inherited = s->inherited,
+	};
+	return (0);
+}
+
+/* What the outside is told and asks by; not in local mode. */
+static int
+open_edges(struct supervisor *s, struct why *why)
+{
+	if (notify_new(s->loop, s->options->environment, s->options->is_daemon,
+		&s->notify, why) == -1)
+		log_warn("%s; going on without", why->text);
+	if (s->options->local_path != NULL || s->options->check_only)
+		return (0);
+	if (s->boot->metrics.enabled &&
+	    (s->metrics = metrics_new(
+		 s->loop, &s->boot->metrics, &run_view_ops, s, why)) == NULL)
+		return (-1);
+	s->control = control_new(
+	    s->loop, s->options->instance->state_dir, &run_view_ops, s, why);
+	return (s->control != NULL ? 0 : -1);
+}
+
+static int
+open_orchestrator_side(struct supervisor *s, struct why *why)
+{
+	struct remote_settings settings;
+
+	if (s->options->local_path != NULL)
+		s->orchestrator = local_new(s->loop, s->options->local_path,
+		    &run_orchestrator_ops, s, why);
+	else {
+		s->worker_id = s->boot->worker.id != NULL ?
+		    strdup(s->boot->worker.id) :
+		    identity_worker_id(s->options->instance->state_dir, why);
+		if (s->worker_id == NULL ||
+		    (s->http = http_new(s->loop, why)) == NULL)
+			return (-1);
+		settings = (struct remote_settings){
+			.conf = TAILQ_FIRST(&s->boot->orchestrators),
+			.worker = &s->boot->worker,
+			.worker_id = s->worker_id,
+			.loop = s->loop,
+			.http = s->http,
+			.stats = s->stats,
+		};
+		s->orchestrator =
+		    remote_new(&settings, &run_orchestrator_ops, s, why);
+	}
+	return (s->orchestrator != NULL ? 0 : -1);
+}
+
+static void
+close_all(struct supervisor *s)
+{
+	struct generation *g;
+
+	generation_free(s->next);
+	generation_free(s->now);
+	while ((g = TAILQ_FIRST(&s->old)) != NULL) {
+		TAILQ_REMOVE(&s->old, g, entry);
+		generation_free(g);
+	}
+	orphans_fini(&s->orphans);
+	metrics_free(s->metrics);
+	control_free(s->control);
+	notify_free(s->notify);
+	orchestrator_free(s->orchestrator);
+	http_free(s->http);
+	lease_table_fini(&s->leases);
+	environment_free(s->clean);
+	environment_free(s->inherited);
+	free(s->worker_id);
+	stats_free(s->stats);
+	poison_free(s->poison);
+	memory_free(s->memory);
+	view_fini(s);
+	signals_close(&s->signals);
+	reaper_fini(&s->reaper);
+	if (s->loop != NULL) {
+		(void)event_del(&s->deadline);
+		(void)event_del(&s->farewell);
+		(void)event_del(&s->cleaning);
+		(void)event_del(&s->look_again);
+		(void)event_del(&s->show);
+		event_base_free(s->loop);
+	}
+}
+
+/* Everything but the handlers; the exit status when that fails. */
+static int
+open_all(struct supervisor *s, struct why *why)
+{
+	if ((s->stats = stats_new()) == NULL) {
+		why_errno(why, "figures");
+		return (EX_OSERR);
+	}
+	if (open_loop(s, why) == -1)
+		return (EX_OSERR);
+	/* First the edges: what is between us and the service manager is taken
+	 * from the environment before children get theirs. */
+	if (open_edges(s, why) == -1)
+		return (EX_CONFIG);
+	if (open_children_side(s, why) == -1)
+		return (EX_OSERR);
+	if (!s->options->check_only && open_orchestrator_side(s, why) == -1)
+		return (EX_CONFIG);
+	s->last_generation = 1;
+	notify_extend(s->notify, START_MS);
+	s->now = generation_new(1, s->boot, &s->env, on_described, s, why);
+	return (s->now != NULL ? EX_OK : EX_OSERR);
+}
+
+int
+supervisor_run(const struct conf *conf, const struct supervisor_options *opt)
+{
+	struct supervisor s = {
+		.boot = conf,
+		.options = opt,
+		.signals.fd = -1,
+		.started_ms = clock_now_ms(),
+		.exit_status = EX_SOFTWARE,
+	};
+	struct why why;
+	int status;
+
+	TAILQ_INIT(&s.old);
+	lease_table_init(&s.leases);
+	reaper_init(&s.reaper);
+	if ((status = open_all(&s, &why)) != EX_OK) {
+		log_err("%s", why.text);
+		s.exit_status = status;
+	} else if (event_base_dispatch(s.loop) == -1)
+		log_err("the event loop failed");
+	close_all(&s);
+	return (s.exit_status);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+/* view.c: the state of things as figures and texts, for metrics and control. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/base/title.h"
+#include "supervisor/children/memory.h"
+#include "supervisor/conf.h"
+#include "supervisor/edges/notify.h"
+#include "supervisor/instance.h"
+#include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/run.h"
+
+struct count {
+	size_t categories;
+	size_t children;
+};
+
+static void
+count(const struct generation *g, struct count *n)
+{
+	const struct category *cat;
+	const struct child *c;
+
+	TAILQ_FOREACH(cat, &g->categories, entry) {
+		n->categories++;
+		TAILQ_FOREACH(c, &cat->children, entry)
+			n->children++;
+	}
+}
+
+static void
+show_child(const struct child *c, struct child_view *v)
+{
+	*v = (struct child_view){
+		.category = c->category,
+		.pid = c->pid,
+		.state = child_state_name(c->state),
+		.born_ms = c->born_ms,
+		.since_ms = c->since_ms,
+		.tasks = c->tasks,
+	};
+	if (c->lease != NULL) {
+		v->task_type = c->lease->task.type;
+		v->task_id = c->lease->task.task_id;
+		v->job_id = c->lease->task.job_id;
+	}
+}
+
+static void
+show_category(
+    const struct category *cat, bool retiring, struct category_view *v)
+{
+	const struct child *c;
+
+	*v = (struct category_view){
+		.name = cat->name,
+		.queued = cat->queued,
+		.offered = !retiring && category_is_offered(cat),
+		.paused = cat->paused,
+		.retiring = retiring,
+		.failure = cat->failure,
+	};
+	conf_category_sizes(cat->conf, &v->min_children, &v->max_children);
+	if (cat->not_before_ms > clock_now_ms())
+		v->retry_ms = cat->not_before_ms;
+	TAILQ_FOREACH(c, &cat->children, entry)
+		switch (c->state) {
+		case CHILD_STARTING:
+			v->starting++;
+			break;
+		case CHILD_IDLE:
+			v->idle++;
+			break;
+		case CHILD_BUSY:
+			v->busy++;
+			break;
+		case CHILD_STOPPING:
+		case CHILD_ENDING:
+		case CHILD_NSTATES:
+			v->leaving++;
+			break;
+		}
+}
+
+static void
+show_generation(
+    struct supervisor *s, const struct generation *g, struct count *n)
+{
+	const struct category *cat;
+	const struct child *c;
+
+	TAILQ_FOREACH(cat, &g->categories, entry) {
+		show_category(
+		    cat, g != s->now, &s->view_categories[n->categories++]);
+		TAILQ_FOREACH(c, &cat->children, entry)
+			show_child(c, &s->view_children[n->children++]);
+	}
+}
+
+/* Room for that many; -1 when memory is short. */
+static int
+make_room(struct supervisor *s, const struct count *n)
+{
+	struct category_view *categories;
+	struct child_view *children;
+
+	categories = reallocarray(
+	    s->view_categories, n->categories + 1, sizeof(*categories));
+	if (categories == NULL)
+		return (-1);
+	s->view_categories = categories;
+	children =
+	    reallocarray(s->view_children, n->children + 1, sizeof(*children));
+	if (children == NULL)
+		return (-1);
+	s->view_children = children;
+	return (0);
+}
+
+static const struct view *
+look(void *arg)
+{
+	struct supervisor *s = arg;
+	struct generation *g;
+	struct count n = { 0, 0 };
+
+	count(s->now, &n);
+	TAILQ_FOREACH(g, &s->old, entry)
+		count(g, &n);
+	if (make_room(s, &n) == -1)
+		return (NULL);
+	n = (struct count){ 0, 0 };
+	show_generation(s, s->now, &n);
+	TAILQ_FOREACH(g, &s->old, entry)
+		show_generation(s, g, &n);
+	s->view = (struct view){
+		.version = PACKAGE_VERSION,
+		.worker_id = s->worker_id,
+		.state = run_state_name(s->state),
+		.pid = getpid(),
+		.started_ms = s->started_ms,
+		.generation = s->now->number,
+		.name = s->options->instance->name,
+		.paused = s->paused != 0,
+		.short_of_memory = memory_is_short(s->memory,
+		    s->now->conf->worker.min_free_memory, clock_now_ms()),
+		.registered = orchestrator_registered(s->orchestrator),
+		.queued = s->leases.count[LEASE_QUEUED],
+		.running = s->leases.count[LEASE_RUNNING],
+		.finished = s->leases.count[LEASE_FINISHED],
+		.undelivered = orchestrator_undelivered(s->orchestrator),
+		.polls = orchestrator_polls(s->orchestrator),
+		.last_turn_ms = clock_now_ms(),
+		.categories = s->view_categories,
+		.categories_len = n.categories,
+		.children = s->view_children,
+		.children_len = n.children,
+		.stats = s->stats,
+	};
+	return (&s->view);
+}
+
+static bool
+set_paused(struct supervisor *s, const char *name, bool paused)
+{
+	struct category *cat = generation_category(s->now, name);
+
+	if (cat == NULL)
+		return (false);
+	if (paused)
+		category_pause(cat);
+	else
+		category_resume(cat);
+	orchestrator_kick(s->orchestrator);
+	return (true);
+}
+
+static bool
+pause_leasing(const char *category, void *arg)
+{
+	if (category != NULL)
+		return (set_paused(arg, category, true));
+	run_pause(arg, PAUSED_BY_ORDER);
+	return (true);
+}
+
+static bool
+resume_leasing(const char *category, void *arg)
+{
+	if (category != NULL)
+		return (set_paused(arg, category, false));
+	run_resume(arg, PAUSED_BY_ORDER);
+	return (true);
+}
+
+static void
+order_drain(void *arg)
+{
+	run_stop(arg, "by order");
+}
+
+static void
+order_reload(void *arg)
+{
+	reload_begin(arg);
+}
+
+/* What an operator should know first. */
+static const char *
+trouble(const struct view *v)
+{
+	size_t i;
+
+	if (strcmp(v->state, "running") != 0)
+		return ("");
+	if (v->paused)
+		return (", paused");
+	if (v->short_of_memory)
+		return (", short of memory");
+	for (i = 0; i < v->categories_len; i++)
+		if (!v->categories[i].retiring && !v->categories[i].offered)
+			return (", a category does not start");
+	return (v->registered ? "" : ", not registered");
+}
+
+void
+view_on_show(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	const struct view *v = look(s);
+
+	(void)fd;
+	(void)what;
+	if (v == NULL)
+		return;
+	title_set("%s%s%s, %u of %u busy, %u queued%s",
+	    v->name != NULL ? v->name : "", v->name != NULL ? ": " : "",
+	    v->state, v->running,
+	    (unsigned)s->now->conf->worker.max_concurrent_tasks, v->queued,
+	    trouble(v));
+	notify_status(s->notify,
+	    "%s, %u of %u busy, %u queued, %u to deliver%s", v->state,
+	    v->running, (unsigned)s->now->conf->worker.max_concurrent_tasks,
+	    v->queued, v->undelivered, trouble(v));
+}
+
+void
+view_show_soon(struct supervisor *s)
+{
+	const struct timeval tv = { 1, 0 };
+
+	if (!evtimer_pending(&s->show, NULL) && event_add(&s->show, &tv) == -1)
+		log_err("cannot set a timer for the title");
+}
+
+const struct view_ops run_view_ops = {
+	.look = look,
+	.pause = pause_leasing,
+	.resume = resume_leasing,
+	.drain = order_drain,
+	.reload = order_reload,
+};
+
+void
+view_fini(struct supervisor *s)
+{
+	free(s->view_categories);
+	free(s->view_children);
+}

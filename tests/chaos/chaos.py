@@ -1,0 +1,614 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Runs avtoworkerd with handlers that misbehave, kills and stops its children
+at random, disturbs its orchestrator, and then compares what was handed out
+with what came back: lost, wrong, unexpected and accepted twice must be empty,
+and nothing of the worker may be left, in processes, descriptors or memory.
+
+The orchestrator is avtoworker-devorch; its ledger is the truth. What is done
+to the worker follows from the seed; when it meets which task does not.
+"""
+import argparse
+import collections
+import ctypes
+import heapq
+import http.client
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, "integration"))
+
+from harness import descendants, free_port, parents, proc_read  # noqa: E402
+
+from ledger import DEATHS, Ledger, Spec  # noqa: E402
+
+TOKEN = "the-chaos-token"
+TASKS = 100000000
+START_LIMIT = 30
+DRAIN_LIMIT = 120
+BIG_IN = 8 * 1024 * 1024 - 600
+BIG_OUT = 900 * 1024
+CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
+PR_SET_CHILD_SUBREAPER = 36
+
+# Weight, category, mode, and sizes. A task in a thousand is a big one.
+MIX = (
+    (40, "steady", "ok", {}), (6, "steady", "fail", {}),
+    (3, "steady", "segv", {}), (3, "steady", "exit_0", {}),
+    (3, "steady", "exit_middle", {}), (2, "steady", "abort", {}),
+    (2, "steady", "garbage", {}), (1, "steady", "big_params",
+                                   {"fill": BIG_IN}),
+    (2, "steady", "big_result", {"size": BIG_OUT}),
+    (2, "steady", "chatter", {"size": 200000}),
+    (3, "steady", "leave_fork", {}),
+    (25, "dynamic", "ok", {}), (3, "dynamic", "segv", {}),
+    (1, "dynamic", "big_params", {"fill": BIG_IN}),
+    (2, "dynamic", "eat", {"size": 32 << 20}),
+    (8, "demand", "ok", {}), (1, "demand", "exit_0", {}),
+    (25, "recycled", "ok", {}), (2, "recycled", "eat", {"size": 64 << 20}),
+    (2, "recycled", "big_result", {"size": BIG_OUT}),
+    (10, "limited", "ok", {}), (1, "limited", "hang", {}),
+    (1, "limited", "spin", {}), (1, "limited", "stop_self", {}),
+    (1, "limited", "hang_up", {}), (3, "limited", "polite", {}),
+    (10, "launched", "ok", {}), (2, "launched", "segv", {}),
+    (2, "launched", "leave_fork", {}), (2, "launched", "leave_session", {}),
+    (2, "launched", "leave_daemon", {}),
+)
+
+CONFIG = """
+worker {{
+    id = chaos
+    state_dir = "{dir}/state"
+    max_concurrent_tasks = 12
+    max_deaths_per_task = {deaths}
+    heartbeat_interval = 1s
+    poll_interval = 100ms
+    min_free_memory = 16M
+}}
+log {{
+    level = info
+}}
+metrics {{
+    port = {metrics}
+    address = 127.0.0.1
+}}
+orchestrator main {{
+    url = "http://127.0.0.1:{port}"
+    token_file = "{dir}/token"
+    protocol = {dialect}
+    request_timeout = 2s
+}}
+category steady {{
+    children = {steady}
+}}
+category dynamic {{
+    min_children = 1
+    max_children = {dynamic}
+    idle_timeout = 1s
+}}
+category demand {{
+    min_children = 0
+    max_children = 2
+    idle_timeout = 1s
+}}
+category recycled {{
+    children = 2
+    max_tasks_per_child = {recycle}
+    max_child_age = 5s
+    max_memory_per_child = 400M
+}}
+category limited {{
+    children = 2
+    soft_time_limit = 300ms
+    time_limit = 500ms
+    cancel_grace = 100ms
+    slow_after = 200ms
+    memory_limit = 1G
+    nice = 5
+}}
+category launched {{
+    children = 2
+    launcher = yes
+    sweep = task
+}}
+module chaos {{
+    file = "{module}"
+}}
+"""
+
+
+class Trouble(Exception):
+    """What makes the run itself impossible."""
+
+
+def wait_for(claim, what, limit):
+    end = time.monotonic() + limit
+    while True:
+        value = claim()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Trouble(f"not within {limit} s: {what}")
+        time.sleep(0.02)
+
+
+def descriptors(pid):
+    """{kind: how many} of a process."""
+    kinds = collections.Counter()
+    directory = f"/proc/{pid}/fd"
+    for name in os.listdir(directory):
+        try:
+            kinds[os.readlink(f"{directory}/{name}").partition(":[")[0]] += 1
+        except OSError:
+            continue
+    return kinds
+
+
+def resident_kb(pid):
+    for line in proc_read(pid, "status").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def children_of(pid):
+    return [p for p, (parent, state) in parents().items()
+            if parent == pid and state != "Z"]
+
+
+def age(pid):
+    """Seconds since it was started."""
+    fields = proc_read(pid, "stat").rpartition(")")[2].split()
+    if len(fields) < 20:
+        return 0
+    with open("/proc/uptime", encoding="ascii") as f:
+        up = float(f.read().split()[0])
+    return up - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+class Pulse(threading.Thread):
+    """Asks for /health all the time: the longest answer is the longest time
+    that the worker's loop stood still, and a little more."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port = port
+        self.answers = 0
+        self.longest = 0.0
+        self.on = True
+
+    def run(self):
+        conn = None
+        while self.on:
+            begun = time.monotonic()
+            try:
+                if conn is None:
+                    conn = http.client.HTTPConnection(
+                        "127.0.0.1", self.port, timeout=30)
+                conn.request("GET", "/health")
+                conn.getresponse().read()
+                self.longest = max(self.longest, time.monotonic() - begun)
+                self.answers += 1
+            except (OSError, http.client.HTTPException):
+                conn = None
+            time.sleep(0.05)
+
+
+class Run:
+    """One run, from the start of the two programs to the verdict."""
+
+    def __init__(self, args, directory):
+        self.args = args
+        self.dir = directory
+        self.random = random.Random(args.seed)
+        self.metrics = free_port()
+        self.log_path = os.path.join(directory, "worker.log")
+        self.conf_path = os.path.join(directory, "worker.conf")
+        self.counts = collections.Counter()
+        self.actions = []  # heap of (when, number, function)
+        self.number = 0
+        self.lag = 0.0  # how late we ourselves were, at worst
+        self.broken = []
+        self.left = set()
+        self.devorch = self.worker = self.ledger = None
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    # ---- start
+
+    def faults(self):
+        """Often enough to matter, seldom enough to get work done."""
+        rows = (("result:500", 97), ("result:drop", 131),
+                ("result:drop-after", 211), ("result:slow", 701),
+                ("result:html", 307), ("poll:500", 151), ("poll:drop", 211),
+                ("poll:garbage", 401), ("result:close-after", 61))
+        for kind, every in rows:
+            first = self.random.randrange(20, 20 + every)
+            yield f"--fault={kind}:{first}-/{every}"
+
+    def specs(self):
+        specs = [Spec(category, mode, **more)
+                 for weight, category, mode, more in MIX
+                 for _ in range(weight)
+                 if not self.args.only or category in self.args.only]
+        self.random.shuffle(specs)
+        return specs
+
+    def start_devorch(self):
+        specs = self.specs()
+        faults = [] if "faults" in self.args.without else list(self.faults())
+        verify = ["--verify-signatures"] if self.args.dialect == "rxon" \
+            else []
+        with open(self.path("devorch.out"), "wb") as out:
+            self.devorch = subprocess.Popen(
+                [os.path.join(self.args.build, "avtoworker-devorch"),
+                 "--listen=127.0.0.1:0", f"--token={TOKEN}", "--hold",
+                 f"--dialect={self.args.dialect}", *verify, "--json",
+                 f"--rate={self.args.rate}", "--retries=3",
+                 "--poll-timeout=2", f"--ledger={self.path('ledger')}",
+                 *faults, *(s.option(TASKS // 1000) for s in specs)],
+                stdout=out)
+        wait_for(lambda: os.path.getsize(self.path("devorch.out")) > 0,
+                 "the orchestrator listens", START_LIMIT)
+        with open(self.path("devorch.out"), encoding="ascii") as f:
+            self.port = int(f.readline().partition("=")[2])
+        self.ledger = Ledger(self.path("ledger"), specs)
+
+    def write_config(self, broken=False):
+        pick = self.random.choice
+        text = CONFIG.format(
+            dir=self.dir, deaths=DEATHS, metrics=self.metrics,
+            port=self.port, dialect=self.args.dialect,
+            steady=pick((2, 3)), dynamic=pick((2, 3)), recycle=pick((5, 20)),
+            module=os.path.join(self.args.build, "tests", "chaos", ".libs",
+                                "chaos_module.so"))
+        if broken:
+            text += "category broken {\n    chidren = 1\n}\n"
+        with open(self.conf_path + ".new", "w", encoding="ascii") as f:
+            f.write(text)
+        os.rename(self.conf_path + ".new", self.conf_path)
+
+    def start_worker(self):
+        for name in ("home", "tmp", "state"):
+            os.mkdir(self.path(name))
+        with open(os.open(self.path("token"), os.O_WRONLY | os.O_CREAT,
+                          0o600), "w", encoding="ascii") as f:
+            f.write(TOKEN + "\n")
+        self.write_config()
+        environment = {k: v for k, v in os.environ.items()
+                       if k.endswith("SAN_OPTIONS")}
+        environment.update(
+            PATH=os.environ.get("PATH", "/usr/bin:/bin"),
+            HOME=self.path("home"), TMPDIR=self.path("tmp"),
+            AVTOWORKER_CHILD=os.path.join(self.args.build,
+                                          "avtoworker-child"))
+        with open(self.log_path, "wb") as log:
+            self.worker = subprocess.Popen(
+                [os.path.join(self.args.build, "avtoworkerd"), "-c",
+                 self.conf_path], env=environment, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, start_new_session=True)
+        wait_for(lambda: b"registered at" in self.log() or self.is_dead(),
+                 "the worker registers", START_LIMIT)
+        if self.is_dead():
+            raise Trouble("the worker ended at its start:\n" + self.tail())
+        # Each handler's children, before anything happens to them.
+        wait_for(lambda: len(children_of(self.worker.pid)) >= 4,
+                 "children", START_LIMIT)
+
+    def log(self):
+        with open(self.log_path, "rb") as f:
+            return f.read()
+
+    def tail(self):
+        return self.log()[-4000:].decode("utf-8", "replace")
+
+    def is_dead(self):
+        return self.worker.poll() is not None
+
+    # ---- what is done to it
+
+    def later(self, seconds, function):
+        self.number += 1
+        heapq.heappush(self.actions, (time.monotonic() + seconds,
+                                      self.number, function))
+
+    def send(self, pid, number):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def victim(self):
+        below = sorted(descendants(self.worker.pid))
+        return self.random.choice(below) if below else None
+
+    def kill_one(self, number=signal.SIGKILL):
+        pid = self.victim()
+        if pid and self.send(pid, number):
+            self.counts["killed"] += 1
+
+    def crash_one(self):
+        self.kill_one(signal.SIGSEGV)
+
+    def burst(self):
+        for _ in range(self.random.randrange(2, 8)):
+            self.kill_one()
+
+    def stop_one(self):
+        pid = self.victim()
+        if pid and self.send(pid, signal.SIGSTOP):
+            self.counts["stopped"] += 1
+            self.later(self.random.uniform(0.01, 0.6),
+                       lambda: self.send(pid, signal.SIGCONT))
+
+    def term_one(self):
+        """As a terminal or a platform does; children do not mind."""
+        pid = self.victim()
+        if pid:
+            self.send(pid, self.random.choice((signal.SIGTERM,
+                                               signal.SIGINT)))
+
+    def reload(self):
+        broken = self.random.random() < 0.3
+        self.write_config(broken)
+        self.send(self.worker.pid, signal.SIGHUP)
+        self.counts["reloads"] += 1
+        if broken:
+            self.later(0.5, self.write_config)
+
+    def pause(self):
+        self.send(self.worker.pid, signal.SIGTSTP)
+        self.counts["pauses"] += 1
+        self.later(self.random.uniform(0.05, 0.5),
+                   lambda: self.send(self.worker.pid, signal.SIGCONT))
+
+    ACTIONS = ((50, "kill", kill_one), (10, "kill", crash_one),
+               (10, "kill", burst), (15, "stop", stop_one),
+               (5, "kill", term_one), (3, "hup", reload),
+               (3, "tstp", pause))
+
+    def strike(self):
+        """One blow, and when the next one falls."""
+        rows = [r for r in self.ACTIONS if r[1] not in self.args.without]
+        if rows:
+            self.random.choices(rows, [r[0] for r in rows])[0][2](self)
+        self.later(self.random.expovariate(self.args.kills), self.strike)
+
+    def look_for_leftovers(self):
+        """Processes that launched handlers have left and that still live.
+        The longest life of a child of this run is under two seconds after
+        its task."""
+        for pid in descendants(os.getpid()):
+            if proc_read(pid, "comm").strip() == "chaos-left" and \
+                    age(pid) > self.args.left_limit:
+                self.left.add(pid)
+
+    def watch(self):
+        self.look_for_leftovers()
+        self.later(1, self.watch)
+
+    def disturb(self):
+        """Until the time is over."""
+        end = time.monotonic() + self.args.seconds
+        self.later(0.5, self.strike)
+        self.later(1, self.watch)
+        while (now := time.monotonic()) < end:
+            if self.is_dead():
+                raise Trouble(f"the worker ended with "
+                              f"{self.worker.returncode}:\n{self.tail()}")
+            if self.actions and self.actions[0][0] <= now:
+                heapq.heappop(self.actions)[2]()
+                continue
+            self.ledger.read()
+            wait = min(self.actions[0][0] - now if self.actions else 1, 0.1)
+            time.sleep(max(wait, 0))
+            self.lag = max(self.lag, time.monotonic() - now - max(wait, 0))
+
+    def settle(self):
+        """No new jobs; all that were begun come to their end."""
+        self.devorch.send_signal(signal.SIGUSR2)
+        while self.actions:  # what was stopped goes on
+            function = heapq.heappop(self.actions)[2]
+            if function not in (self.strike, self.watch):
+                function()
+        end = time.monotonic() + DRAIN_LIMIT
+        quiet = time.monotonic()
+        while time.monotonic() < end and time.monotonic() - quiet < 3:
+            if self.is_dead():
+                raise Trouble("the worker ended while it drained:\n" +
+                              self.tail())
+            tasks = self.ledger.tasks
+            self.ledger.read()
+            if self.ledger.open or self.ledger.tasks != tasks:
+                quiet = time.monotonic()
+            time.sleep(0.05)
+
+    # ---- what is left of it
+
+    def fail(self, text):
+        self.broken.append(text)
+
+    def check_descriptors(self, before):
+        """A process descriptor for each child, and for the rest about what
+        there was; connections come and go."""
+        pid = self.worker.pid
+
+        def excess():
+            now = descriptors(pid)
+            count = len(children_of(pid))
+            found = []
+            if now["anon_inode:[pidfd]"] > count:
+                found.append(f"{now['anon_inode:[pidfd]']} pidfds for "
+                             f"{count} children")
+            for kind, spare in (("pipe", 4), ("socket", CONNECTIONS)):
+                grown = now[kind] - before[kind]
+                if grown > count + spare:
+                    found.append(f"{grown} more of kind {kind}")
+            return found
+        end = time.monotonic() + 10
+        while excess() and time.monotonic() < end:
+            time.sleep(0.1)
+        for text in excess():
+            self.fail("descriptors leak: " + text)
+
+    def check_stalls(self, pulse):
+        """What the machine did to us it may have done to the worker."""
+        limit = self.args.stall / 1000 + self.lag
+        if pulse.answers == 0:
+            self.fail("/health never answered")
+        elif pulse.longest > limit:
+            self.fail(f"/health took {pulse.longest * 1000:.0f} ms")
+        gap = self.ledger.heartbeat_gap()
+        # A request that gets no answer holds the next one up for 2 s.
+        if gap > 3 + limit:
+            self.fail(f"no heartbeat for {gap:.1f} s")
+
+    def check_end(self):
+        self.worker.send_signal(signal.SIGTERM)
+        try:
+            status = self.worker.wait(40)
+        except subprocess.TimeoutExpired:
+            self.fail("SIGTERM does not end it within 40 s")
+            return
+        if status != 0:
+            self.fail(f"it ended with {status}")
+        try:
+            wait_for(lambda: not self.strays(), "", 3)
+        except Trouble:
+            for pid in self.strays():
+                self.fail(f"left behind: {pid} "
+                          f"{proc_read(pid, 'cmdline')[:200]!r}")
+        for found in ("runtime error:", "ERROR: AddressSanitizer",
+                      "ERROR: LeakSanitizer"):
+            for line in self.log().decode("utf-8", "replace").splitlines():
+                if found in line:
+                    self.fail("sanitizer: " + line)
+
+    def strays(self):
+        mine = {self.worker.pid, self.devorch.pid}
+        for pid, (parent, state) in parents().items():
+            if parent == os.getpid() and state == "Z" and pid not in mine:
+                os.waitpid(pid, os.WNOHANG)
+        return [p for p in descendants(os.getpid()) if p not in mine]
+
+    def run(self):
+        self.start_devorch()
+        self.start_worker()
+        pulse = Pulse(self.metrics)
+        pulse.start()
+        before = descriptors(self.worker.pid)
+        self.devorch.send_signal(signal.SIGUSR1)
+        self.disturb()
+        self.settle()
+        pulse.on = False
+        self.check_descriptors(before)
+        self.counts["kb"] = resident_kb(self.worker.pid)
+        if self.counts["kb"] > self.args.memory * 1024:
+            self.fail(f"it has grown to {self.counts['kb']} KB")
+        self.check_end()
+        self.ledger.read()
+        self.check_stalls(pulse)
+        for pid in self.left:
+            self.fail(f"process {pid} outlived its task")
+        self.counts["stall_us"] = int(pulse.longest * 1e6)
+
+    def stop_all(self):
+        for process in (self.worker, self.devorch):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        for _ in range(5):
+            for pid in self.strays() if self.worker else ():
+                self.send(pid, signal.SIGKILL)
+
+    def report(self):
+        """Prints it. True when all is well."""
+        book, c = self.ledger, self.counts
+        sets = (("lost", book.lost()), ("wrong", book.wrong),
+                ("unexpected", book.unexpected),
+                ("accepted twice", book.accepted_twice()))
+        print(f"seed {self.args.seed}, {self.args.dialect}: {book.tasks} "
+              f"tasks, {c['killed']} processes killed, {book.deaths} tasks "
+              f"ended by a death, {c['stopped']} stopped for a while, "
+              f"{c['reloads']} reloads, {c['pauses']} pauses, "
+              f"{book.result_faults} results not acknowledged")
+        print(", ".join(f"{name} {len(found)}" for name, found in sets))
+        print(f"longest /health {c['stall_us'] / 1000:.0f} ms, heartbeat "
+              f"gap {book.heartbeat_gap():.1f} s, memory {c['kb']} KB")
+        if self.args.verbose:
+            for (mode, outcome), n in sorted(book.outcomes.items()):
+                print(f"  {mode:14} {outcome:26} {n}")
+        for name, found in sets:
+            for text in found[:10]:
+                print(f"{name}: {text}")
+        for text in self.broken[:20]:
+            print(f"broken: {text}")
+        return not self.broken and not any(found for _, found in sets)
+
+
+def read_arguments(argv=None):
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("--build", default=".", help="the build directory")
+    p.add_argument("--seconds", type=float, default=60)
+    p.add_argument("--seed", type=int, default=None)
+    p.add_argument("--dialect", choices=("classic", "rxon"),
+                   default="classic")
+    p.add_argument("--rate", type=float, default=80, help="tasks a second")
+    p.add_argument("--kills", type=float, default=4, help="blows a second")
+    p.add_argument("--stall", type=float, default=1000, metavar="MS",
+                   help="how long the worker's loop may stand still")
+    p.add_argument("--memory", type=float, default=128, metavar="MB",
+                   help="what it may need at the end")
+    p.add_argument("--left-limit", type=float, default=8, metavar="SECONDS",
+                   help="how long a process may outlive its task")
+    p.add_argument("--only", action="append", metavar="CATEGORY",
+                   help="these categories alone")
+    p.add_argument("--without", action="append", default=[],
+                   choices=("kill", "stop", "hup", "tstp", "faults"))
+    p.add_argument("--keep", action="store_true",
+                   help="keep the directory with logs and ledger")
+    p.add_argument("--verbose", action="store_true")
+    args = p.parse_args(argv)
+    args.build = os.path.abspath(args.build)
+    if args.seed is None:
+        args.seed = int.from_bytes(os.urandom(4), "little")
+    return args
+
+
+def chaos(args):
+    """Runs it; true when all is well."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    directory = tempfile.mkdtemp(prefix="avtoworker-chaos")
+    print(f"seed {args.seed}", flush=True)
+    run = Run(args, directory)
+    well = False
+    try:
+        run.run()
+        well = run.report()
+    except Trouble as e:
+        print(f"broken: {e}")
+        if run.ledger:
+            run.ledger.read()
+            run.report()
+    finally:
+        run.stop_all()
+        if args.keep or not well:
+            print(f"logs and ledger are kept in {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    return well
+
+
+if __name__ == "__main__":
+    sys.exit(0 if chaos(read_arguments()) else 1)

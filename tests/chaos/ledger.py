@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: ISC
+"""What the orchestrator saw, judged: every task that was handed out has got
+exactly one result, and one that its mode allows."""
+import json
+import re
+import zlib
+
+LETTERS = b"abcdefghijklmnopqrstuvwxyz012345"
+SUCCESS = {"success"}
+TIMEOUT = {"TIMEOUT_ERROR"}
+
+# How a task of each mode may end, besides dying with its child.
+MODES = {
+    "ok": SUCCESS, "big_params": SUCCESS, "big_result": SUCCESS,
+    "eat": SUCCESS, "chatter": SUCCESS, "leave_fork": SUCCESS,
+    "leave_session": SUCCESS, "leave_daemon": SUCCESS,
+    "polite": SUCCESS, "fail": {"CHAOS_FAIL"}, "segv": set(), "abort": set(), "exit_0": set(),
+    "exit_middle": set(), "garbage": set(), "hang_up": TIMEOUT,
+    "hang": TIMEOUT, "spin": TIMEOUT, "stop_self": TIMEOUT,
+}
+DEATHS = 3  # max_deaths_per_task
+
+
+class Spec:
+    """One kind of task, as devorch's --tasks has it."""
+
+    def __init__(self, category, mode, size=None, fill=None):
+        self.category = category
+        self.mode = mode
+        self.size = size
+        params = f'{{"mode":"{mode}","n":{{i}}'
+        if size:
+            params += f',"size":{size}'
+        if fill:
+            params += f',"pad":"{{fill={fill}}}"'
+        self.params = params + "}"
+
+    def option(self, count):
+        return f"--tasks={self.category}={count}:{self.params}"
+
+    def text(self, number):
+        """The params of that task, as they were sent."""
+        def letters(mark):
+            size = int(mark.group(1))
+            return (LETTERS * (size // 32 + 1))[:size].decode()
+        return re.sub(r"\{fill=(\d+)\}", letters,
+                      self.params.replace("{i}", str(number))).encode()
+
+
+class Ledger:
+    """Read while it grows. Only tasks without a result are kept."""
+
+    def __init__(self, path, specs):
+        self.specs = specs
+        self.file = open(path, "rb")
+        self.part = b""
+        self.open = {}  # task id: (spec, number, attempt, when)
+        self.tasks = 0
+        self.results = 0
+        self.deaths = 0  # results that tell of a child's death
+        self.outcomes = {}  # (mode, outcome): how many
+        self.wrong = []
+        self.unexpected = []
+        self.twice = []  # accepted, and had been accepted before
+        self.copies = 0  # duplicates, as the orchestrator calls them
+        self.result_faults = 0
+        self.beats = []  # seconds
+        self.last_us = 0
+
+    def read(self):
+        """What has come since."""
+        data = self.part + self.file.read()
+        lines = data.split(b"\n")
+        self.part = lines.pop()
+        for line in lines:
+            self.take(json.loads(line))
+        return len(lines)
+
+    def take(self, e):
+        self.last_us = e["at_us"]
+        if e["event"] == "task":
+            self.tasks += 1
+            self.open[e["task_id"]] = (
+                self.specs[e["spec"]], e["number"], e["attempt"])
+        elif e["event"] == "heartbeat":
+            self.beats.append(e["at_us"] / 1e6)
+        elif e["event"] == "result" and "verdict" in e:
+            self.result(e)
+        elif e["event"] == "result":
+            self.result_faults += 1
+
+    def result(self, e):
+        self.results += 1
+        task = e["task_id"]
+        if e["verdict"] == "duplicate":
+            self.copies += 1
+        elif e["verdict"] != "accepted":
+            self.unexpected.append(f"{e['verdict']}: {brief(e)}")
+        elif task not in self.open:
+            self.twice.append(brief(e))
+        else:
+            spec, number, attempt = self.open.pop(task)
+            trouble = self.judge(e, spec, number, attempt)
+            if trouble:
+                self.wrong.append(f"{spec.category}/{spec.mode} attempt "
+                                  f"{attempt}: {trouble}: {brief(e)}")
+
+    def judge(self, e, spec, number, attempt):
+        """None, or what cannot be."""
+        status = e["status"]
+        code = (e.get("error") or {}).get("code", "")
+        outcome = "success" if status == "success" else code
+        key = (spec.mode, outcome)
+        self.outcomes[key] = self.outcomes.get(key, 0) + 1
+        if status not in ("success", "failure"):
+            return "no such status"
+        if status == "success" and "error" in e:
+            return "a success with an error"
+        if outcome in MODES[spec.mode]:
+            return self.proof(e, spec, number) if outcome == "success" \
+                else None
+        # Its child has died of it, or was killed by us.
+        self.deaths += 1
+        if code == "TRANSIENT_ERROR":
+            return None
+        if code == "PERMANENT_ERROR":
+            return None if attempt >= DEATHS else "given up too early"
+        if code == "TIMEOUT_ERROR" and spec.category == "limited":
+            return None  # it may have been stopped for too long
+        return "it cannot end like that"
+
+    @staticmethod
+    def proof(e, spec, number):
+        data = e.get("data") or {}
+        want = {"task_id": e["task_id"], "n": number,
+                "crc": zlib.crc32(spec.text(number))}
+        for key, value in want.items():
+            if data.get(key) != value:
+                return f"{key} is {data.get(key)!r}, not {value!r}"
+        big = data.get("big", "")
+        if spec.mode == "big_result" and \
+                big != chr(97 + number % 26) * spec.size:
+            return "its data is damaged"
+        return None
+
+    def lost(self):
+        return [f"{task}: {spec.category}/{spec.mode} attempt {attempt}"
+                for task, (spec, _, attempt) in self.open.items()]
+
+    def accepted_twice(self):
+        """A copy is explained by an answer that was withheld."""
+        extra = max(0, self.copies - self.result_faults)
+        return self.twice + ["a copy that nothing explains"] * extra
+
+    def heartbeat_gap(self):
+        return max((b - a for a, b in zip(self.beats, self.beats[1:])),
+                   default=0)
+
+
+def brief(e):
+    return json.dumps(e)[:600]

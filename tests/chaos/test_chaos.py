@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""A minute of chaos, from a seed that is printed: half of it in each
+dialect."""
+import contextlib
+import io
+import os
+import sys
+
+sys.dont_write_bytecode = True
+
+import chaos  # noqa: E402
+
+SECONDS = os.environ.get("CHAOS_SECONDS", "30")  # of each
+# Memory and time that sanitizers take are theirs.
+SANITIZED = ["--rate=30", "--kills=2", "--stall=4000", "--memory=900",
+             "--left-limit=20"] if os.environ.get("SANITIZERS") else []
+
+
+def main():
+    failed = False
+    print("1..2", flush=True)
+    for number, dialect in enumerate(("classic", "rxon"), 1):
+        args = chaos.read_arguments(
+            ["--build", os.environ.get("top_builddir", "."), "--seconds",
+             SECONDS, "--dialect", dialect, "--verbose", *SANITIZED])
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            well = chaos.chaos(args)
+        failed |= not well
+        for line in text.getvalue().splitlines():
+            print(f"# {line}")
+        print(f"{'ok' if well else 'not ok'} {number} - {SECONDS} s of "
+              f"chaos, {dialect}: nothing lost, wrong, unexpected or "
+              f"accepted twice", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+main()

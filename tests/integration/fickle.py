@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: ISC
+"""A child that fails at a step of its life. Run in place of avtoworker-child;
+which start fails how is a plan: a list of step names, one for each start in
+the category, None for the real program; further starts are real ones.
+
+What it comes to is told to the test by lines in a file: "start STEP PID" at
+the start, "at STEP PID" where it now waits to be ended.
+"""
+import json
+import os
+import signal
+import struct
+import sys
+
+TASK = 1
+READY, STARTED, RESULT = 16, 17, 18
+CHANNEL = 3
+
+
+def frame(kind, value, lease=0):
+    payload = json.dumps(value).encode()
+    return struct.pack("<IHHQ", len(payload), kind, 0, lease) + payload
+
+
+def send(data):
+    while data:
+        data = data[os.write(CHANNEL, data):]
+
+
+def receive(size):
+    data = bytearray()
+    while len(data) < size:
+        part = os.read(CHANNEL, min(size - len(data), 1 << 20))
+        if not part:
+            os._exit(0)
+        data += part
+    return data
+
+
+class Child:
+    """What a step can do."""
+
+    def __init__(self, step, log, arguments):
+        self.step = step
+        self.log = log
+        self.arguments = arguments
+        self.lease = 0
+        self.task = None
+
+    def note(self, word):
+        fd = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(fd, f"{word} {self.step} {os.getpid()}\n".encode())
+        os.close(fd)
+
+    def stay(self):
+        self.note("at")
+        while True:
+            signal.pause()
+
+    def offer(self):
+        category = self.arguments[self.arguments.index("--category") + 1]
+        types = [a.partition("=")[0] for a in self.arguments if "=" in a]
+        return frame(READY, {"version": 1, "handlers": [
+            {"type": t, "category": category} for t in types]})
+
+    def take(self):
+        """Says ready and waits for a task."""
+        send(self.offer())
+        length, _, _, self.lease = struct.unpack("<IHHQ", receive(16))
+        self.task = json.loads(receive(length))
+
+    def begin(self):
+        self.take()
+        send(frame(STARTED, {}, self.lease))
+
+    def result(self):
+        return frame(RESULT, {"status": "success", "data": {
+            "from": self.step, "task_id": self.task["task_id"]}}, self.lease)
+
+
+# The steps, by name. One that returns exits 0.
+
+def exit_1(_c):
+    os._exit(1)
+
+
+def exit_0(_c):
+    pass
+
+
+def crash(_c):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(c):
+    c.stay()
+
+
+def close_channel(c):
+    os.close(CHANNEL)
+    c.stay()
+
+
+def half_ready(c):
+    data = c.offer()
+    send(data[:len(data) // 2])
+
+
+def half_ready_stay(c):
+    half_ready(c)
+    c.stay()
+
+
+def garbage(c):
+    send(bytes(range(64)))
+    c.stay()
+
+
+def huge_frame(c):
+    send(struct.pack("<IHHQ", 0xffffffff, READY, 0, 0))
+    c.stay()
+
+
+def other_offer(c):
+    send(frame(READY, {"version": 1, "handlers": [{"type": "other"}]}))
+    c.stay()
+
+
+def noise(_c):
+    os.write(1, b"no line end " * 10000)
+
+
+def ready_exit(c):
+    send(c.offer())
+
+
+def ready_idle(c):
+    send(c.offer())
+    c.stay()
+
+
+def take_exit(c):
+    c.take()
+
+
+def take_part_exit(c):
+    """Dies with most of a long task still in the pipe."""
+    send(c.offer())
+    receive(1000)
+
+
+def take_none_stop(c):
+    """Stopped before it has read a byte."""
+    send(c.offer())
+    c.note("at")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def take_part_stop(c):
+    """Stopped in the middle of reading a long task."""
+    send(c.offer())
+    receive(100000)
+    c.note("at")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def take_stay(c):
+    c.take()
+    c.stay()
+
+
+def started_exit(c):
+    c.begin()
+
+
+def started_stop(c):
+    c.begin()
+    c.note("at")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def started_close(c):
+    c.begin()
+    os.close(CHANNEL)
+    c.stay()
+
+
+def half_result(c):
+    c.begin()
+    data = c.result()
+    send(data[:len(data) // 2])
+
+
+def half_header(c):
+    c.begin()
+    send(c.result()[:7])
+
+
+def half_result_stay(c):
+    half_result(c)
+    c.stay()
+
+
+def half_result_garbage(c):
+    half_result(c)
+    send(b"\xff" * 4096)
+    c.stay()
+
+
+def result_exit(c):
+    c.begin()
+    send(c.result())
+
+
+def result_crash(c):
+    c.begin()
+    send(c.result())
+    crash(c)
+
+
+def result_twice(c):
+    c.begin()
+    send(c.result() * 2)
+    c.stay()
+
+
+def result_other_lease(c):
+    c.begin()
+    c.lease += 1
+    send(c.result())
+    c.stay()
+
+
+def copy_holds(c):
+    """Dies, while a copy of it in a session of its own keeps all it has."""
+    c.begin()
+    leave_copy(c)
+
+
+def result_copy_holds(c):
+    c.begin()
+    send(c.result())
+    leave_copy(c)
+
+
+def leave_copy(c):
+    here, there = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        c.note("at")
+        os.close(there)
+        signal.pause()
+    os.close(there)
+    os.read(here, 1)
+
+
+def main(plan, category, log, program):
+    """Does what the plan has for this start."""
+    arguments = sys.argv[1:]
+    step = None
+    if "--category" in arguments and \
+            arguments[arguments.index("--category") + 1] == category:
+        try:
+            with open(log, encoding="ascii") as f:
+                number = sum(x.startswith("start ") for x in f)
+        except FileNotFoundError:
+            number = 0
+        step = plan[number] if number < len(plan) else None
+        Child(step, log, arguments).note("start")
+    if step is None:
+        os.execv(program, [program, *arguments])
+    globals()[step](Child(step, log, arguments))
+    os._exit(0)

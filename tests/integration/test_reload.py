@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""SIGHUP: a new generation is tried beside the one that serves, and takes over
+when it works. What is the same stays, what runs is finished, and what is wrong
+changes nothing."""
+import os
+import re
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import (ZOO, case, check, eventually, main,  # noqa: E402
+                     module, proc_read, same)
+
+DONE = "reload: done"
+UNCHANGED = "reload: .*nothing has changed"
+
+
+class Scene:
+    """A worker whose configuration can be written anew."""
+
+    def __init__(self, t, env=None, **more):
+        self.t = t
+        self.fake = Fake()
+        self.worker = t.worker(self.fake.url, env=env, light=2, heavy=1,
+                               orchestrator="protocol = classic", **more)
+        self.path = t.path("worker.conf")
+        with open(self.path, encoding="utf-8") as f:
+            self.text = f.read()
+        self.fake.wait_requests("register", 1)
+        self.worker.wait_children(4)
+
+    def edit(self, old, new):
+        check(re.search(old, self.text), f"no {old!r} in the configuration")
+        self.write(re.sub(old, new, self.text))
+
+    def write(self, text):
+        self.text = text
+        with open(self.path, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def children(self, category):
+        """Pids, from the titles."""
+        return {p for p in self.worker.children()
+                if f"[{category}]" in proc_read(p, "cmdline")}
+
+    def wait_children(self, category, claim, what):
+        return eventually(lambda: claim(self.children(category)),
+                          lambda: f"{what}: {self.children(category)}")
+
+    def reload(self, outcome=DONE, count=1):
+        self.worker.signal(signal.SIGHUP)
+        self.worker.wait_log(outcome, count=count)
+
+    def works(self, name, kind="echo"):
+        self.fake.put(task(name, kind))
+        same(self.fake.wait_result(name)["status"], "success", "status")
+
+    def offered(self):
+        return self.fake.of_kind("register")[-1].json()["supported_tasks"]
+
+    def wait_offered(self, kind, is_offered):
+        eventually(lambda: (kind in self.offered()) == is_offered,
+                   lambda: f"{kind} offered: {is_offered}; {self.offered()}")
+
+    def end(self):
+        check(self.worker.is_alive(), "it ended")
+        self.worker.drain()
+
+
+@case("a category that has changed gets new children, the others keep theirs")
+def one_category(t):
+    scene = Scene(t)
+    light, heavy = scene.children("light"), scene.children("heavy")
+    scene.edit(r"category light \{\n    children = 2",
+               "category light {\n    children = 3")
+    scene.reload()
+    scene.wait_children("light", lambda now: len(now) == 3 and
+                        not now & light, "three new ones")
+    same(scene.children("heavy"), heavy, "children of heavy")
+    scene.works("after")
+    scene.end()
+
+
+@case("a reload that changes nothing keeps every child")
+def nothing_new(t):
+    scene = Scene(t)
+    before = set(scene.worker.children())
+    scene.reload()
+    scene.works("after")
+    same(set(scene.worker.children()), before, "children")
+    scene.end()
+
+
+@case("what an old child has in hand is finished, and delivered")
+def busy_child(t):
+    scene = Scene(t)
+    gate = t.gate()
+    scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
+    gate.wait(1)
+    old = scene.children("heavy")
+    scene.edit(r"category heavy \{", "category heavy {\n    nice = 1")
+    scene.reload()
+    scene.wait_children("heavy", lambda now: now - old and old <= now,
+                        "the old one beside a new one")
+    scene.fake.put(task("new", "slow", {"name": "new"}))
+    same(scene.fake.wait_result("new")["status"], "success", "status")
+    gate.open()
+    same(scene.fake.wait_result("held")["status"], "success", "status")
+    scene.wait_children("heavy", lambda now: not now & old, "the old gone")
+    scene.worker.wait_log("generation 1 is gone")
+    scene.end()
+
+
+@case("tasks that wait are run by the new children")
+def queue(t):
+    scene = Scene(t, worker="max_queued = 10")
+    gate = t.gate()
+    for i in range(3):
+        scene.fake.put(task(f"t-{i}", "slow",
+                            {"gate": gate.path, "name": f"t-{i}"}))
+    gate.wait(1)
+    scene.edit(r"category heavy \{\n    children = 1",
+               "category heavy {\n    children = 2")
+    scene.reload()
+    gate.wait(3)
+    gate.open()
+    for i in range(3):
+        same(scene.fake.wait_result(f"t-{i}")["status"], "success", "status")
+    scene.end()
+
+
+@case("a stop waits for the children of every generation")
+def drain_old(t):
+    scene = Scene(t)
+    gate = t.gate()
+    scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
+    gate.wait(1)
+    scene.edit(r"category heavy \{", "category heavy {\n    nice = 1")
+    scene.reload()
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("draining: 1 task")
+    gate.open()
+    scene.worker.gone()
+    same(scene.fake.wait_result("held")["status"], "success", "status")
+
+
+# What is wrong with it, and what the log must say.
+BAD = {
+    "a syntax error": ("worker {", "worker {{", r"worker\.conf:\d+"),
+    "an unknown key": ("worker {", "worker {\n    idd = x", "idd"),
+    "a value out of range": (r"children = 2", "children = 0", "children"),
+    "a module that is not there": ("zoo.so", "zo.so", r"zo\.so"),
+    "a module that is none": ("zoo.so", "bad_nothing.so", "bad_nothing"),
+}
+
+
+@case("a reload with {} changes nothing and says why", *BAD)
+def bad(t, name):
+    old, new, said = BAD[name]
+    scene = Scene(t)
+    before = set(scene.worker.children())
+    good = scene.text
+    scene.write(good.replace(old, new))
+    check(scene.text != good, "the configuration is the same")
+    scene.reload(UNCHANGED)
+    scene.worker.wait_log("reload: .*" + said)
+    scene.works("meanwhile")
+    same(set(scene.worker.children()), before, "children")
+    scene.write(good)
+    scene.reload()
+    scene.works("after")
+    scene.end()
+
+
+@case("handlers that do not start change nothing")
+def bad_init(t):
+    scene = Scene(t)
+    before = set(scene.worker.children())
+    scene.write(scene.text + f'module bad {{ file = "'
+                f'{module("bad_init")}" }}\n')
+    scene.reload(UNCHANGED)
+    scene.worker.wait_log("cannot start")
+    eventually(lambda: set(scene.worker.children()) == before,
+               "the children are the old ones alone")
+    scene.works("after")
+    scene.end()
+
+
+@case("a handler that is new is offered, one that is gone is not")
+def offers(t):
+    scene = Scene(t)
+    check("rival" not in scene.offered(), "rival is offered")
+    good = scene.text
+    scene.write(good + f'module rival {{ file = "{module("rival")}" }}\n'
+                'handler echo { module = "' + ZOO + '" }\n')
+    scene.reload()
+    scene.works("one")
+    scene.write(good.replace(
+        f'module zoo {{\n    file = "{ZOO}"\n}}',
+        f'handler upper {{ module = "{ZOO}" }}'))
+    scene.reload(count=2)
+    scene.wait_offered("echo", False)
+    scene.wait_offered("upper", True)
+    scene.fake.put(task("late", "echo"))
+    same(scene.fake.wait_result("late")["error"]["code"], "TRANSIENT_ERROR",
+         "code")
+    scene.end()
+
+
+@case("what only a restart can change is named")
+def restart_keys(t):
+    scene = Scene(t)
+    scene.edit("id = w-1", "id = w-2")
+    scene.reload()
+    scene.worker.wait_log(r"worker\.id has changed.*started again")
+    scene.works("after")
+    check(all(r.json()["worker_id"] == "w-1"
+              for r in scene.fake.of_kind("register")), "another id")
+    scene.end()
+
+
+@case("the number of tasks at once can change")
+def concurrency(t):
+    scene = Scene(t, worker="max_concurrent_tasks = 1")
+    gate = t.gate()
+    for i in range(2):
+        scene.fake.put(task(f"t-{i}", "slow",
+                            {"gate": gate.path, "name": f"t-{i}"}))
+    gate.wait(1)
+    scene.edit("max_concurrent_tasks = 1", "max_concurrent_tasks = 5")
+    scene.edit(r"category heavy \{\n    children = 1",
+               "category heavy {\n    children = 2")
+    scene.reload()
+    eventually(lambda: scene.fake.of_kind("register")[-1].json()
+               ["max_concurrent_tasks"] == 5, "registered with 5")
+    gate.wait(2)
+    gate.open()
+    scene.fake.wait_result("t-1")
+    scene.end()
+
+
+@case("the level of the log can change")
+def log_level(t):
+    scene = Scene(t)
+    check(not scene.worker.lines(" - DEBUG - "), "it debugs already")
+    scene.write(scene.text + "log { level = debug }\n")
+    scene.reload()
+    scene.works("after")
+    scene.worker.wait_log(" - DEBUG - ")
+    scene.end()
+
+
+@case("a token from the environment outlives a reload")
+def token(t):
+    scene = Scene(t, env={"WORKER_TOKEN": "the-worker-token"})
+    scene.edit(r"    token_file = .*\n", "")
+    scene.reload()
+    scene.edit(r"category light \{", "category light {\n    nice = 1")
+    scene.reload(count=2)
+    scene.works("after")
+    scene.end()
+
+
+@case("reloads that come all at once end in the last configuration")
+def storm(t):
+    scene = Scene(t)
+    for n in range(2, 12):
+        scene.edit(r"category light \{\n    children = \d+",
+                   f"category light {{\n    children = {n}")
+        scene.worker.signal(signal.SIGHUP)
+    scene.wait_children("light", lambda now: len(now) == 11, "eleven")
+    scene.works("after")
+    scene.end()
+
+
+@case("a stop in the middle of a reload is a stop")
+def stop_meanwhile(t):
+    scene = Scene(t)
+    scene.edit(r"category light \{", "category light {\n    nice = 1")
+    scene.worker.signal(signal.SIGHUP)
+    scene.worker.drain()
+
+
+@case("many reloads leave nothing behind")
+def no_leak(t):
+    scene = Scene(t)
+    numbers = []
+    for i in range(20):
+        scene.edit(r"category light \{(\n    nice = \d+)?",
+                   f"category light {{\n    nice = {i % 2 + 1}")
+        scene.reload(count=i + 1)
+        scene.wait_children("light", lambda now: len(now) == 2, "two")
+        scene.worker.wait_log(f"generation {i + 1} is gone")
+        numbers.append(len(os.listdir(f"/proc/{scene.worker.pid}/fd")))
+    check(max(numbers[3:]) <= max(numbers[:3]), f"descriptors: {numbers}")
+    scene.end()
+
+
+main()

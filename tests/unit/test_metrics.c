@@ -1,0 +1,850 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a worker shows, from views made up here: the text, its table beside the
+ * man page, readiness, and the server as raw clients see it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "child/bytes.h"
+#include "supervisor/base/clock.h"
+#include "supervisor/conf.h"
+#include "supervisor/edges/metrics.h"
+#include "supervisor/edges/metrics_text.h"
+#include "supervisor/edges/view.h"
+#include "tests/test.h"
+
+#define WAIT_MS 20000 /* limit of waiting; a healthy run needs none of it */
+
+/*
+ * The text.
+ */
+
+/* Everything a view makes, terminated; caller frees. */
+static char *
+text_of(const struct view *v)
+{
+	struct bytes out = { 0 };
+
+	metrics_text(&out, v, 1000);
+	bytes_append(&out, "", 1);
+	ASSERT(!bytes_failed(&out));
+	return (out.p);
+}
+
+/* Where the line stands in the text. */
+static char *
+find_line(char *text, const char *line)
+{
+	char want[256], *at;
+
+	(void)snprintf(want, sizeof(want), "\n%s\n", line);
+	if ((at = strstr(text, want)) == NULL)
+		test_fail(__FILE__, __LINE__, "no line %s in %s", line, text);
+	return (at + 1);
+}
+
+static void
+has_line(char *text, const char *line)
+{
+	(void)find_line(text, line);
+}
+
+static struct view
+empty_view(struct stats *stats)
+{
+	return ((struct view){
+	    .version = "1.2",
+	    .state = "running",
+	    .stats = stats,
+	});
+}
+
+static void
+shows_plain_figures(void)
+{
+	struct stats *stats = stats_new();
+	struct view v = empty_view(stats);
+	char *text;
+
+	v.worker_id = "me-1";
+	v.started_ms = 4500;
+	v.generation = 3;
+	v.registered = true;
+	v.queued = 1;
+	v.running = 2;
+	v.finished = 3;
+	v.undelivered = 4;
+	v.polls = 5;
+	text = text_of(&v);
+	has_line(text, "worker_leases{state=\"queued\"} 1");
+	has_line(text, "worker_leases{state=\"running\"} 2");
+	has_line(text, "worker_leases{state=\"finished\"} 3");
+	has_line(text, "worker_undelivered_results 4");
+	has_line(text, "worker_polls 5");
+	has_line(text, "worker_registered 1");
+	has_line(text, "worker_paused 0");
+	has_line(text, "worker_generation 3");
+	has_line(text, "worker_start_time_seconds 5.5");
+	has_line(text, "worker_info{version=\"1.2\",worker_id=\"me-1\"} 1");
+	free(text);
+	stats_free(stats);
+}
+
+static void
+shows_what_was_counted(void)
+{
+	struct stats *stats = stats_new();
+	const struct view v = empty_view(stats);
+	char *text;
+
+	stats_task(stats, "echo", "success", 1);
+	stats_task(stats, "echo", "success", 1500);
+	stats_task(stats, "echo", "odd \"\\\n", 20000000);
+	stats_child_end(stats, "heavy", "oom");
+	stats_request(stats, "poll", "ok", 12);
+	text = text_of(&v);
+	has_line(text,
+	    "worker_tasks_total{task_type=\"echo\",status=\"success\"} 2");
+	has_line(text,
+	    "worker_tasks_total{task_type=\"echo\","
+	    "status=\"odd \\\"\\\\\\n\"} 1");
+#define DURATION "worker_task_duration_seconds"
+	has_line(text, DURATION "_bucket{task_type=\"echo\",le=\"0.001\"} 1");
+	has_line(text, DURATION "_bucket{task_type=\"echo\",le=\"1\"} 1");
+	has_line(text, DURATION "_bucket{task_type=\"echo\",le=\"3\"} 2");
+	has_line(text, DURATION "_bucket{task_type=\"echo\",le=\"10800\"} 2");
+	has_line(text, DURATION "_bucket{task_type=\"echo\",le=\"+Inf\"} 3");
+	has_line(text, DURATION "_sum{task_type=\"echo\"} 20001.501");
+	has_line(text, DURATION "_count{task_type=\"echo\"} 3");
+	has_line(text,
+	    "worker_child_ends_total{category=\"heavy\",reason=\"oom\"} 1");
+	has_line(text,
+	    "worker_request_duration_seconds_bucket{endpoint=\"poll\","
+	    "outcome=\"ok\",le=\"0.03\"} 1");
+	free(text);
+	stats_free(stats);
+}
+
+static void
+adds_up_generations_of_a_category(void)
+{
+	const struct category_view categories[] = {
+		{ .name = "a", .idle = 1, .queued = 2, .offered = true },
+		{ .name = "b", .busy = 1, .paused = true },
+		{ .name = "a", .busy = 4, .idle = 1, .retiring = true },
+	};
+	struct stats *stats = stats_new();
+	struct view v = empty_view(stats);
+	char *text, *found;
+
+	v.categories = categories;
+	v.categories_len = 3;
+	text = text_of(&v);
+	has_line(text, "worker_children{category=\"a\",state=\"idle\"} 2");
+	has_line(text, "worker_children{category=\"a\",state=\"busy\"} 4");
+	has_line(text, "worker_children{category=\"b\",state=\"busy\"} 1");
+	has_line(text, "worker_queued{category=\"a\"} 2");
+	has_line(text, "worker_category_offered{category=\"a\"} 1");
+	has_line(text, "worker_category_offered{category=\"b\"} 0");
+	has_line(text, "worker_category_paused{category=\"b\"} 1");
+	found = strstr(text, "worker_queued{category=\"a\"}");
+	ASSERT(strstr(found + 1, "worker_queued{category=\"a\"}") == NULL);
+	free(text);
+	stats_free(stats);
+}
+
+static void
+shows_our_own_process(void)
+{
+	struct stats *stats = stats_new();
+	const struct view v = empty_view(stats);
+	char *text = text_of(&v), *at;
+	int before = 0, after = 0, fd;
+
+	at = strstr(text, "\nprocess_resident_memory_bytes ");
+	ASSERT(at != NULL && strtod(strchr(at + 1, ' '), NULL) > 100000);
+	ASSERT(strstr(text, "\nprocess_cpu_seconds_total ") != NULL);
+	at = strstr(text, "\nprocess_open_fds ");
+	ASSERT(at != NULL && sscanf(at, " process_open_fds %d", &before) == 1);
+	free(text);
+	ASSERT((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1);
+	text = text_of(&v);
+	at = strstr(text, "\nprocess_open_fds ");
+	ASSERT(at != NULL && sscanf(at, " process_open_fds %d", &after) == 1);
+	ASSERT_INT(after, before + 1);
+	(void)close(fd);
+	free(text);
+	stats_free(stats);
+}
+
+static void
+is_cheap(void)
+{
+	struct category_view categories[20];
+	struct stats *stats = stats_new();
+	struct view v = empty_view(stats);
+	char names[20][8], type[16], *text;
+	int64_t began_ms, took_ms;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "c%d", i);
+		categories[i] = (struct category_view){
+			.name = names[i],
+			.idle = 50,
+		};
+	}
+	for (i = 0; i < 100; i++) {
+		(void)snprintf(type, sizeof(type), "type-%d", i);
+		stats_task(stats, type, "success", i);
+		stats_task(stats, type, "failure", i);
+	}
+	v.categories = categories;
+	v.categories_len = 20;
+	began_ms = clock_now_ms();
+	for (i = 0; i < 20; i++) {
+		text = text_of(&v);
+		free(text);
+	}
+	took_ms = clock_now_ms() - began_ms;
+	/* Some 1 ms each on a slow machine; sanitizers and company take
+	 * their share. */
+	if (took_ms > 20 * 50)
+		test_fail(
+		    __FILE__, __LINE__, "20 texts took %d ms", (int)took_ms);
+	stats_free(stats);
+}
+
+/*
+ * The man page.
+ */
+
+static char *
+read_man_page(void)
+{
+	const char *top = getenv("top_srcdir");
+	char path[4096], *text = NULL;
+	size_t size = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/supervisor/avtoworkerd.8",
+	    top != NULL ? top : ".");
+	if ((f = fopen(path, "r")) == NULL)
+		test_fail(__FILE__, __LINE__, "%s: %s", path, strerror(errno));
+	ASSERT(getdelim(&text, &size, '\0', f) > 0);
+	(void)fclose(f);
+	return (text);
+}
+
+/* The item of a metric as the page must have it. */
+static void
+make_item(const struct metric *m, char out[256])
+{
+	char type[16];
+
+	(void)snprintf(type, sizeof(type), "%s", m->type);
+	type[0] = (char)(type[0] - 'a' + 'A');
+	(void)snprintf(out, 256, "\n.It Cm %s%s%s\n%s.\n", m->name,
+	    m->labels[0] != '\0' ? " Brq " : "", m->labels, type);
+}
+
+static void
+the_man_page_has_the_table(void)
+{
+	char *page = read_man_page(), *at, *end;
+	char item[256];
+	size_t i, items = 0;
+
+	ASSERT((at = strstr(page, "\n.Sh METRICS\n")) != NULL);
+	ASSERT((end = strstr(at + 1, "\n.Sh ")) != NULL);
+	*end = '\0';
+	for (i = 0; i < metrics_table_len; i++) {
+		make_item(&metrics_table[i], item);
+		if (strstr(at, item) == NULL)
+			test_fail(
+			    __FILE__, __LINE__, "the page lacks %s", item);
+	}
+	while ((at = strstr(at, "\n.It Cm ")) != NULL) {
+		items++;
+		at++;
+	}
+	ASSERT_INT(items, metrics_table_len);
+	free(page);
+}
+
+/* Labels in the text are those of the table. */
+static void
+the_text_has_the_labels_of_the_table(void)
+{
+	const struct category_view category = { .name = "a" };
+	struct stats *stats = stats_new();
+	struct view v = empty_view(stats);
+	char *text, line[128], *at, labels[64], *label, *rest;
+	size_t i;
+
+	stats_task(stats, "t", "s", 1);
+	stats_child_end(stats, "c", "r");
+	stats_request(stats, "e", "o", 1);
+	v.categories = &category;
+	v.categories_len = 1;
+	text = text_of(&v);
+	for (i = 0; i < metrics_table_len; i++) {
+		const struct metric *m = &metrics_table[i];
+
+		(void)snprintf(
+		    line, sizeof(line), "# TYPE %s %s", m->name, m->type);
+		at = strchr(find_line(text, line), '\n') + 1;
+		ASSERT(strncmp(at, m->name, strlen(m->name)) == 0);
+		*strchr(at, '\n') = '\0';
+		(void)snprintf(labels, sizeof(labels), "%s", m->labels);
+		rest = labels;
+		while (*m->labels != '\0' &&
+		    (label = strsep(&rest, ", ")) != NULL) {
+			if (*label == '\0')
+				continue;
+			(void)snprintf(line, sizeof(line), "%s=\"", label);
+			if (strstr(at, line) == NULL)
+				test_fail(__FILE__, __LINE__, "no %s in %s",
+				    label, at);
+		}
+		if (*m->labels == '\0')
+			ASSERT(strchr(at, '{') == NULL);
+		at[strlen(at)] = '\n';
+	}
+	free(text);
+	stats_free(stats);
+}
+
+/*
+ * Readiness.
+ */
+
+static void
+is_status(const struct view *v, int status, const char *json)
+{
+	struct bytes out = { 0 };
+
+	ASSERT_INT(metrics_readiness(v, &out), status);
+	bytes_append(&out, "", 1);
+	ASSERT_STR(out.p, json);
+	bytes_fini(&out);
+}
+
+static void
+tells_what_is_missing(void)
+{
+	struct category_view category = {
+		.name = "a",
+		.min_children = 1,
+		.starting = 1,
+	};
+	struct view v = empty_view(NULL);
+
+	v.categories = &category;
+	v.categories_len = 1;
+	v.state = "draining";
+	is_status(&v, 503,
+	    "{\"missing\":[\"the worker is draining\","
+	    "\"not registered at the orchestrator\","
+	    "\"no child is ready\"],\"paused\":false,"
+	    "\"status\":\"not ready\"}\n");
+	v.state = "running";
+	v.registered = true;
+	is_status(&v, 503,
+	    "{\"missing\":[\"no child is ready\"],\"paused\":false,"
+	    "\"status\":\"not ready\"}\n");
+	category.busy = 1;
+	is_status(&v, 200,
+	    "{\"missing\":[],\"paused\":false,\"status\":\"ready\"}\n");
+}
+
+static void
+a_category_on_demand_is_ready_without_children(void)
+{
+	struct category_view category = { .name = "a", .offered = true };
+	struct view v = empty_view(NULL);
+
+	v.registered = true;
+	v.paused = true;
+	v.categories = &category;
+	v.categories_len = 1;
+	is_status(
+	    &v, 200, "{\"missing\":[],\"paused\":true,\"status\":\"ready\"}\n");
+	category.offered = false;
+	is_status(&v, 503,
+	    "{\"missing\":[\"no child is ready\"],\"paused\":true,"
+	    "\"status\":\"not ready\"}\n");
+}
+
+/*
+ * The server. Clients are sockets of the same process; the loop is turned
+ * while they wait.
+ */
+
+struct server {
+	struct event_base *base;
+	struct stats *stats;
+	struct view view;
+	struct metrics *metrics;
+	unsigned looks;
+	bool blind; /* memory is short */
+	int port;
+};
+
+static const struct view *
+look(void *arg)
+{
+	struct server *s = arg;
+
+	s->looks++;
+	return (s->blind ? NULL : &s->view);
+}
+
+static const struct view_ops ops = { .look = look };
+
+/* A port that is free, held by a socket that does not listen; *held is to be
+ * closed by the caller. */
+static int
+some_port(int *held)
+{
+	struct sockaddr_in sa = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(sa);
+
+	ASSERT((*held = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) != -1);
+	ASSERT(bind(*held, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	ASSERT(getsockname(*held, (struct sockaddr *)&sa, &len) == 0);
+	return (ntohs(sa.sin_port));
+}
+
+static void
+server_start(struct server *s)
+{
+	struct conf_metrics conf = {
+		.enabled = true,
+		.address = (char *)"127.0.0.1",
+	};
+	struct why why;
+	int held, tries;
+
+	memset(s, 0, sizeof(*s));
+	ASSERT((s->base = event_base_new()) != NULL);
+	s->stats = stats_new();
+	s->view = empty_view(s->stats);
+	for (tries = 0; s->metrics == NULL && tries < 100; tries++) {
+		conf.port = s->port = some_port(&held);
+		(void)close(held);
+		s->metrics = metrics_new(s->base, &conf, &ops, s, &why);
+	}
+	ASSERT(s->metrics != NULL);
+}
+
+static void
+server_stop(struct server *s)
+{
+	metrics_free(s->metrics);
+	event_base_free(s->base);
+	stats_free(s->stats);
+}
+
+static void
+turn(struct server *s)
+{
+	ASSERT(event_base_loop(s->base, EVLOOP_NONBLOCK) != -1);
+}
+
+static int
+client(const struct server *s)
+{
+	struct sockaddr_in sa = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)s->port),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ASSERT(fd != -1);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == -1)
+		test_fail(__FILE__, __LINE__, "connect: %s", strerror(errno));
+	return (fd);
+}
+
+static void
+say(int fd, const char *text)
+{
+	ASSERT(send(fd, text, strlen(text), MSG_NOSIGNAL) ==
+	    (ssize_t)strlen(text));
+}
+
+/* Reads until the server closes; terminated; caller frees. */
+static char *
+hear(struct server *s, int fd)
+{
+	const int64_t end_ms = clock_now_ms() + WAIT_MS;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct bytes in = { 0 };
+	char buf[4096];
+	ssize_t n = 1;
+
+	while (n > 0) {
+		ASSERT(clock_now_ms() < end_ms);
+		turn(s);
+		if (poll(&p, 1, 5) != 1)
+			continue;
+		if ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+			bytes_append(&in, buf, (size_t)n);
+	}
+	bytes_append(&in, "", 1);
+	(void)close(fd);
+	return (in.p);
+}
+
+static char *
+exchange(struct server *s, const char *request)
+{
+	const int fd = client(s);
+
+	say(fd, request);
+	return (hear(s, fd));
+}
+
+static void
+answers(struct server *s, const char *request, const char *status)
+{
+	char *got = exchange(s, request);
+
+	if (strncmp(got, "HTTP/1.", 7) != 0 ||
+	    strncmp(got + 9, status, strlen(status)) != 0)
+		test_fail(__FILE__, __LINE__, "%.60s: got %.300s, not %s",
+		    request, got, status);
+	free(got);
+}
+
+static void
+serves_three_pages(void)
+{
+	struct server s;
+	char *got;
+
+	server_start(&s);
+	got = exchange(&s, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	ASSERT(strncmp(got, "HTTP/1.1 200 ", 13) == 0);
+	ASSERT(strstr(got, "text/plain; version=0.0.4") != NULL);
+	ASSERT(strstr(got, "\nworker_polls 0\n") != NULL);
+	free(got);
+	got = exchange(&s, "GET /health?x=y HTTP/1.0\r\n\r\n");
+	ASSERT(strstr(got, "\r\n\r\n{\"status\":\"ok\"") != NULL);
+	free(got);
+	answers(&s, "GET /ready HTTP/1.1\r\nHost: x\r\n\r\n", "503");
+	server_stop(&s);
+}
+
+static void
+refuses_what_there_is_not(void)
+{
+	struct server s;
+	char *got;
+
+	server_start(&s);
+	answers(&s, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "404");
+	answers(&s, "GET /metrics/ HTTP/1.1\r\nHost: x\r\n\r\n", "404");
+	answers(&s, "GET /../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404");
+	answers(&s,
+	    "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+	    "405");
+	answers(&s, "DELETE /health HTTP/1.1\r\nHost: x\r\n\r\n", "405");
+	got = exchange(&s, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	ASSERT(strncmp(got, "HTTP/1.1 200 ", 13) == 0);
+	ASSERT(strcmp(strstr(got, "\r\n\r\n"), "\r\n\r\n") == 0);
+	free(got);
+	ASSERT(s.looks == 1);
+	s.blind = true;
+	answers(&s, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "503");
+	server_stop(&s);
+}
+
+/* Each is ended, with a 4xx or without a word, and never served. */
+static void
+survives_garbage(void)
+{
+	const char *const garbage[] = {
+		"\r\n\r\n\r\n",
+		"GET\r\n\r\n",
+		"GET /metrics\r\n\r\n",
+		"GET /metrics HTTP/9.9 x y z\r\n\r\n",
+		"\x16\x03\x01\x02\x05\x01 a handshake\r\n\r\n",
+		"FROB /metrics HTTP/1.1\r\n\r\n",
+		"GET /metrics HTTP/1.1\r\nno colon here\r\n\r\n",
+		"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+		"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+	};
+	struct server s;
+	size_t i;
+	char *got;
+	int fd;
+
+	server_start(&s);
+	for (i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+		fd = client(&s);
+		say(fd, garbage[i]);
+		(void)shutdown(fd, SHUT_WR);
+		got = hear(&s, fd);
+		if (*got != '\0' && strstr(got, " 4") == NULL &&
+		    strstr(got, " 5") == NULL)
+			test_fail(
+			    __FILE__, __LINE__, "%s: %s", garbage[i], got);
+		free(got);
+	}
+	ASSERT_INT(s.looks, 0);
+	answers(&s, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "200");
+	server_stop(&s);
+}
+
+static void
+takes_no_huge_headers_or_bodies(void)
+{
+	static char huge[200000];
+	struct server s;
+	char *got;
+	size_t n;
+	int fd;
+
+	server_start(&s);
+	n = (size_t)snprintf(
+	    huge, sizeof(huge), "GET /metrics HTTP/1.1\r\nX: ");
+	memset(huge + n, 'a', sizeof(huge) - n);
+	fd = client(&s);
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	(void)!send(fd, huge, sizeof(huge), MSG_NOSIGNAL);
+	got = hear(&s, fd);
+	ASSERT(strstr(got, " 200 ") == NULL);
+	free(got);
+	answers(&s,
+	    "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n",
+	    "413");
+	ASSERT_INT(s.looks, 0);
+	server_stop(&s);
+}
+
+static void
+answers_one_request_of_a_pipeline(void)
+{
+	struct server s;
+	char *got, *first;
+
+	server_start(&s);
+	got = exchange(&s,
+	    "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+	    "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+	ASSERT((first = strstr(got, "HTTP/1.1 200")) != NULL);
+	ASSERT(strstr(got, "Connection: close") != NULL);
+	ASSERT(strstr(first + 1, "HTTP/1.1 200") == NULL);
+	free(got);
+	server_stop(&s);
+}
+
+/* Silent clients take every place; whoever comes later waits until one of them
+ * has had its time, and is served then. */
+static void
+is_not_held_up_by_the_silent(void)
+{
+	struct server s;
+	int fds[40], i;
+
+	server_start(&s);
+	for (i = 0; i < 40; i++) {
+		fds[i] = client(&s);
+		say(fds[i], "GET /metr");
+		turn(&s);
+	}
+	answers(&s, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "200");
+	for (i = 0; i < 40; i++)
+		(void)close(fds[i]);
+	server_stop(&s);
+}
+
+/* One byte now and then keeps a silence from being noticed, and yet all of it
+ * must end. */
+static void
+ends_a_client_that_drips(void)
+{
+	const int64_t end_ms = clock_now_ms() + WAIT_MS;
+	struct pollfd p = { .events = POLLIN };
+	struct server s;
+	char byte;
+
+	server_start(&s);
+	p.fd = client(&s);
+	say(p.fd, "GET /metrics HTTP/1.1\r\nX: ");
+	for (;;) {
+		ASSERT(clock_now_ms() < end_ms);
+		turn(&s);
+		if (poll(&p, 1, 100) == 1 && recv(p.fd, &byte, 1, 0) <= 0)
+			break;
+		(void)send(p.fd, "a", 1, MSG_NOSIGNAL);
+	}
+	(void)close(p.fd);
+	ASSERT_INT(s.looks, 0);
+	server_stop(&s);
+}
+
+static void
+serves_many_one_after_the_other(void)
+{
+	struct server s;
+	int i;
+
+	server_start(&s);
+	for (i = 0; i < 200; i++)
+		answers(&s, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "200");
+	server_stop(&s);
+}
+
+static void
+can_be_freed_in_the_middle(void)
+{
+	struct server s;
+	int fds[3], i;
+
+	server_start(&s);
+	for (i = 0; i < 3; i++)
+		fds[i] = client(&s);
+	say(fds[1], "GET /met");
+	say(fds[2], "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (i = 0; i < 5; i++)
+		turn(&s);
+	server_stop(&s);
+	for (i = 0; i < 3; i++)
+		(void)close(fds[i]);
+}
+
+/*
+ * Where it listens.
+ */
+
+static struct metrics *
+open_at(struct event_base *base, const char *address, int port, struct why *why)
+{
+	const struct conf_metrics conf = {
+		.enabled = true,
+		.address = (char *)address,
+		.port = port,
+	};
+
+	return (metrics_new(base, &conf, &ops, NULL, why));
+}
+
+static void
+a_port_that_is_set_must_be_free(void)
+{
+	struct event_base *base = event_base_new();
+	char want[64];
+	struct why why;
+	int held, port = some_port(&held);
+
+	ASSERT(listen(held, 1) == 0);
+	ASSERT(open_at(base, "127.0.0.1", port, &why) == NULL);
+	(void)snprintf(want, sizeof(want),
+	    "cannot serve metrics at 127.0.0.1:%d: Address already in use",
+	    port);
+	ASSERT(strstr(why.text, want) != NULL);
+	ASSERT(strstr(why.text, "WORKER_PORT") != NULL);
+	(void)close(held);
+	event_base_free(base);
+}
+
+static void
+a_taken_default_port_is_a_warning(void)
+{
+	const struct sockaddr_in sa = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(8083),
+	};
+	struct event_base *base = event_base_new();
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct metrics *m;
+	struct why why;
+
+	/* Whether it is us or somebody else who has it is the same. */
+	(void)bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
+	(void)listen(fd, 1);
+	expect_log("127.0.0.1:8083: Address already in use; going on without");
+	ASSERT((m = open_at(base, NULL, 0, &why)) != NULL);
+	ASSERT(metrics_address(m) == NULL);
+	metrics_free(m);
+	(void)close(fd);
+	event_base_free(base);
+}
+
+static void
+an_address_that_is_none_is_an_error(void)
+{
+	struct event_base *base = event_base_new();
+	struct why why;
+
+	ASSERT(open_at(base, "localhost", 0, &why) == NULL);
+	ASSERT(strstr(why.text, "metrics.address: localhost") != NULL);
+	event_base_free(base);
+}
+
+static void
+listens_nowhere_when_disabled(void)
+{
+	const struct conf_metrics conf = { .enabled = false };
+	struct event_base *base = event_base_new();
+	struct metrics *m;
+	struct why why;
+
+	ASSERT((m = metrics_new(base, &conf, &ops, NULL, &why)) != NULL);
+	ASSERT(metrics_address(m) == NULL);
+	metrics_free(m);
+	event_base_free(base);
+}
+
+static const struct test tests[] = {
+	{ "shows plain figures", shows_plain_figures },
+	{ "shows what was counted", shows_what_was_counted },
+	{ "adds up the generations of a category",
+	    adds_up_generations_of_a_category },
+	{ "shows our own process", shows_our_own_process },
+	{ "is cheap", is_cheap },
+	{ "the man page has the table", the_man_page_has_the_table },
+	{ "the text has the labels of the table",
+	    the_text_has_the_labels_of_the_table },
+	{ "tells what is missing to be ready", tells_what_is_missing },
+	{ "a category on demand is ready without children",
+	    a_category_on_demand_is_ready_without_children },
+	{ "serves three pages", serves_three_pages },
+	{ "refuses what there is not", refuses_what_there_is_not },
+	{ "survives garbage", survives_garbage },
+	{ "takes no huge headers or bodies", takes_no_huge_headers_or_bodies },
+	{ "answers one request of a pipeline",
+	    answers_one_request_of_a_pipeline },
+	{ "is not held up by silent clients", is_not_held_up_by_the_silent },
+	{ "ends a client that drips", ends_a_client_that_drips },
+	{ "serves many, one after the other", serves_many_one_after_the_other },
+	{ "can be freed in the middle", can_be_freed_in_the_middle },
+	{ "a port that is set must be free", a_port_that_is_set_must_be_free },
+	{ "a taken default port is a warning",
+	    a_taken_default_port_is_a_warning },
+	{ "an address that is none is an error",
+	    an_address_that_is_none_is_an_error },
+	{ "listens nowhere when disabled", listens_nowhere_when_disabled },
+};
+
+TEST_MAIN(tests)
