@@ -256,7 +256,12 @@ tree_end(const struct tree_list *keep, int limit_ms)
 	const int64_t until_ms = now_ms() + limit_ms;
 	int rc = 1;
 
-	while (rc > 0 && has_children())
+	while (rc > 0 && has_children()) {
+		if (now_ms() > until_ms) {
+			errno = ETIME; /* a thread of ours starts more */
+			return (-1);
+		}
 		rc = walk(keep, until_ms);
+	}
 	return (rc == -1 ? -1 : 0);
 }

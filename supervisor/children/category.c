@@ -115,15 +115,18 @@ static void
 balance_once(struct category *cat)
 {
 	const int64_t now_ms = clock_now_ms();
+	struct pool_counts n;
 
 	category_expire(cat, now_ms);
 	category_dispatch(cat);
 	if (cat->stopping)
 		stop_idle(cat);
 	else {
-		category_review(cat, now_ms);
-		category_recycle(cat, now_ms);
-		category_start_missing(cat, now_ms);
+		n = category_counts(cat);
+		category_review(cat, &n, now_ms);
+		category_recycle(cat, &n, now_ms);
+		n.waiting = category_may_run(cat); /* not what was withdrawn */
+		category_start_missing(cat, &n, now_ms);
 	}
 	set_timer(cat, now_ms);
 }

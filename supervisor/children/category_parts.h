@@ -56,10 +56,12 @@ void category_lose(struct category *, struct child *, const struct death *);
  */
 
 /* Starts the children that are missing. */
-void category_start_missing(struct category *, int64_t now_ms);
+void category_start_missing(
+    struct category *, const struct pool_counts *, int64_t now_ms);
 /* Takes back the offer when no child has been ready for too long, and forgets
  * old failures when one has been for long enough. */
-void category_review(struct category *, int64_t now_ms);
+void category_review(
+    struct category *, const struct pool_counts *, int64_t now_ms);
 /* When category_review() has something to see; INT64_MAX: never. */
 int64_t category_review_ms(const struct category *);
 /* What a death means for the next start. leased: it held a lease. */
@@ -80,8 +82,9 @@ void category_draw(struct child *);
 void category_dismiss(struct category *, struct child *, const char *reason);
 /* It has ended a task: has it leave if it is used up. */
 void category_check_used(struct category *, struct child *);
-/* Has those leave that are too old, and those that nobody needs. */
-void category_recycle(struct category *, int64_t now_ms);
+/* Has those leave that are too old, and those that nobody needs; the counts
+ * are then without them. */
+void category_recycle(struct category *, struct pool_counts *, int64_t now_ms);
 /* When the next one is too old; INT64_MAX: never. */
 int64_t category_recycle_ms(const struct category *, int64_t now_ms);
 

@@ -96,7 +96,7 @@ may_age(const struct category *cat)
 }
 
 static void
-dismiss_old(struct category *cat, int64_t now_ms)
+dismiss_old(struct category *cat, struct pool_counts *counts, int64_t now_ms)
 {
 	struct child *c, *next;
 	unsigned n;
@@ -112,6 +112,7 @@ dismiss_old(struct category *cat, int64_t now_ms)
 			limit_of(c, cat->conf->max_child_age_ms))
 			continue;
 		category_dismiss(cat, c, AGE);
+		counts->idle--;
 		n--;
 	}
 }
@@ -132,17 +133,16 @@ last_idle(const struct category *cat)
 }
 
 void
-category_recycle(struct category *cat, int64_t now_ms)
+category_recycle(struct category *cat, struct pool_counts *n, int64_t now_ms)
 {
-	struct pool_counts n;
 	struct child *c;
 	unsigned surplus;
 
-	dismiss_old(cat, now_ms);
-	n = category_counts(cat);
-	surplus = pool_to_stop(&cat->pool, &n, now_ms);
+	dismiss_old(cat, n, now_ms);
+	surplus = pool_to_stop(&cat->pool, n, now_ms);
 	while (surplus-- > 0 && (c = last_idle(cat)) != NULL) {
 		category_dismiss(cat, c, "idle");
+		n->idle--;
 		/* It was ready, all that time: whatever failed before. */
 		backoff_reset(&cat->backoff);
 	}

@@ -109,9 +109,9 @@ start_on_trial(struct category *cat, const struct pool_counts *n)
 }
 
 void
-category_start_missing(struct category *cat, int64_t now_ms)
+category_start_missing(
+    struct category *cat, const struct pool_counts *n, int64_t now_ms)
 {
-	const struct pool_counts n = category_counts(cat);
 	unsigned missing;
 
 	if (now_ms < cat->not_before_ms) {
@@ -119,10 +119,10 @@ category_start_missing(struct category *cat, int64_t now_ms)
 		return;
 	}
 	if (cat->backoff.failures > 0) {
-		start_on_trial(cat, &n);
+		start_on_trial(cat, n);
 		return;
 	}
-	missing = pool_to_start(&cat->pool, &n, now_ms);
+	missing = pool_to_start(&cat->pool, n, now_ms);
 	while (missing-- > 0)
 		if (!start_one(cat))
 			return;
@@ -143,14 +143,14 @@ ready_since(const struct category *cat)
 }
 
 void
-category_review(struct category *cat, int64_t now_ms)
+category_review(
+    struct category *cat, const struct pool_counts *n, int64_t now_ms)
 {
-	const struct pool_counts n = category_counts(cat);
 	const bool wanted =
-	    cat->backoff.failures > 0 || pool_wanted(&cat->pool, &n) > 0;
+	    cat->backoff.failures > 0 || pool_wanted(&cat->pool, n) > 0;
 	const struct log_context ctx = category_context(cat);
 
-	if (n.idle + n.busy > 0) {
+	if (n->idle + n->busy > 0) {
 		cat->down_ms = 0;
 		if (cat->backoff.failures > 0 &&
 		    now_ms - ready_since(cat) >= STABLE_MS)

@@ -69,7 +69,11 @@ put_label(struct bytes *out, bool first, const char *label, const char *value)
 static void
 put_number(struct bytes *out, uint64_t value)
 {
-	bytes_printf(out, " %" PRIu64 "\n", value);
+	char text[32];
+	int n;
+
+	n = snprintf(text, sizeof(text), " %" PRIu64 "\n", value);
+	bytes_append(out, text, (size_t)n);
 }
 
 /* A figure with up to two labels; NULL where there is none. */

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 BUILD = os.environ.get("top_builddir", ".")
@@ -417,11 +418,75 @@ def _():
         same(d.ask("PATCH", "/workers/w-1")[0], 200)
 
 
+@test("gives a fault to each so manieth request")
+def _():
+    with Devorch("--fault", "heartbeat:500:2-6/2") as d:
+        d.ask("POST", "/workers/register", {"worker_id": "w-1"})
+        same([d.ask("PATCH", "/workers/w-1")[0] for _ in range(8)],
+             [200, 500, 200, 500, 200, 500, 200, 200])
+        same(d.summary()["faults"], 3)
+
+
+@test("fills params with so many letters")
+def _():
+    with Devorch("--tasks", 'a=1:{"pad":"{fill=70}","n":{i},"o":{}}') as d:
+        same(d.poll()[1]["params"], {
+            "pad": ("abcdefghijklmnopqrstuvwxyz012345" * 3)[:70], "n": 1,
+            "o": {}})
+
+
+@test("begins no new jobs once it is told so, and ends when all are over")
+def _():
+    with Devorch("--tasks", "a=10", "--exit-when-done", "--poll-timeout",
+                 "0") as d:
+        first, second = d.poll()[1], d.poll()[1]
+        d.process.send_signal(signal.SIGUSR2)
+        end = time.monotonic() + LIMIT
+        # The signal may come behind a poll or two.
+        while (task := d.poll()[1]) != b"" and time.monotonic() < end:
+            d.result(task)
+        d.result(first, "failure", error={"code": "TRANSIENT_ERROR"})
+        again = d.poll()[1]
+        same(again["job_id"], first["job_id"])
+        d.result(again)
+        d.result(second)
+        summary = d.finished()
+        same((summary["lost"], summary["jobs"]["waiting"]), (0, 0))
+
+
+@test("writes down what was handed out and what came")
+def _():
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "ledger")
+        with Devorch("--tasks", "a=2", "--ledger", path, "--fault",
+                     "result:500:3") as d:
+            d.ask("POST", "/workers/register", {"worker_id": "w-1"})
+            d.ask("PATCH", "/workers/w-1")
+            task = d.poll()[1]
+            for _ in range(3):
+                d.result(task, data={"x": 1})
+            d.result({"job_id": "none", "task_id": "none"})
+            d.summary()
+        with open(path, encoding="ascii") as f:
+            lines = [json.loads(line) for line in f]
+        same([(x["event"], x.get("verdict"), x.get("fault"))
+              for x in lines],
+             [("register", None, False), ("heartbeat", None, False),
+              ("task", None, None), ("result", "accepted", None),
+              ("result", "duplicate", None), ("result", None, True),
+              ("result", "unknown", None)])
+        same((lines[2]["task_id"], lines[2]["spec"], lines[2]["number"],
+              lines[2]["attempt"]), (task["task_id"], 0, 1, 1))
+        same((lines[3]["task_id"], lines[3]["data"]),
+             (task["task_id"], {"x": 1}))
+
+
 @test("says what is wrong with its options")
 def _():
     for options in (["--tasks", "a=0"], ["--tasks", "a=1:[]"],
                     ["--tasks", "=1"], ["--fault", "poll"],
-                    ["--fault", "poll:500:3-2"], ["--fault", "x:500"],
+                    ["--fault", "poll:500:3-2"],
+                    ["--fault", "poll:500:3/0"], ["--fault", "x:500"],
                     ["--fault", "poll:html=3"], ["--bad-task", "none"],
                     ["--exit-when-done"], ["--dialect", "x"], ["extra"],
                     ["--rate", "fast"], ["--verify-signatures"],

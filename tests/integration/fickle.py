@@ -59,7 +59,7 @@ class Child:
 
     def offer(self):
         category = self.arguments[self.arguments.index("--category") + 1]
-        types = [a.partition("=")[0] for a in self.arguments if "=" in a]
+        types = [a.partition("=")[0] for a in self.arguments if "=/" in a]
         return frame(READY, {"version": 1, "handlers": [
             {"type": t, "category": category} for t in types]})
 

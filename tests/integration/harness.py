@@ -354,6 +354,8 @@ class Worker(Program):
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": places["home"], "TMPDIR": places["tmp"],
             "AVTOWORKER_CHILD": CHILD,
+            # Root's own would be the system's.
+            "STATE_DIRECTORY": t.path("state"),
         }
         for key in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"):
             if key in os.environ:

@@ -109,6 +109,23 @@ def abandoned(t):
     scene.ended()
 
 
+@case("a handler that listens is told of the end, and ends well before it")
+def farewell(t):
+    scene = Scene(t, timeout="6s")
+    gate = t.gate()
+    scene.fake.put(task("listens", "heed", {"gate": gate.path,
+                                            "name": "listens"}))
+    gate.wait(1)
+    gate.open()
+    scene.worker.signal(signal.SIGTERM)
+    result = scene.fake.wait_result("listens")
+    same(result["status"], "success", "status")
+    same(result["data"]["reason"], "drain", "reason")
+    check(not scene.worker.lines("handing back"), "it was too late")
+    scene.gate.open()
+    scene.ended()
+
+
 @case("after kill -9 of the supervisor no child is left")
 def killed(t):
     scene = Scene(t)
