@@ -148,7 +148,7 @@ launcher_fork(const struct launcher *l, struct bytes *why)
 		return (-1);
 	}
 	if (w.host != 0) {
-		(void)close(CHANNEL_FD);
+		(void)close_range(CHANNEL_FD, CHANNEL_FD + l->files, 0);
 		watch(&w);
 	}
 	(void)close(w.supervisor_fd);

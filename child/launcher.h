@@ -15,6 +15,7 @@ struct launcher {
 	pid_t supervisor; /* we end when it does */
 	const char *cgroup; /* that the host will enter; or NULL */
 	const char *category; /* for complaints */
+	unsigned files; /* descriptors after the channel, the host's alone */
 };
 
 /*

@@ -24,6 +24,7 @@
 #include "child/launch.h"
 #include "child/launcher.h"
 #include "child/module.h"
+#include "child/pins.h"
 #include "child/ready.h"
 #include "child/serve.h"
 #include "child/turn.h"
@@ -33,6 +34,7 @@ struct arguments {
 	const char *category;
 	struct launch launch;
 	enum sweep_when sweep;
+	struct pins pins;
 	bool launcher;
 };
 
@@ -74,6 +76,7 @@ static const struct option options[] = {
 	{ "oom-score-adj", required_argument, NULL, 'o' },
 	{ "sweep", required_argument, NULL, 's' },
 	{ "launcher", no_argument, NULL, 'L' },
+	{ "pin", required_argument, NULL, 'P' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -136,6 +139,10 @@ parse_option(struct arguments *a, int option, const char *value)
 	case 'L':
 		a->launcher = true;
 		return (NULL);
+	case 'P':
+		return (pins_add(&a->pins, value) == -1 ?
+			"more files are pinned than can be" :
+			NULL);
 	default:
 		return ("it does not know this");
 	}
@@ -189,7 +196,8 @@ parse_assignment(char *text, struct assignment *out)
 }
 
 static int
-serve_arguments(struct wire *wire, struct turn *turn, char **argv, size_t count)
+serve_arguments(struct wire *wire, struct turn *turn, const struct pins *pins,
+    char **argv, size_t count)
 {
 	struct assignment *list;
 	const char *fault;
@@ -210,7 +218,7 @@ serve_arguments(struct wire *wire, struct turn *turn, char **argv, size_t count)
 			goto out;
 		}
 	}
-	status = serve(wire, turn, list, count);
+	status = serve(wire, turn, pins, list, count);
 	turn_over(turn);
 out:
 	free(list);
@@ -236,6 +244,7 @@ launch_and_serve(struct wire *wire, struct arguments *a,
 		.supervisor = a->launch.parent,
 		.cgroup = a->launch.cgroup,
 		.category = a->category,
+		.files = (unsigned)a->pins.len,
 	};
 	struct turn turn = {
 		.category = a->category,
@@ -257,7 +266,7 @@ launch_and_serve(struct wire *wire, struct arguments *a,
 	title_set(title, "[%s] starting", a->category);
 	if (launch(&a->launch, &why) == -1)
 		return (give_up(wire, a, &why));
-	return (serve_arguments(wire, &turn, argv, count));
+	return (serve_arguments(wire, &turn, &a->pins, argv, count));
 }
 
 static int

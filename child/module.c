@@ -34,14 +34,14 @@ module_name_is_sane(const char *name)
 /* dlopen looks for a name without slash along the library path, and we mean
  * the file. */
 static void *
-open_file(const char *file, struct bytes *why)
+open_file(const char *file, const char *from, struct bytes *why)
 {
 	struct bytes path = { 0 };
 	const char *error;
 	void *handle = NULL;
 
 	bytes_printf(
-	    &path, "%s%s", strchr(file, '/') == NULL ? "./" : "", file);
+	    &path, "%s%s", strchr(from, '/') == NULL ? "./" : "", from);
 	if (bytes_failed(&path)) {
 		bytes_printf(why, "cannot load %s: out of memory", file);
 		goto out;
@@ -161,13 +161,14 @@ copy_handlers(
 }
 
 int
-module_load(struct module *m, const char *file, struct bytes *why)
+module_load(
+    struct module *m, const char *file, const char *path, struct bytes *why)
 {
 	const struct aw_module *table;
 	void *handle;
 
 	*m = (struct module){ .file = file };
-	if ((handle = open_file(file, why)) == NULL ||
+	if ((handle = open_file(file, path, why)) == NULL ||
 	    (table = find_table(handle, file, why)) == NULL ||
 	    copy_handlers(m, table, why) == -1) {
 		module_fini(m);

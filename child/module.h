@@ -29,9 +29,11 @@ struct aw_error {
 
 /* 1 to MODULE_NAME_MAX of A-Z a-z 0-9 . _ : - */
 bool module_name_is_sane(const char *name);
-/* Loads file (borrowed) and checks what it offers; calls nothing in it but its
- * constructors. Returns -1 and why: a sentence naming the file. */
-int module_load(struct module *, const char *file, struct bytes *why);
+/* Loads file (borrowed) from path, where it is, and checks what it offers;
+ * calls nothing in it but its constructors. Returns -1 and why: a sentence
+ * naming the file. */
+int module_load(
+    struct module *, const char *file, const char *path, struct bytes *why);
 /* The handler of that type, or NULL. */
 const struct aw_handler *module_find(const struct module *, const char *type);
 /* Frees the copies; the code stays loaded. */

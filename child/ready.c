@@ -85,7 +85,7 @@ describe(struct wire *w, const char *file)
 	size_t i;
 	int rc;
 
-	if (module_load(&module, file, &text) == -1)
+	if (module_load(&module, file, file, &text) == -1)
 		rc = ready_send_error(w, &text);
 	else {
 		ready_begin(&text);

@@ -15,6 +15,7 @@
 #include <sysexits.h>
 
 #include "child/module.h"
+#include "child/pins.h"
 #include "child/ready.h"
 #include "child/serve.h"
 #include "child/task.h"
@@ -46,22 +47,25 @@ complain(const struct server *s, const char *what, const struct bytes *why)
 }
 
 static const struct module *
-find_module(struct server *s, const char *file, struct bytes *why)
+find_module(struct server *s, const struct pins *pins, const char *file,
+    struct bytes *why)
 {
+	char path[PIN_PATH_SIZE];
 	size_t i;
 
 	for (i = 0; i < s->modules_len; i++)
 		if (strcmp(s->modules[i].file, file) == 0)
 			return (&s->modules[i]);
-	if (module_load(&s->modules[i], file, why) == -1)
+	if (module_load(
+		&s->modules[i], file, pins_path(pins, file, path), why) == -1)
 		return (NULL);
 	s->modules_len++;
 	return (&s->modules[i]);
 }
 
 static int
-load(struct server *s, const struct assignment *what, size_t count,
-    struct bytes *why)
+load(struct server *s, const struct pins *pins, const struct assignment *what,
+    size_t count, struct bytes *why)
 {
 	const struct module *module;
 	struct server_handler *h;
@@ -75,7 +79,7 @@ load(struct server *s, const struct assignment *what, size_t count,
 	}
 	for (i = 0; i < count; i++) {
 		h = &s->handlers[i];
-		if ((module = find_module(s, what[i].file, why)) == NULL)
+		if ((module = find_module(s, pins, what[i].file, why)) == NULL)
 			return (-1);
 		h->file = what[i].file;
 		if ((h->table = module_find(module, what[i].type)) == NULL) {
@@ -85,6 +89,7 @@ load(struct server *s, const struct assignment *what, size_t count,
 		}
 		s->handlers_len++;
 	}
+	pins_close(pins);
 	return (0);
 }
 
@@ -237,8 +242,8 @@ loop(struct server *s, struct bytes *why)
 }
 
 int
-serve(struct wire *wire, struct turn *turn, const struct assignment *what,
-    size_t count)
+serve(struct wire *wire, struct turn *turn, const struct pins *pins,
+    const struct assignment *what, size_t count)
 {
 	struct server s = {
 		.wire = wire,
@@ -249,7 +254,7 @@ serve(struct wire *wire, struct turn *turn, const struct assignment *what,
 	int status;
 	size_t i;
 
-	if (load(&s, what, count, &why) == -1 ||
+	if (load(&s, pins, what, count, &why) == -1 ||
 	    start_handlers(&s, &why) == -1) {
 		status = EX_UNAVAILABLE;
 		(void)ready_send_error(wire, &why);

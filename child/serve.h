@@ -10,6 +10,7 @@
 
 #include "child/wire.h"
 
+struct pins;
 struct turn;
 
 /* The command line's TYPE=FILE. */
@@ -20,7 +21,7 @@ struct assignment {
 
 /* Serves until a stop frame or the end of the channel. Everything is borrowed.
  * Returns the exit status. */
-int serve(
-    struct wire *, struct turn *, const struct assignment *, size_t count);
+int serve(struct wire *, struct turn *, const struct pins *,
+    const struct assignment *, size_t count);
 
 #endif

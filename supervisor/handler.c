@@ -124,6 +124,14 @@ handler_file_is_current(const struct handler_file *f)
 	return (stat(f->path, &now) == 0 && same_file(&now, &f->st));
 }
 
+bool
+handler_file_was_overwritten(const struct handler_file *f)
+{
+	struct stat now;
+
+	return (fstat(f->fd, &now) == 0 && !same_file(&now, &f->st));
+}
+
 static bool
 same_pinned(const struct handler_file *a, const struct handler_file *b)
 {

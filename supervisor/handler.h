@@ -60,6 +60,8 @@ struct handler_file *handler_file_keep(
     struct handler_table *, const char *path, int fd, const struct stat *);
 /* True when its name stands for it still, unchanged. */
 bool handler_file_is_current(const struct handler_file *);
+/* True when it is still there, but its content is another. */
+bool handler_file_was_overwritten(const struct handler_file *);
 /* True when both are the same, file and limits included. */
 bool handler_equal(const struct handler *, const struct handler *);
 /* In the order of their types; NULL starts and ends. */

@@ -201,7 +201,9 @@ open_edges(struct supervisor *s, struct why *why)
 		return (-1);
 	s->control = control_new(
 	    s->loop, s->options->instance->state_dir, &run_view_ops, s, why);
-	return (s->control != NULL ? 0 : -1);
+	if (s->control == NULL)
+		log_warn("%s; going on without avtoworkerctl", why->text);
+	return (0);
 }
 
 static int

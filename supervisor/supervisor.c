@@ -114,8 +114,8 @@ static unsigned
 places(void *arg)
 {
 	struct supervisor *s = arg;
+	int64_t room, taken = s->leases.count[LEASE_RUNNING], free_children = 0;
 	const struct category *cat;
-	int64_t room, free_children = 0;
 	bool offered = false;
 
 	if (!may_lease(s))
@@ -123,13 +123,15 @@ places(void *arg)
 	TAILQ_FOREACH(cat, &s->now->categories, entry) {
 		const int n = category_places(cat);
 
-		/* A full one does not hold back the others. */
+		/* A full one does not hold back the others; what waits for a
+		 * child that is starting has its place already. */
 		free_children += n > 0 ? n : 0;
+		taken += (int64_t)cat->queued + (n < 0 ? n : 0);
 		offered = offered || category_is_offered(cat);
 	}
 	if (!offered && s->options->local_path != NULL)
 		return (1); /* each fails at once, and so the run ends */
-	room = s->now->conf->worker.max_concurrent_tasks - run_unfinished(s);
+	room = s->now->conf->worker.max_concurrent_tasks - taken;
 	if (free_children < room)
 		room = free_children;
 	return (room > 0 ? (unsigned)room : 0);
@@ -249,6 +251,21 @@ on_finished(struct lease *l, struct result *result, void *arg)
 	finish(arg, l, result);
 }
 
+/* The category whose first lease has waited for longest, or NULL. */
+static struct category *
+longest_waiting(const struct supervisor *s)
+{
+	struct category *cat, *first = NULL;
+
+	TAILQ_FOREACH(cat, &s->now->categories, entry)
+		if (cat->queued > 0 &&
+		    (first == NULL ||
+			TAILQ_FIRST(&cat->queue)->id <
+			    TAILQ_FIRST(&first->queue)->id))
+			first = cat;
+	return (first);
+}
+
 /* A task has ended: others may wait for no more than its place. */
 static void
 on_room(void *arg)
@@ -256,9 +273,12 @@ on_room(void *arg)
 	struct supervisor *s = arg;
 	struct category *cat;
 
-	TAILQ_FOREACH(cat, &s->now->categories, entry)
-		if (cat->queued > 0)
-			category_balance(cat);
+	if ((cat = longest_waiting(s)) != NULL) {
+		category_balance(cat);
+		TAILQ_FOREACH(cat, &s->now->categories, entry)
+			if (cat->queued > 0)
+				category_balance(cat);
+	}
 	if (s->state == RUN_RUNNING)
 		orchestrator_kick(s->orchestrator);
 }

@@ -16,6 +16,7 @@
 #include "supervisor/children/category_parts.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
+#include "supervisor/handler.h"
 
 #define STABLE_MS ((int64_t)10 * 1000) /* a life that clears old failures */
 
@@ -61,6 +62,29 @@ start_failed(struct category *cat, const char *reason)
 		withdraw(cat);
 }
 
+/* Says once of each file that its name stands for something else now. */
+static void
+look_at_files(struct category *cat)
+{
+	const struct log_context ctx = category_context(cat);
+	struct handler *h = NULL;
+
+	while ((h = handler_next(cat->handlers, h)) != NULL) {
+		if (strcmp(h->category, cat->name) != 0 || h->pinned == NULL ||
+		    h->pinned->told || handler_file_is_current(h->pinned))
+			continue;
+		h->pinned->told = true;
+		log_line(LOG_LEVEL_WARN, &ctx,
+		    "%s is not the file any more that it was when the worker "
+		    "read its configuration; SIGHUP takes the new one%s",
+		    h->file,
+		    handler_file_was_overwritten(h->pinned) ?
+			" (it was written over: replace it by renaming, or "
+			"children may crash)" :
+			", until then children get the old one");
+	}
+}
+
 /* Starts one more child; false when that failed. */
 static bool
 start_one(struct category *cat)
@@ -68,12 +92,15 @@ start_one(struct category *cat)
 	struct child *c;
 	struct why why;
 
+	look_at_files(cat);
+
 	c = child_new(
 	    &(struct child_start){
 		.env = cat->env,
 		.category = cat->name,
 		.argv = cat->program.argv,
 		.envp = cat->program.envp,
+		.files = &cat->program.files,
 		.timeout_ms = cat->conf->start_timeout_ms,
 		.cpu_limit_ms = cat->conf->cpu_time_limit_ms,
 		.launched = cat->conf->launcher,

@@ -310,12 +310,12 @@ start(const struct child *c, const struct child_start *how, struct spawned *p,
 	int rc;
 
 	if (c->memory.group == NULL)
-		return (spawn(how->argv, how->envp, p, why));
+		return (spawn(how->argv, how->envp, how->files, p, why));
 	if ((argv = program_argv_in(how->argv, c->memory.group)) == NULL) {
 		why_errno(why, "child");
 		return (-1);
 	}
-	rc = spawn(argv, how->envp, p, why);
+	rc = spawn(argv, how->envp, how->files, p, why);
 	free(argv);
 	return (rc);
 }

@@ -27,6 +27,7 @@ struct child;
 struct lease;
 struct offer;
 struct result;
+struct spawn_files;
 
 /* state, name, states that may follow */
 #define CHILD_STATES(X) \
@@ -114,6 +115,7 @@ struct child_start {
 	const char *category;
 	char *const *argv;
 	char *const *envp;
+	const struct spawn_files *files; /* that it is born with; or NULL */
 	int64_t timeout_ms; /* until it must be ready */
 	int64_t cpu_limit_ms; /* processor time of one task, which the child
 				 limits by itself; 0: it does not */

@@ -19,6 +19,7 @@
 #include "supervisor/children/child.h"
 #include "supervisor/children/discover.h"
 #include "supervisor/children/offer.h"
+#include "supervisor/children/spawn.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/handler.h"
@@ -142,11 +143,17 @@ find(const char *written, struct why *why)
 static int
 pin(struct file *f, struct why *why)
 {
-	f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (f->fd == -1 || fstat(f->fd, &f->st) == -1) {
+	int fd, high = -1;
+
+	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd != -1 && fstat(fd, &f->st) == 0)
+		high = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FILES_FD_MIN);
+	if (high == -1)
 		why_errno(why, "%s", f->path);
+	if (fd != -1)
+		(void)close(fd);
+	if ((f->fd = high) == -1)
 		return (-1);
-	}
 	return (0);
 }
 

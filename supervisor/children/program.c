@@ -105,9 +105,39 @@ add_settings(struct words *w, const struct conf_category *conf,
 		add(w, strdup("--launcher"));
 }
 
+static bool
+has_fd(const struct spawn_files *files, int fd)
+{
+	size_t i;
+
+	for (i = 0; i < files->len; i++)
+		if (files->fds[i] == fd)
+			return (true);
+	return (false);
+}
+
+/* The files, each once, as they were when they were described. Those that are
+ * too many to be handed on are loaded by name. */
+static void
+add_pins(struct words *w, struct spawn_files *files, const char *category,
+    const struct handler_table *handlers)
+{
+	struct handler *h = NULL;
+
+	while ((h = handler_next(handlers, h)) != NULL &&
+	    files->len < SPAWN_FILES_MAX) {
+		if (h->pinned == NULL || strcmp(h->category, category) != 0 ||
+		    has_fd(files, h->pinned->fd))
+			continue;
+		files->fds[files->len++] = h->pinned->fd;
+		add_option(w, "--pin", h->pinned->path);
+	}
+}
+
 static char **
-make_argv(const char *category, const struct conf_category *conf,
-    const struct handler_table *handlers, const struct child_env *env)
+make_argv(struct spawn_files *files, const char *category,
+    const struct conf_category *conf, const struct handler_table *handlers,
+    const struct child_env *env)
 {
 	struct words w = { 0 };
 	struct handler *h = NULL;
@@ -116,6 +146,7 @@ make_argv(const char *category, const struct conf_category *conf,
 	add_number(&w, "--parent", getpid());
 	add_option(&w, "--category", category);
 	add_settings(&w, conf, env);
+	add_pins(&w, files, category, handlers);
 	add(&w, strdup("--")); /* a type may begin with a dash */
 	while ((h = handler_next(handlers, h)) != NULL)
 		if (strcmp(h->category, category) == 0)
@@ -146,7 +177,8 @@ program_init(struct program *p, const char *category,
 	    conf->env_file, why);
 	if (p->envp == NULL)
 		return (-1);
-	if ((p->argv = make_argv(category, conf, handlers, env)) == NULL) {
+	p->argv = make_argv(&p->files, category, conf, handlers, env);
+	if (p->argv == NULL) {
 		why_errno(why, "category %s", category);
 		program_fini(p);
 		return (-1);

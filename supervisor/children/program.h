@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "supervisor/base/why.h"
+#include "supervisor/children/spawn.h"
 
 struct child_env;
 struct conf_category;
@@ -17,6 +18,7 @@ struct handler_table;
 struct program {
 	char **argv; /* owned, NULL-terminated */
 	char **envp; /* the same */
+	struct spawn_files files; /* of the handlers; the table's */
 };
 
 /* For the handlers of the table that name the category; reads its env_file.

@@ -17,12 +17,13 @@
 #include "child/channel.h"
 #include "supervisor/children/spawn.h"
 
-#define PARK 10 /* descriptors wait above the ones they are moved to */
-
 #if !HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
 /* All of ours are close-on-exec anyway; this was only the second lock. */
-#define posix_spawn_file_actions_addclosefrom_np(actions, from) 0
+#define posix_spawn_file_actions_addclosefrom_np(actions, from) \
+	((void)(from), 0)
 #endif
+
+#define PARK 10 /* descriptors wait above the ones they are moved to */
 
 struct ends {
 	int null;
@@ -105,8 +106,10 @@ set_attributes(posix_spawnattr_t *attr)
 }
 
 static int
-set_descriptors(posix_spawn_file_actions_t *fa, const struct ends *e)
+set_descriptors(posix_spawn_file_actions_t *fa, const struct ends *e,
+    const struct spawn_files *files)
 {
+	size_t i, len = files != NULL ? files->len : 0;
 	int rc;
 
 	if ((rc = posix_spawn_file_actions_adddup2(
@@ -118,12 +121,18 @@ set_descriptors(posix_spawn_file_actions_t *fa, const struct ends *e)
 	    (rc = posix_spawn_file_actions_adddup2(
 		 fa, e->channel[1], CHANNEL_FD)) != 0)
 		return (rc);
-	return (posix_spawn_file_actions_addclosefrom_np(fa, CHANNEL_FD + 1));
+	for (i = 0; i < len; i++)
+		if ((rc = posix_spawn_file_actions_adddup2(
+			 fa, files->fds[i], CHANNEL_FD + 1 + (int)i)) != 0)
+			return (rc);
+	return (posix_spawn_file_actions_addclosefrom_np(
+	    fa, CHANNEL_FD + 1 + (int)len));
 }
 
 /* The spawn itself; returns errno's value. */
 static int
-start(char *const argv[], char *const envp[], const struct ends *e, pid_t *pid)
+start(char *const argv[], char *const envp[], const struct ends *e,
+    const struct spawn_files *files, pid_t *pid)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
@@ -133,7 +142,7 @@ start(char *const argv[], char *const envp[], const struct ends *e, pid_t *pid)
 		return (rc);
 	if ((rc = posix_spawn_file_actions_init(&fa)) == 0) {
 		if ((rc = set_attributes(&attr)) == 0 &&
-		    (rc = set_descriptors(&fa, e)) == 0)
+		    (rc = set_descriptors(&fa, e, files)) == 0)
 			rc = posix_spawn(pid, argv[0], &fa, &attr, argv, envp);
 		(void)posix_spawn_file_actions_destroy(&fa);
 	}
@@ -142,8 +151,8 @@ start(char *const argv[], char *const envp[], const struct ends *e, pid_t *pid)
 }
 
 int
-spawn(char *const argv[], char *const envp[], struct spawned *out,
-    struct why *why)
+spawn(char *const argv[], char *const envp[], const struct spawn_files *files,
+    struct spawned *out, struct why *why)
 {
 	struct ends e = { -1, { -1, -1 }, { -1, -1 } };
 	pid_t pid;
@@ -151,7 +160,7 @@ spawn(char *const argv[], char *const envp[], struct spawned *out,
 
 	if (open_ends(&e, why) == -1)
 		goto fail;
-	if ((errno = start(argv, envp, &e, &pid)) != 0) {
+	if ((errno = start(argv, envp, &e, files, &pid)) != 0) {
 		why_errno(why, "cannot start %s", argv[0]);
 		goto fail;
 	}

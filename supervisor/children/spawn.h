@@ -11,6 +11,9 @@
 
 #include "supervisor/base/why.h"
 
+#define SPAWN_FILES_MAX    64
+#define SPAWN_FILES_FD_MIN 80 /* above all that a child is born with */
+
 struct spawned {
 	pid_t pid;
 	int pidfd; /* readable when it is dead */
@@ -18,8 +21,16 @@ struct spawned {
 	int output_fd; /* its stdout and stderr, non-blocking */
 };
 
-/* Starts argv[0]. -1 and why; then nothing is left open or running. */
-int spawn(char *const argv[], char *const envp[], struct spawned *out,
-    struct why *why);
+/* Files that a child is born with besides, as the descriptors after the
+ * channel. */
+struct spawn_files {
+	int fds[SPAWN_FILES_MAX]; /* from SPAWN_FILES_FD_MIN on; borrowed */
+	size_t len;
+};
+
+/* Starts argv[0]; files may be NULL. -1 and why; then nothing is left open or
+ * running. */
+int spawn(char *const argv[], char *const envp[], const struct spawn_files *,
+    struct spawned *out, struct why *why);
 
 #endif

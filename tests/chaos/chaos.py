@@ -386,9 +386,8 @@ class Run:
         self.later(self.random.expovariate(self.args.kills), self.strike)
 
     def look_for_leftovers(self):
-        """Processes that launched handlers have left and that still live.
-        The longest life of a child of this run is under two seconds after
-        its task."""
+        """Processes that handlers have left and that still live. Tasks that
+        leave any are over at once, so their age tells."""
         for pid in descendants(os.getpid()):
             if proc_read(pid, "comm").strip() == "chaos-left" and \
                     age(pid) > self.args.left_limit:
@@ -475,13 +474,15 @@ class Run:
             self.fail(f"no heartbeat for {gap:.1f} s")
 
     def check_end(self):
-        self.worker.send_signal(signal.SIGTERM)
+        number = signal.SIGKILL if self.args.end == "kill" \
+            else signal.SIGTERM
+        self.worker.send_signal(number)
         try:
             status = self.worker.wait(40)
         except subprocess.TimeoutExpired:
             self.fail("SIGTERM does not end it within 40 s")
             return
-        if status != 0:
+        if status != (-number if self.args.end == "kill" else 0):
             self.fail(f"it ended with {status}")
         try:
             wait_for(lambda: not self.strays(), "", 3)
@@ -573,8 +574,10 @@ def read_arguments(argv=None):
                    help="how long the worker's loop may stand still")
     p.add_argument("--memory", type=float, default=128, metavar="MB",
                    help="what it may need at the end")
-    p.add_argument("--left-limit", type=float, default=8, metavar="SECONDS",
+    p.add_argument("--left-limit", type=float, default=3, metavar="SECONDS",
                    help="how long a process may outlive its task")
+    p.add_argument("--end", choices=("term", "kill"), default="term",
+                   help="how the worker is ended when all is done")
     p.add_argument("--only", action="append", metavar="CATEGORY",
                    help="these categories alone")
     p.add_argument("--without", action="append", default=[],

@@ -14,16 +14,18 @@ import chaos  # noqa: E402
 SECONDS = os.environ.get("CHAOS_SECONDS", "30")  # of each
 # Memory and time that sanitizers take are theirs.
 SANITIZED = ["--rate=30", "--kills=2", "--stall=4000", "--memory=900",
-             "--left-limit=20"] if os.environ.get("SANITIZERS") else []
+             "--left-limit=10"] if os.environ.get("SANITIZERS") else []
 
 
 def main():
     failed = False
     print("1..2", flush=True)
-    for number, dialect in enumerate(("classic", "rxon"), 1):
+    for number, (dialect, end) in enumerate(
+            (("classic", "term"), ("rxon", "kill")), 1):
         args = chaos.read_arguments(
             ["--build", os.environ.get("top_builddir", "."), "--seconds",
-             SECONDS, "--dialect", dialect, "--verbose", *SANITIZED])
+             SECONDS, "--dialect", dialect, "--end", end, "--verbose",
+             *SANITIZED])
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
             well = chaos.chaos(args)

@@ -123,10 +123,21 @@ def adopt_orphans():
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+GUARDS = []  # sockets whose names say which ports are taken
+
+
 def free_port():
-    """A port nobody listens on, below those that the kernel hands out."""
+    """A port nobody listens on, below those that the kernel hands out, and no
+    other test is going to."""
     while True:
         port = 10000 + int.from_bytes(os.urandom(2), "little") % 20000
+        guard = socket.socket(socket.AF_UNIX)
+        try:
+            guard.bind(f"\0avtoworker-test-port-{port}")
+        except OSError:
+            guard.close()
+            continue
+        GUARDS.append(guard)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -5,6 +5,7 @@ when it works. What is the same stays, what runs is finished, and what is wrong
 changes nothing."""
 import os
 import re
+import shutil
 import signal
 import sys
 
@@ -207,6 +208,37 @@ def offers(t):
     scene.fake.put(task("late", "echo"))
     same(scene.fake.wait_result("late")["error"]["code"], "TRANSIENT_ERROR",
          "code")
+    scene.end()
+
+
+@case("a module that is replaced is the old one until SIGHUP, which is said")
+def replaced(t):
+    scene = Scene(t)
+    path = t.path("mine.so")
+    shutil.copy(ZOO, path)
+    scene.write(scene.text.replace(ZOO, path))
+    scene.reload()
+    light = scene.wait_children("light", lambda now: len(now) == 2 and now,
+                                "two")
+    shutil.copy(module("bad_nothing"), path + ".new")
+    os.rename(path + ".new", path)
+    for pid in light:
+        os.kill(pid, signal.SIGKILL)
+    scene.worker.wait_log("mine.so is not the file any more.*SIGHUP")
+    scene.wait_children("light", lambda now: len(now) == 2 and
+                        not now & light, "two new ones")
+    scene.works("with-the-old-one")
+    same(len(scene.worker.lines("is not the file any more.*category=light")),
+         1, "lines about it")
+    scene.reload(UNCHANGED)
+    scene.works("still")
+    shutil.copy(ZOO, path + ".new")
+    os.rename(path + ".new", path)
+    before = set(scene.worker.children())
+    scene.reload(count=2)
+    eventually(lambda: not before & set(scene.worker.children()),
+               "every child is new")
+    scene.works("after")
     scene.end()
 
 
