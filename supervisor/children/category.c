@@ -14,8 +14,10 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/children/category_parts.h"
+#include "supervisor/children/offer.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
+#include "supervisor/handler.h"
 #include "supervisor/lease.h"
 
 #define RETRY_FIRST_MS ((int64_t)100)
@@ -212,12 +214,35 @@ share(struct category *cat, bool crowded)
 	balance(cat);
 }
 
+/* A child offers what its category was made with, no more and no less. */
+static bool
+is_expected(const struct category *cat, const struct offer *offer)
+{
+	struct handler *h;
+	size_t i, count = 0;
+
+	for (i = 0; i < offer->count; i++) {
+		h = handler_find(cat->handlers, offer->handlers[i].type);
+		if (h == NULL || strcmp(h->category, cat->name) != 0)
+			return (false);
+	}
+	for (h = NULL; (h = handler_next(cat->handlers, h)) != NULL;)
+		if (strcmp(h->category, cat->name) == 0)
+			count++;
+	return (offer->count == count);
+}
+
 static void
 on_ready(struct child *c, const struct offer *offer, void *arg)
 {
 	struct category *cat = arg;
 
-	(void)offer;
+	if (!is_expected(cat, offer)) {
+		c->was_ready = false; /* its start has failed */
+		child_kill(c, DEATH_START,
+		    "offers other task types than were found in its files");
+		return;
+	}
 	TAILQ_REMOVE(&cat->children, c, entry);
 	TAILQ_INSERT_HEAD(&cat->children, c, entry);
 	cat->was_ready = true;

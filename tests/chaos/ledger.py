@@ -14,9 +14,10 @@ MODES = {
     "ok": SUCCESS, "big_params": SUCCESS, "big_result": SUCCESS,
     "eat": SUCCESS, "chatter": SUCCESS, "leave_fork": SUCCESS,
     "leave_session": SUCCESS, "leave_daemon": SUCCESS,
-    "polite": SUCCESS, "fail": {"CHAOS_FAIL"}, "segv": set(), "abort": set(), "exit_0": set(),
-    "exit_middle": set(), "garbage": set(), "hang_up": TIMEOUT,
-    "hang": TIMEOUT, "spin": TIMEOUT, "stop_self": TIMEOUT,
+    "polite": SUCCESS, "fail": {"CHAOS_FAIL"},
+    "segv": set(), "abort": set(), "exit_0": set(), "exit_middle": set(),
+    "garbage": set(), "hang_up": TIMEOUT, "hang": TIMEOUT, "spin": TIMEOUT,
+    "stop_self": TIMEOUT,
 }
 DEATHS = 3  # max_deaths_per_task
 
