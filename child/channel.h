@@ -49,6 +49,8 @@ enum frame_type {
 	FRAME_STARTED = 17, /* busy: the handler is about to run; {} */
 	FRAME_RESULT = 18, /* busy: {status, data} or {status, error} */
 	FRAME_LOG = 19, /* any: {level, name, message} */
+	FRAME_PROGRESS = 20, /* busy: {progress, message} */
+	FRAME_EVENT = 21, /* busy: {type, payload} */
 };
 
 /*

@@ -50,6 +50,10 @@ known_name(unsigned type)
 		return ("result");
 	case FRAME_LOG:
 		return ("log");
+	case FRAME_PROGRESS:
+		return ("progress");
+	case FRAME_EVENT:
+		return ("event");
 	}
 	return (NULL);
 }

@@ -170,6 +170,21 @@ bool aw_cancelled(struct aw_task *task);
 const char *aw_cancel_reason(const struct aw_task *task);
 
 /*
+ * Telling while it runs. Neither call ever waits: what the supervisor cannot
+ * take at once, and what comes faster than ten in a second (after a burst of
+ * ten), is left out. Orchestrators that speak classic are not told.
+ */
+
+/* How far it is, 0 to 1, and a text for people (cut after 4096 bytes; may be
+ * NULL). Of several only the latest may reach the orchestrator. */
+void aw_progress(struct aw_task *task, double fraction, const char *message);
+/* An event of your own: type is 1 to 128 of A-Z a-z 0-9 . _ : -, payload the
+ * JSON text of one object of at most 64 KiB. False when it is not sent. A
+ * blueprint can have transitions for events; the task's result then comes too
+ * late. */
+bool aw_event(struct aw_task *task, const char *type, const char *payload);
+
+/*
  * The result. A task that returns from run without one has failed with
  * TRANSIENT_ERROR, and will be tried again. A second result replaces the
  * first. Everything is copied.

@@ -3,7 +3,7 @@
  * task.h: the task at hand, what stands behind struct aw_task of the handler
  * API. There is one, owned by the server, begun and ended for every task
  * frame. task.c holds the params, result.c the result, cancel.c the wish that
- * it stop.
+ * it stop, report.c what it tells meanwhile.
  */
 #ifndef AVTOWORKER_TASK_H
 #define AVTOWORKER_TASK_H
@@ -38,6 +38,7 @@ struct aw_task {
 	uint64_t lease; /* of the task frame */
 	const char *cancel_reason; /* static; NULL: go on */
 	struct timespec looked; /* when the channel was last looked at */
+	int64_t reports_until_ms; /* when the bucket of reports is full again */
 	bool writing : 1; /* data has been begun */
 	bool has_result : 1; /* result holds one */
 };

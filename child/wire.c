@@ -166,8 +166,14 @@ advance(struct iovec iov[2], size_t n)
 	}
 }
 
-int
-wire_send(struct wire *w, enum frame_type type, uint64_t lease,
+/* A frame as it goes out. */
+struct outgoing {
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	struct iovec iov[2];
+};
+
+static void
+prepare(struct outgoing *o, enum frame_type type, uint64_t lease,
     const char *payload, size_t len)
 {
 	const struct frame_header header = {
@@ -175,19 +181,51 @@ wire_send(struct wire *w, enum frame_type type, uint64_t lease,
 		.type = (uint16_t)type,
 		.lease = lease,
 	};
-	unsigned char raw[CHANNEL_HEADER_SIZE];
-	struct iovec iov[2] = {
-		{ .iov_base = raw, .iov_len = sizeof(raw) },
-		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = len },
-	};
+
+	frame_encode(&header, o->raw);
+	o->iov[0] = (struct iovec){ o->raw, sizeof(o->raw) };
+	o->iov[1] = (struct iovec){ (void *)(uintptr_t)payload, len };
+}
+
+/* Sends what is left of it. */
+static int
+finish(struct wire *w, struct outgoing *o)
+{
 	ssize_t n;
 
-	frame_encode(&header, raw);
-	while (iov[0].iov_len + iov[1].iov_len > 0) {
-		if ((n = writev(w->fd, iov, 2)) != -1)
-			advance(iov, (size_t)n);
+	while (o->iov[0].iov_len + o->iov[1].iov_len > 0) {
+		if ((n = writev(w->fd, o->iov, 2)) != -1)
+			advance(o->iov, (size_t)n);
 		else if (errno != EINTR)
 			return (-1);
 	}
 	return (0);
+}
+
+int
+wire_send(struct wire *w, enum frame_type type, uint64_t lease,
+    const char *payload, size_t len)
+{
+	struct outgoing o;
+
+	prepare(&o, type, lease, payload, len);
+	return (finish(w, &o));
+}
+
+int
+wire_try_send(struct wire *w, enum frame_type type, uint64_t lease,
+    const char *payload, size_t len)
+{
+	struct outgoing o;
+	struct msghdr msg = { .msg_iov = o.iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	prepare(&o, type, lease, payload, len);
+	do
+		n = sendmsg(w->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n == -1 && errno == EINTR);
+	if (n == -1)
+		return (-1);
+	advance(o.iov, (size_t)n);
+	return (finish(w, &o)); /* a part of it went out */
 }

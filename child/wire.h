@@ -42,6 +42,10 @@ bool wire_take_cancel(
  * the other side is gone or the socket fails (errno). */
 int wire_send(struct wire *, enum frame_type, uint64_t lease,
     const char *payload, size_t len);
+/* Sends a frame, or nothing of it: -1 when the socket does not take it now
+ * (errno EAGAIN), or as above. */
+int wire_try_send(struct wire *, enum frame_type, uint64_t lease,
+    const char *payload, size_t len);
 void wire_fini(struct wire *);
 
 #endif

@@ -19,6 +19,7 @@
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
+#include "supervisor/task_event.h"
 
 #define LOOK_AGAIN_MS   ((int64_t)1000)
 #define UNDELIVERED_MAX 1000 /* results in memory that stop the polls */
@@ -246,6 +247,17 @@ const struct orchestrator_ops run_orchestrator_ops = {
  */
 
 static void
+on_event(struct lease *l, const struct task_event *event, void *arg)
+{
+	const struct log_context ctx = lease_context(l);
+
+	(void)arg;
+	log_line(LOG_LEVEL_DEBUG, &ctx, "%s: %.*s", event->type,
+	    event->len > 200 ? 200 : (int)event->len, event->payload);
+	orchestrator_event(l->origin, l, event);
+}
+
+static void
 on_finished(struct lease *l, struct result *result, void *arg)
 {
 	finish(arg, l, result);
@@ -378,6 +390,7 @@ on_emptied(struct category *cat, void *arg)
 
 const struct category_ops run_category_ops = {
 	.finished = on_finished,
+	.event = on_event,
 	.settled = on_settled,
 	.room = on_room,
 	.returned = on_returned,

@@ -274,6 +274,17 @@ on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
 	share(cat, crowded);
 }
 
+static void
+on_event(
+    struct child *c, struct lease *l, const struct task_event *event, void *arg)
+{
+	const struct category *cat = arg;
+
+	(void)c;
+	if (cat->ops->event != NULL)
+		cat->ops->event(l, event, cat->arg);
+}
+
 static const char *
 reason_of(const struct child *c, const struct death *death)
 {
@@ -306,6 +317,7 @@ on_gone(struct child *c, const struct death *death, void *arg)
 const struct child_ops category_child_ops = {
 	.ready = on_ready,
 	.finished = on_finished,
+	.event = on_event,
 	.gone = on_gone,
 };
 

@@ -28,6 +28,8 @@ struct poison;
 struct category_ops {
 	/* A lease has its result; the result is the callee's to take. */
 	void (*finished)(struct lease *, struct result *, void *arg);
+	/* A handler tells something of its lease. May be NULL. */
+	void (*event)(struct lease *, const struct task_event *, void *arg);
 	/* Whether it can be offered is known now, or has changed. */
 	void (*settled)(struct category *, void *arg);
 	/* It may have room for another lease, or has given up a place among

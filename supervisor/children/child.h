@@ -28,6 +28,7 @@ struct lease;
 struct offer;
 struct result;
 struct spawn_files;
+struct task_event;
 
 /* state, name, states that may follow */
 #define CHILD_STATES(X) \
@@ -51,6 +52,9 @@ struct child_ops {
 	 * to take. */
 	void (*finished)(
 	    struct child *, struct lease *, struct result *, void *arg);
+	/* Its handler tells something of the lease it holds. May be NULL. */
+	void (*event)(struct child *, struct lease *, const struct task_event *,
+	    void *arg);
 	/* It is dead and reaped. child->lease is what it held, if anything.
 	 * The callee frees the child. */
 	void (*gone)(struct child *, const struct death *, void *arg);

@@ -8,6 +8,7 @@
 #include "supervisor/children/child_parts.h"
 #include "supervisor/children/offer.h"
 #include "supervisor/lease.h"
+#include "supervisor/task_event.h"
 
 static void
 on_ready(struct child *c, const struct frame_header *h, const char *payload)
@@ -107,6 +108,56 @@ on_log(struct child *c, const struct frame_header *h, const char *payload)
 	log_line(level, &ctx, "%s", text);
 }
 
+static void
+tell(struct child *c, const char *type, const struct jslice *payload)
+{
+	const struct task_event event = {
+		.type = type,
+		.payload = payload->p,
+		.len = payload->len,
+	};
+
+	if (c->ops->event != NULL && c->state == CHILD_BUSY)
+		c->ops->event(c, c->lease, &event, c->arg);
+}
+
+static void
+on_progress(struct child *c, const struct frame_header *h, const char *payload)
+{
+	struct jscan_error error;
+	struct jslice root, value;
+	double fraction;
+
+	if (jscan_check(payload, h->length, &jscan_payload_limits, &root,
+		&error) == -1 ||
+	    !jscan_get(&root, "progress", &value) ||
+	    jscan_double(&value, &fraction) == -1 || fraction < 0 ||
+	    fraction > 1) {
+		child_malformed("progress that is none", c);
+		return;
+	}
+	tell(c, TASK_EVENT_PROGRESS, &root);
+}
+
+static void
+on_event(struct child *c, const struct frame_header *h, const char *payload)
+{
+	struct jscan_error error;
+	struct jslice root, value;
+	char type[TASK_ID_MAX + 1];
+
+	if (jscan_check(payload, h->length, &jscan_payload_limits, &root,
+		&error) == -1 ||
+	    !jscan_get(&root, "type", &value) ||
+	    jscan_string(&value, type, sizeof(type)) > TASK_ID_MAX ||
+	    !task_id_ok(type) || !jscan_get(&root, "payload", &value) ||
+	    value.type != JSCAN_OBJECT) {
+		child_malformed("an event that is none", c);
+		return;
+	}
+	tell(c, type, &value);
+}
+
 #define IN(state) (1u << CHILD_##state)
 static const struct {
 	unsigned allowed; /* states in which it may come */
@@ -119,6 +170,8 @@ static const struct {
 	[FRAME_STARTED] = { IN(BUSY) | IN(ENDING), true, on_started },
 	[FRAME_RESULT] = { IN(BUSY) | IN(ENDING), true, on_result },
 	[FRAME_LOG] = { ~0u, false, on_log },
+	[FRAME_PROGRESS] = { IN(BUSY) | IN(ENDING), true, on_progress },
+	[FRAME_EVENT] = { IN(BUSY) | IN(ENDING), true, on_event },
 };
 
 void

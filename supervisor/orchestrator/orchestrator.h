@@ -14,6 +14,7 @@
 struct lease;
 struct orchestrator;
 struct task;
+struct task_event;
 
 struct orchestrator_ops {
 	/* A task came. Takes the task's content. problem: why it cannot be
@@ -41,6 +42,8 @@ struct orchestrator_driver {
 	void (*offer)(struct orchestrator *, const struct offered *);
 	void (*kick)(struct orchestrator *);
 	void (*deliver)(struct orchestrator *, struct lease *);
+	void (*event)(
+	    struct orchestrator *, struct lease *, const struct task_event *);
 	void (*drain)(struct orchestrator *);
 	bool (*tried)(const struct orchestrator *);
 	bool (*registered)(const struct orchestrator *);
@@ -76,6 +79,16 @@ static inline void
 orchestrator_deliver(struct orchestrator *o, struct lease *l)
 {
 	o->driver->deliver(o, l);
+}
+
+/* Passes on what a handler tells of its lease; what cannot be told in time is
+ * left out. The event is borrowed during the call. */
+static inline void
+orchestrator_event(
+    struct orchestrator *o, struct lease *l, const struct task_event *event)
+{
+	if (o->driver->event != NULL)
+		o->driver->event(o, l, event);
 }
 
 /* Asks for no more tasks; one that is on its way may still come. */

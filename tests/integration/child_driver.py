@@ -21,6 +21,7 @@ CHILD = os.environ.get("AVTOWORKER_CHILD", BUILD + "/avtoworker-child")
 
 TASK, CANCEL, STOP = 1, 2, 3
 READY, STARTED, RESULT = 16, 17, 18
+PROGRESS, EVENT = 20, 21
 
 
 class Child:

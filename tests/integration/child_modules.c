@@ -170,6 +170,23 @@ run_signals(struct aw_task *task, void *state)
 	aw_success_data(task);
 }
 
+/* Tells so many times how far it is, and then one event. */
+static void
+run_tell(struct aw_task *task, void *state)
+{
+	const char *type = "done", *payload = "{}";
+	int64_t i, times = 1;
+
+	(void)state;
+	(void)aw_get_int64(task, "times", &times);
+	(void)aw_get_string(task, "type", &type, NULL);
+	(void)aw_get_string(task, "payload", &payload, NULL);
+	for (i = 1; i <= times; i++)
+		aw_progress(task, (double)i / (double)times, "on the way");
+	aw_json_bool(aw_data(task), "sent", aw_event(task, type, payload));
+	aw_success_data(task);
+}
+
 /* Waits until it is asked to stop; its params must outlive that. */
 static void
 run_heed(struct aw_task *task, void *state)
@@ -252,9 +269,10 @@ HANDLER(inherit);
 HANDLER(signals);
 HANDLER(heed);
 HANDLER(cost);
+HANDLER(tell);
 HANDLER(count, .init = init_count, .fini = fini_count);
 AW_MODULE(&echo, &silent, &crash, &leave, &fail, &retry, &twice, &text, &length,
-    &large, &print, &inherit, &signals, &heed, &cost, &count);
+    &large, &print, &inherit, &signals, &heed, &cost, &count, &tell);
 
 #elif defined(MODULE_NO_SYMBOL)
 int unrelated = 1;

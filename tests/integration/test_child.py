@@ -12,7 +12,8 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from child_driver import (CANCEL, CHILD, READY, RESULT, SRC, STARTED, STOP,
+from child_driver import (CANCEL, CHILD, EVENT, PROGRESS, READY, RESULT,
+                          SRC, STARTED, STOP,
                           TASK, Child, Skip, case, compile_module, contains,
                           describe, equal, main, serve, wait_gone)
 
@@ -52,7 +53,7 @@ def _():
     equal(payload["handlers"][:2],
           [{"type": "echo", "category": "first"}, {"type": "silent"}],
           "handlers")
-    equal(len(payload["handlers"]), 16, "number of handlers")
+    equal(len(payload["handlers"]), 17, "number of handlers")
     equal(text, "", "output")
 
 
@@ -281,6 +282,47 @@ def _():
     ns = child.data("cost", {})["ns"]
     print("# aw_cancelled: %d ns" % ns)
     equal(ns < 20000, True, "%d ns" % ns)
+    child.stop()
+
+
+def told(child, lease=1):
+    """What comes between started and the result: [(kind, payload)]."""
+    equal(child.frame(), (STARTED, lease, {}), "started")
+    frames = []
+    while True:
+        kind, got, payload = child.frame()
+        equal(got, lease, "lease")
+        if kind == RESULT:
+            return frames, payload
+        frames.append((kind, payload))
+
+
+@case("progress and events come before the result")
+def _():
+    child = serve_good("tell")
+    child.task("tell", {"times": 2, "type": "half.done",
+                        "payload": '{"n": [1, null]}'})
+    frames, result = told(child)
+    equal(frames, [
+        (PROGRESS, {"progress": 0.5, "message": "on the way"}),
+        (PROGRESS, {"progress": 1.0, "message": "on the way"}),
+        (EVENT, {"type": "half.done", "payload": {"n": [1, None]}}),
+    ], "frames")
+    equal(result["data"]["sent"], True, "sent")
+    for params in ({"type": "no good"}, {"payload": "[1]"},
+                   {"payload": "{"}):
+        child.task("tell", {"times": 0, **params})
+        equal(told(child)[1]["data"]["sent"], False, repr(params))
+    child.stop()
+
+
+@case("a handler that tells too much is not listened to, and never waits")
+def _():
+    child = serve_good("tell")
+    child.task("tell", {"times": 1000000})
+    frames, result = told(child)
+    equal(10 <= len(frames) < 300, True, f"{len(frames)} frames")
+    equal(result["status"], "success", "status")
     child.stop()
 
 

@@ -12,6 +12,8 @@ static const enum frame_type types[] = {
 	FRAME_STARTED,
 	FRAME_RESULT,
 	FRAME_LOG,
+	FRAME_PROGRESS,
+	FRAME_EVENT,
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
 
@@ -132,6 +134,8 @@ knows_its_types(void)
 	ASSERT_INT(known, NTYPES);
 	ASSERT_STR(frame_name(FRAME_TASK), "task");
 	ASSERT_STR(frame_name(FRAME_LOG), "log");
+	ASSERT_STR(frame_name(FRAME_PROGRESS), "progress");
+	ASSERT_STR(frame_name(FRAME_EVENT), "event");
 	ASSERT_STR(frame_name(UINT16_MAX + 1 + FRAME_TASK), "unknown");
 }
 

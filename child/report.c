@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * report.c: what a handler tells while it runs. It must never wait for it, so
+ * what the channel does not take at once is left out, and so is what comes
+ * faster than anybody could follow.
+ */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "child/handler.h"
+#include "child/json_scan.h"
+#include "child/module.h"
+#include "child/task.h"
+#include "child/wire.h"
+
+#define REPORTS_AT_ONCE  10 /* that may come in a burst */
+#define REPORT_EVERY_MS  100
+#define REPORT_BYTES_MAX 65536 /* of an event's payload */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
+		return (0);
+	return ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* A bucket of reports that fills by one each REPORT_EVERY_MS. */
+static bool
+may_report(struct aw_task *task)
+{
+	const int64_t now = now_ms();
+	const int64_t burst = REPORTS_AT_ONCE * REPORT_EVERY_MS;
+
+	if (task->wire == NULL)
+		return (false);
+	if (task->reports_until_ms < now)
+		task->reports_until_ms = now;
+	if (task->reports_until_ms + REPORT_EVERY_MS > now + burst)
+		return (false);
+	task->reports_until_ms += REPORT_EVERY_MS;
+	return (true);
+}
+
+static bool
+send_report(struct aw_task *task, enum frame_type type, struct bytes *text)
+{
+	bool sent;
+
+	sent = !bytes_failed(text) &&
+	    wire_try_send(task->wire, type, task->lease, text->p, text->len) ==
+		0;
+	bytes_fini(text);
+	return (sent);
+}
+
+void
+aw_progress(struct aw_task *task, double fraction, const char *message)
+{
+	struct bytes text = { 0 };
+	long millionths;
+
+	if (isnan(fraction) || !may_report(task))
+		return;
+	fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+	/* Not %f: a handler's locale may write a comma. */
+	millionths = (long)(fraction * 1000000 + 0.5);
+	bytes_printf(&text, "{\"progress\":%ld.%06ld", millionths / 1000000,
+	    millionths % 1000000);
+	if (message != NULL) {
+		bytes_puts(&text, ",\"message\":");
+		bytes_put_json(
+		    &text, message, strnlen(message, TASK_MESSAGE_MAX));
+	}
+	bytes_puts(&text, "}");
+	(void)send_report(task, FRAME_PROGRESS, &text);
+}
+
+bool
+aw_event(struct aw_task *task, const char *type, const char *payload)
+{
+	struct bytes text = { 0 };
+	struct jscan_error error;
+	struct jslice root;
+	const size_t len = strlen(payload);
+
+	if (!module_name_is_sane(type) || len > REPORT_BYTES_MAX ||
+	    jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
+		-1 ||
+	    root.type != JSCAN_OBJECT || !may_report(task))
+		return (false);
+	bytes_printf(&text, "{\"type\":\"%s\",\"payload\":", type);
+	bytes_append(&text, root.p, root.len);
+	bytes_puts(&text, "}");
+	return (send_report(task, FRAME_EVENT, &text));
+}
