@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,6 +270,16 @@ launch_and_serve(struct wire *wire, struct arguments *a,
 	return (serve_arguments(wire, &turn, &a->pins, argv, count));
 }
 
+/* The other end of the channel is gone: the supervisor was dead before we
+ * could ask to be told. */
+static bool
+is_alone(void)
+{
+	struct pollfd channel = { .fd = CHANNEL_FD };
+
+	return (poll(&channel, 1, 0) == 1 && (channel.revents & POLLHUP));
+}
+
 static int
 run(struct arguments *a, const struct title *title, char **argv, size_t count)
 {
@@ -281,7 +292,7 @@ run(struct arguments *a, const struct title *title, char **argv, size_t count)
 	if (a->describe != NULL) {
 		/* A file that hangs while it is loaded must not outlive us. */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		status = describe(&wire, a->describe);
+		status = is_alone() ? EX_IOERR : describe(&wire, a->describe);
 	} else
 		status = launch_and_serve(&wire, a, title, argv, count);
 	wire_fini(&wire);

@@ -83,6 +83,7 @@ conf_free(struct conf *conf)
 	if (conf == NULL)
 		return;
 	free_values("worker", &conf->worker);
+	free_values("resources", &conf->resources);
 	free_values("log", &conf->log);
 	free_values("metrics", &conf->metrics);
 	free_values("category", &conf->category_defaults);
@@ -101,6 +102,8 @@ block_struct(struct conf *conf, const struct conf_block *b)
 
 	if (strcmp(section, "worker") == 0)
 		return (&conf->worker);
+	if (strcmp(section, "resources") == 0)
+		return (&conf->resources);
 	if (strcmp(section, "log") == 0)
 		return (&conf->log);
 	if (strcmp(section, "metrics") == 0)
@@ -320,6 +323,9 @@ check_token_file(
 	else if (!S_ISREG(st.st_mode))
 		conf_problem_add(
 		    problems, "%s: token_file %s is not a file", where, path);
+	else if (st.st_size == 0)
+		conf_problem_add(
+		    problems, "%s: token_file %s is empty", where, path);
 	if (fd != -1)
 		close(fd);
 }
@@ -331,7 +337,7 @@ keep_token(struct conf_orchestrator *o, const struct conf *previous,
 {
 	const struct conf_orchestrator *old;
 
-	if (previous == NULL || o->token != NULL || o->token_file != NULL)
+	if (previous == NULL || o->token != NULL)
 		return;
 	TAILQ_FOREACH(old, &previous->orchestrators, entry)
 		if (strcmp(old->name, o->name) == 0 && old->token != NULL &&
@@ -518,6 +524,17 @@ conf_inherits(const struct conf *conf)
 		if (m->from_argv)
 			return (true);
 	return (false);
+}
+
+const struct conf_handler *
+conf_handler(const struct conf *conf, const char *type)
+{
+	const struct conf_handler *h;
+
+	TAILQ_FOREACH(h, &conf->handlers, entry)
+		if (strcmp(h->name, type) == 0)
+			return (h);
+	return (NULL);
 }
 
 const struct conf_category *

@@ -26,6 +26,15 @@ enum conf_retry_status {
 	CONF_RETRY_FAILURE,
 	CONF_RETRY_PASSTHROUGH
 };
+enum conf_stop_status {
+	CONF_STOP_KEEP,
+	CONF_STOP_OFFLINE
+};
+enum conf_rate_budget {
+	CONF_RATE_AUTO, /* the published limits, once a 429 was seen */
+	CONF_RATE_ALWAYS,
+	CONF_RATE_OFF
+};
 enum conf_environment {
 	CONF_ENVIRONMENT_AUTO, /* inherit for handlers of the command line */
 	CONF_ENVIRONMENT_CLEAR,
@@ -52,6 +61,17 @@ struct conf_worker {
 	int64_t min_free_memory; /* bytes; below it nothing is leased; or 0 */
 };
 
+/* resources { }: what orchestrators are told that this worker has. */
+struct conf_resources {
+	int64_t cpu; /* cores; 0: as many as may be used here */
+	int64_t memory_gb; /* 0: as much as may be used here */
+	bool gpu;
+	char *gpu_model; /* with gpu; NULL: not told */
+	int64_t gpu_memory_gb; /* with gpu; 0: not told */
+	char *properties; /* pairs (base/pairs.h); or NULL */
+	char *models; /* pairs of name and version; or NULL */
+};
+
 /* log { } */
 struct conf_log {
 	char *destination; /* stderr, syslog or an absolute path */
@@ -76,10 +96,16 @@ struct conf_orchestrator {
 	char *token_file; /* read when needed, if there is no token; or NULL */
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
+	enum conf_stop_status stop_status; /* what a stop tells it */
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */
 	int64_t request_timeout_ms; /* limit of every other request */
 	int64_t report_stderr; /* bytes of a dead child's output that are
 				  sent with its result; 0: none */
+	enum conf_rate_budget rate_budget;
+	char *tls_ca_file; /* PEM, or a directory; NULL: the system's CAs */
+	char *tls_ca_path; /* directory, as made by c_rehash; or NULL */
+	char *tls_cert; /* PEM, ours; or NULL */
+	char *tls_key; /* PEM; NULL: in tls_cert */
 };
 
 /* category NAME { } */
@@ -132,12 +158,15 @@ struct conf_handler {
 	char *name; /* the task type */
 	char *module; /* file, as in struct conf_module; or NULL */
 	char *category; /* NULL: as the module says, else "default" */
+	char *version; /* of the skill; NULL: SKILL_VERSION */
+	char *cost; /* decimal number; or NULL */
 	int64_t time_limit_ms; /* 0: the category's */
 	int64_t soft_time_limit_ms; /* 0: the category's */
 };
 
 struct conf {
 	struct conf_worker worker;
+	struct conf_resources resources;
 	struct conf_log log;
 	struct conf_metrics metrics;
 	struct conf_category category_defaults; /* of one without a block */
@@ -155,9 +184,9 @@ struct conf_source {
 	size_t options_len;
 	const char **handlers; /* HANDLER arguments: module files */
 	size_t handlers_len;
-	const struct conf *previous; /* its tokens are kept where there is no
-					other: they are gone from the
-					environment; or NULL */
+	const struct conf *previous; /* what the worker was started with: its
+					tokens are gone from the environment;
+					or NULL */
 	bool local : 1; /* no orchestrator is needed */
 };
 
@@ -196,6 +225,8 @@ void conf_dump(const struct conf *, FILE *);
 /* --help: one line per key: section, key, unit, default, environment, help. */
 void conf_print_keys(FILE *);
 
+/* The block of that task type, or NULL. */
+const struct conf_handler *conf_handler(const struct conf *, const char *type);
 /* The block of that name, or NULL. */
 const struct conf_category *conf_category(
     const struct conf *, const char *name);
@@ -215,6 +246,17 @@ bool conf_inherits(const struct conf *);
  * environment block, which a child of the same user could read in /proc, and
  * removes them. Call once the configuration is built. */
 void conf_wipe_environment(char **environment);
+/* A variable of the Python SDK that sets no key. */
+struct conf_variable {
+	const char *name; /* the beginning of names, when it ends with "*" */
+	const char *instead; /* why, or what to do: one clause */
+};
+extern const struct conf_variable conf_variables[];
+extern const size_t conf_variables_len;
+/* Calls found() for each of them that is set, and not empty. */
+void conf_variables_without_use(char **environment,
+    void (*found)(const struct conf_variable *, void *arg), void *arg);
+
 /* Names of the environment variables that hold secrets; NULL-terminated. */
 extern const char *const conf_secret_variables[];
 

@@ -51,6 +51,7 @@ conf_restart_keys(const struct conf *old, const struct conf *new,
 	const struct conf_orchestrator *a, *b;
 
 	compare("worker", &old->worker, &new->worker, &to);
+	compare("resources", &old->resources, &new->resources, &to);
 	compare("metrics", &old->metrics, &new->metrics, &to);
 	a = TAILQ_FIRST(&old->orchestrators);
 	b = TAILQ_FIRST(&new->orchestrators);

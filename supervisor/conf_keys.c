@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 
+#include "supervisor/base/pairs.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_keys.h"
 #include "supervisor/conf_problem.h"
@@ -28,6 +29,8 @@
 /* A choice is stored as an unsigned. */
 static_assert(sizeof(enum conf_protocol) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_retry_status) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_stop_status) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_rate_budget) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_environment) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_sweep) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum size");
@@ -97,6 +100,56 @@ is_path(const char *s)
 	return (i > 0);
 }
 
+/* NAME=VALUE, NAME=VALUE ...; is_model: NAME or NAME=VERSION. */
+static bool
+is_pairs(const char *s, bool is_model)
+{
+	struct pair pair;
+
+	if (!is_printable(s, ' ', 4096) || pairs_next(&s, &pair) != 1)
+		return (false);
+	for (;;) {
+		if (pair.name_len == 0 || pair.name_len > 64 ||
+		    (is_model ? pair.value != NULL && pair.value_len == 0 :
+				pair.value_len == 0))
+			return (false);
+		if (pairs_next(&s, &pair) == 0)
+			return (true);
+	}
+}
+
+static bool
+is_properties(const char *s)
+{
+	return (is_pairs(s, false));
+}
+
+static bool
+is_models(const char *s)
+{
+	return (is_pairs(s, true));
+}
+
+static bool
+is_version(const char *s)
+{
+	return (is_made_of(s, LETTERS DIGITS "_.+-", 64));
+}
+
+/* A decimal number that is the same for everybody who reads it. */
+static bool
+is_cost(const char *s)
+{
+	const size_t whole = strspn(s, DIGITS);
+	size_t fraction = 0;
+
+	if (s[whole] == '.')
+		fraction = strspn(s + whole + 1, DIGITS);
+	return (whole >= 1 && whole <= 9 && fraction <= 6 &&
+	    (s[whole] == '\0' ||
+		(fraction > 0 && s[whole + 1 + fraction] == '\0')));
+}
+
 static bool
 is_absolute_path(const char *s)
 {
@@ -153,6 +206,19 @@ static const struct conf_choice retry_statuses[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_choice stop_statuses[] = {
+	{ "keep", CONF_STOP_KEEP },
+	{ "offline", CONF_STOP_OFFLINE },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice rate_budgets[] = {
+	{ "auto", CONF_RATE_AUTO },
+	{ "always", CONF_RATE_ALWAYS },
+	{ "off", CONF_RATE_OFF },
+	{ NULL, 0 },
+};
+
 static const struct conf_choice environments[] = {
 	{ "auto", CONF_ENVIRONMENT_AUTO },
 	{ "clear", CONF_ENVIRONMENT_CLEAR },
@@ -172,6 +238,8 @@ static const struct conf_choice sweeps[] = {
 const struct conf_section conf_sections[] = {
 	{ .name = "worker",
 	    .help = "This worker, as the orchestrator sees it." },
+	{ .name = "resources",
+	    .help = "What orchestrators are told that this worker has." },
 	{ .name = "log", .help = "Where log lines go and how they look." },
 	{ .name = "metrics", .help = "Figures and health, over HTTP." },
 	{ .name = "orchestrator",
@@ -301,6 +369,68 @@ const struct conf_key conf_keys[] = {
 	    .max = 1024 * G,
 	    .help = "Free memory below which no task is taken." },
 
+	{ .section = "resources",
+	    .name = "cpu",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_resources, cpu),
+	    .unset = "as many cores as may be used here",
+	    .min = 1,
+	    .max = 65536,
+	    .restart = true,
+	    .help = "Cores." },
+	{ .section = "resources",
+	    .name = "memory_gb",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_resources, memory_gb),
+	    .unset = "as much as may be used here",
+	    .min = 1,
+	    .max = 1048576,
+	    .restart = true,
+	    .help = "Memory in gigabytes." },
+	{ .section = "resources",
+	    .name = "gpu",
+	    .type = CONF_TYPE_FLAG,
+	    .offset = offsetof(struct conf_resources, gpu),
+	    .def = "no",
+	    .restart = true,
+	    .help = "Whether there is a graphics processor." },
+	{ .section = "resources",
+	    .name = "gpu_model",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_resources, gpu_model),
+	    .unset = "not told",
+	    .check = is_worker_type,
+	    .expects = "1 to 128 printable ASCII characters",
+	    .restart = true,
+	    .help = "Its model." },
+	{ .section = "resources",
+	    .name = "gpu_memory_gb",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_resources, gpu_memory_gb),
+	    .unset = "not told",
+	    .min = 1,
+	    .max = 65536,
+	    .restart = true,
+	    .help = "Its memory in gigabytes." },
+	{ .section = "resources",
+	    .name = "properties",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_resources, properties),
+	    .unset = "none",
+	    .check = is_properties,
+	    .expects = "\"NAME=VALUE, NAME=VALUE\"",
+	    .restart = true,
+	    .help = "What else there is that tasks may ask for." },
+	{ .section = "resources",
+	    .name = "models",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_resources, models),
+	    .unset = "none",
+	    .check = is_models,
+	    .expects = "\"NAME, NAME=VERSION\"",
+	    .restart = true,
+	    .help = "Models that are installed." },
+
 	{ .section = "log",
 	    .name = "destination",
 	    .type = CONF_TYPE_TEXT,
@@ -331,6 +461,7 @@ const struct conf_key conf_keys[] = {
 	    .type = CONF_TYPE_FLAG,
 	    .offset = offsetof(struct conf_metrics, enabled),
 	    .def = "yes",
+	    .environment = "WORKER_ENABLE_METRICS",
 	    .restart = true,
 	    .help = "Whether they are served at all." },
 	{ .section = "metrics",
@@ -399,6 +530,14 @@ const struct conf_key conf_keys[] = {
 	    .restart = true,
 	    .help = "How a handler's \"retry\" is sent." },
 	{ .section = "orchestrator",
+	    .name = "stop_status",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, stop_status),
+	    .def = "keep",
+	    .choices = stop_statuses,
+	    .restart = true,
+	    .help = "What it is told when the worker stops." },
+	{ .section = "orchestrator",
 	    .name = "poll_timeout",
 	    .type = CONF_TYPE_TIME,
 	    .offset = offsetof(struct conf_orchestrator, poll_timeout_ms),
@@ -426,6 +565,53 @@ const struct conf_key conf_keys[] = {
 	    .restart = true,
 	    .help =
 		"Last output of a dead child that is sent with its result." },
+	{ .section = "orchestrator",
+	    .name = "rate_budget",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, rate_budget),
+	    .def = "auto",
+	    .choices = rate_budgets,
+	    .restart = true,
+	    .help = "When requests pause before its rate limits block them." },
+	{ .section = "orchestrator",
+	    .name = "tls_ca_file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, tls_ca_file),
+	    .unset = "the CAs of the system",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .environment = "TLS_CA_PATH",
+	    .restart = true,
+	    .help = "Certificates (PEM) of the CAs that are trusted." },
+	{ .section = "orchestrator",
+	    .name = "tls_ca_path",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, tls_ca_path),
+	    .unset = "the CAs of the system",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .restart = true,
+	    .help = "Directory of such certificates, with hashed names." },
+	{ .section = "orchestrator",
+	    .name = "tls_cert",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, tls_cert),
+	    .unset = "no client certificate",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .environment = "TLS_CERT_PATH",
+	    .restart = true,
+	    .help = "Our own certificate (PEM)." },
+	{ .section = "orchestrator",
+	    .name = "tls_key",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, tls_key),
+	    .unset = "in tls_cert",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .environment = "TLS_KEY_PATH",
+	    .restart = true,
+	    .help = "Its private key (PEM), without a passphrase." },
 
 	{ .section = "category",
 	    .name = "children",
@@ -658,6 +844,23 @@ const struct conf_key conf_keys[] = {
 	    .check = conf_is_name,
 	    .expects = NAME_EXPECTS,
 	    .help = "Category whose children run it." },
+	{ .section = "handler",
+	    .name = "version",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_handler, version),
+	    .unset = "1.0.0",
+	    .check = is_version,
+	    .expects = "1 to 64 letters, digits, \"_\", \".\", \"+\" or "
+		       "\"-\"",
+	    .help = "Version of the skill, as RXON tells it." },
+	{ .section = "handler",
+	    .name = "cost",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_handler, cost),
+	    .unset = "not told",
+	    .check = is_cost,
+	    .expects = "a decimal number such as 0.5",
+	    .help = "What a task costs, by which orchestrators choose." },
 	{ .section = "handler",
 	    .name = "time_limit",
 	    .type = CONF_TYPE_TIME,

@@ -166,8 +166,11 @@ void
 generation_take_same(struct generation *g, struct generation *old)
 {
 	struct handler *h = NULL;
-	struct category *cat;
+	struct category *cat, *other;
 
+	TAILQ_FOREACH(cat, &g->categories, entry)
+		if ((other = generation_category(old, cat->name)) != NULL)
+			cat->paused = other->paused;
 	while ((h = handler_next(&g->handlers, h)) != NULL) {
 		if (generation_category(g, h->category) != NULL)
 			continue;
@@ -177,6 +180,7 @@ generation_take_same(struct generation *g, struct generation *old)
 		/* Equal to what it had, and this one will stay. */
 		cat->conf = conf_category_or_default(g->conf, h->category);
 		cat->handlers = &g->handlers;
+		program_move(&cat->program, cat->name, cat->handlers);
 		cat->max_running =
 		    (unsigned)g->conf->worker.max_concurrent_tasks;
 	}
@@ -187,8 +191,11 @@ generation_start(struct generation *g)
 {
 	struct category *cat;
 
+	/* When the last one is settled at once, those that are taken over may
+	 * come in behind it. */
 	TAILQ_FOREACH(cat, &g->categories, entry)
-		category_start(cat);
+		if (!cat->settled)
+			category_start(cat);
 }
 
 bool

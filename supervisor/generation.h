@@ -27,7 +27,7 @@ typedef void (*generation_described)(struct generation *, void *arg);
 
 struct generation {
 	TAILQ_ENTRY(generation) entry; /* of the owner's list of old ones */
-	unsigned number; /* 1, 2, ... */
+	unsigned number; /* 1, 2, ...; 0: it was refused */
 	const struct conf *conf;
 	struct conf *owned; /* conf, when it goes with the generation */
 	struct handler_table handlers;
@@ -60,7 +60,7 @@ struct category *generation_category_of(
     const struct generation *, const char *type);
 /* True when every category has been ready once, or has failed once. */
 bool generation_is_settled(const struct generation *);
-/* Takes over from the old one what was left out. */
+/* Takes over from the old one what was left out, and what is paused. */
 void generation_take_same(struct generation *, struct generation *old);
 /* Kills what is left of it and frees it; NULL is fine. */
 void generation_free(struct generation *);

@@ -79,7 +79,8 @@ keep(const char *path, const char *id, const char *machine, struct why *why)
 	int fd;
 
 	(void)snprintf(fresh, sizeof(fresh), "%s.new", path);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = open(
+	    fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1 || dprintf(fd, "%s %s", id, machine) < 0 ||
 	    fsync(fd) == -1 || rename(fresh, path) == -1) {
 		why_errno(why,

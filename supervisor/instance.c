@@ -102,6 +102,8 @@ make_folder(char *path)
 	int rc;
 
 	for (slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+		if (slash[strspn(slash, "/")] == '\0')
+			break; /* behind the last one */
 		*slash = '\0';
 		rc = mkdir(path, 0755);
 		*slash = '/';
@@ -203,7 +205,8 @@ instance_is_exposed(const struct instance *in)
 	struct stat st;
 
 	return (in->state_dir != NULL && stat(in->state_dir, &st) == 0 &&
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0);
+	    ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+		(st.st_uid != geteuid() && st.st_uid != 0)));
 }
 
 void

@@ -38,7 +38,7 @@ char *instance_state_dir(const char *configured, const char *name);
  * 0, or an exit status and why: EX_TEMPFAIL when another worker has it.
  */
 int instance_open(struct instance *, const char *configured, struct why *);
-/* True when others than its owner may write to the state directory. */
+/* True when others than we and root may write to the state directory. */
 bool instance_is_exposed(const struct instance *);
 /* Lets the state directory go and frees what is in the struct. */
 void instance_close(struct instance *);

@@ -100,6 +100,18 @@ lease_free(struct lease_table *t, struct lease *l)
 	free(l);
 }
 
+struct lease *
+lease_first(const struct lease_table *t)
+{
+	return (RB_MIN(lease_ids, (struct lease_ids *)&t->ids));
+}
+
+struct lease *
+lease_next(struct lease *l)
+{
+	return (RB_NEXT(lease_ids, NULL, l));
+}
+
 static void
 set_state(struct lease_table *t, struct lease *l, enum lease_state to)
 {

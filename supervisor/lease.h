@@ -7,6 +7,7 @@
 #ifndef AVTOWORKER_LEASE_H
 #define AVTOWORKER_LEASE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <bsd/sys/queue.h>
@@ -48,6 +49,7 @@ struct lease {
 	int64_t deliver_after_ms; /* its result is not sent earlier */
 	unsigned requeues; /* children lost before they said started */
 	enum lease_state state;
+	bool cancelled; /* nobody wants its result any more */
 };
 
 RB_HEAD(lease_ids, lease);
@@ -71,6 +73,10 @@ struct lease *lease_new(struct lease_table *, struct task *,
     struct orchestrator *origin, int64_t now_ms);
 /* Removes it from the table and frees it; NULL is fine. */
 void lease_free(struct lease_table *, struct lease *);
+
+/* In the order in which they came; NULL ends. */
+struct lease *lease_first(const struct lease_table *);
+struct lease *lease_next(struct lease *);
 
 void lease_set_running(struct lease_table *, struct lease *);
 /* Back to the queue: the child died before the handler began. */

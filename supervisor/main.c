@@ -265,6 +265,14 @@ take_places(const struct conf *conf, const struct arguments *a,
 	return (status);
 }
 
+/* Whoever comes from the Python SDK may expect something of them. */
+static void
+tell_variable(const struct conf_variable *v, void *arg)
+{
+	(void)arg;
+	log_info("environment: %s is not used here: %s", v->name, v->instead);
+}
+
 /* In the foreground or in the daemon. */
 static int
 serve(const struct conf *conf, const struct arguments *a,
@@ -280,6 +288,7 @@ serve(const struct conf *conf, const struct arguments *a,
 		    tag, sizeof(tag), "avtoworkerd-%s", instance->name);
 		log_identify(tag);
 	}
+	log_echo(true); /* whoever starts us still listens */
 	if (log_open(daemon_log_destination(
 			 options->is_daemon, conf->log.destination),
 		conf->log.level, conf->log.format, &why) == -1) {
@@ -288,8 +297,11 @@ serve(const struct conf *conf, const struct arguments *a,
 	} else if ((status = take_places(conf, a, instance, &pid_file, &why)) !=
 	    EX_OK)
 		log_err("%s", why.text);
-	else
+	else {
+		conf_variables_without_use(
+		    options->environment, tell_variable, NULL);
 		status = supervisor_run(conf, options);
+	}
 	if (pid_file != NULL)
 		(void)pidfile_remove(pid_file);
 	return (status);

@@ -23,29 +23,27 @@ say_problems(const struct conf_problems *problems)
 		log_err("reload: %s", p->text);
 }
 
-/* The next one, when somebody has asked for it meanwhile. */
+/* Who waits for the start is told of its end, not of this one. */
 static void
-ended(struct supervisor *s)
+ended(const struct supervisor *s)
 {
-	const bool again = s->reload_again;
-
-	s->reload_again = false;
-	notify_ready(s->notify);
-	if (again)
-		reload_begin(s);
+	if (s->ready_told)
+		notify_ready(s->notify);
 }
 
 /* The new generation may be at work up the stack, so it is freed later. */
 static void
 refuse(struct supervisor *s, const char *reason)
 {
+	struct generation *g = s->next;
 	struct category *cat, *next;
 
 	log_err("reload: %s; nothing has changed", reason);
-	TAILQ_FOREACH_SAFE(cat, &s->next->categories, entry, next)
-		category_retire(cat);
-	TAILQ_INSERT_TAIL(&s->old, s->next, entry);
 	s->next = NULL;
+	g->number = 0;
+	TAILQ_INSERT_TAIL(&s->old, g, entry);
+	TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next)
+		category_retire(cat);
 	run_clean_soon(s);
 	ended(s);
 }
@@ -99,7 +97,7 @@ swap(struct supervisor *s)
 	memory_announce(s->memory, s->now->conf);
 	log_info("reload: done, generation %u serves", s->now->number);
 	run_offer(s);
-	orchestrator_kick(s->orchestrator);
+	run_category_ops.room(s); /* more may run at once than before */
 	ended(s);
 }
 
@@ -127,6 +125,8 @@ on_described(struct generation *g, void *arg)
 	struct why why;
 	int rc;
 
+	if (g != s->next)
+		return; /* it was given up in the same turn of the loop */
 	conf_problems_init(&problems);
 	if ((rc = generation_resolve(g, &problems)) == -1)
 		say_problems(&problems);
@@ -151,7 +151,7 @@ read_again(struct supervisor *s)
 	struct conf_problems problems;
 	struct conf *conf;
 
-	source.previous = s->now->conf;
+	source.previous = s->boot;
 	conf_problems_init(&problems);
 	if ((conf = conf_new(&source, &problems)) == NULL)
 		say_problems(&problems);
@@ -165,17 +165,21 @@ reload_begin(struct supervisor *s)
 	struct conf *conf;
 	struct why why;
 
+	if (s->state == RUN_STARTING) {
+		s->reload_asked = true;
+		return;
+	}
 	if (s->state != RUN_RUNNING) {
 		log_warn("reload: not while the worker is %s",
 		    run_state_name(s->state));
 		return;
 	}
-	if (s->next != NULL) {
-		s->reload_again = true;
-		return;
-	}
+	/* One that takes its time may be the mistake that the next corrects. */
+	if (s->next != NULL)
+		refuse(s, "given up for the next one");
 	log_info("reload: reading the configuration again");
-	notify_reloading(s->notify);
+	if (s->ready_told)
+		notify_reloading(s->notify);
 	if ((conf = read_again(s)) == NULL) {
 		log_err("reload: the configuration is not usable; nothing has "
 			"changed");
@@ -183,7 +187,7 @@ reload_begin(struct supervisor *s)
 		return;
 	}
 	s->next = generation_new(
-	    ++s->last_generation, conf, &s->env, on_described, s, &why);
+	    s->now->number + 1, conf, &s->env, on_described, s, &why);
 	if (s->next == NULL) {
 		log_err("reload: %s; nothing has changed", why.text);
 		conf_free(conf);
@@ -196,7 +200,6 @@ reload_begin(struct supervisor *s)
 void
 reload_abandon(struct supervisor *s)
 {
-	s->reload_again = false;
 	if (s->next != NULL)
 		refuse(s, "the worker is being stopped");
 }

@@ -23,6 +23,7 @@
 #include "supervisor/lease.h"
 #include "supervisor/supervisor.h"
 
+struct at_work;
 struct control;
 struct http;
 struct memory;
@@ -90,9 +91,8 @@ struct supervisor {
 	unsigned paused; /* enum run_pause, bits */
 	enum run_state state;
 	int exit_status;
-	unsigned last_generation;
 	bool ready_told : 1; /* whoever started us knows that we serve */
-	bool reload_again : 1; /* asked for while one was under way */
+	bool reload_asked : 1; /* while the worker was starting */
 };
 
 /* supervisor.c */
@@ -105,8 +105,6 @@ const char *run_state_name(enum run_state);
 void run_end(struct supervisor *, int status);
 /* Makes the categories of a generation. -1 and why. */
 int run_make_categories(struct supervisor *, struct generation *, struct why *);
-/* Tells the orchestrator what can be run here. */
-void run_offer(struct supervisor *);
 /* Gives a queued lease to whoever can run it. */
 void run_place(struct supervisor *, struct lease *);
 /* Leases that are not finished. */
@@ -114,6 +112,12 @@ unsigned run_unfinished(const struct supervisor *);
 /* Tells whoever started us, once, that the worker serves as well as it can. */
 void run_check_ready(struct supervisor *);
 void run_on_look_again(evutil_socket_t, short what, void *arg);
+
+/* tell.c */
+/* Tells the orchestrator what can be run here. */
+void run_offer(struct supervisor *);
+void run_at_work(struct orchestrator *, struct at_work *, void *arg);
+bool run_is_hot(struct orchestrator *, const char *type, void *arg);
 
 /* stop.c */
 /* As SIGTERM; once. */

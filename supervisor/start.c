@@ -4,10 +4,13 @@
  * children, runs the loop, and closes everything. What happens in between is
  * in supervisor.c.
  */
+#include "config.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -29,9 +32,10 @@
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 
-/* A start may take that long before a service manager should wonder: the
- * default of start_timeout, and something for the registration. */
-#define START_MS ((int64_t)90 * 1000)
+/* A start may take that long before a service manager should wonder: handlers
+ * are described, first children started, and one registration is tried. */
+#define DESCRIBE_MS ((int64_t)70 * 1000)
+#define REGISTER_MS ((int64_t)40 * 1000)
 
 static int
 resolve(struct generation *g)
@@ -49,12 +53,15 @@ resolve(struct generation *g)
 }
 
 static void
-start_categories(struct generation *g)
+start_categories(struct supervisor *s, struct generation *g)
 {
 	struct category *cat;
 	unsigned min, max;
+	int64_t longest_ms = 0;
 
 	TAILQ_FOREACH(cat, &g->categories, entry) {
+		if (cat->conf->start_timeout_ms > longest_ms)
+			longest_ms = cat->conf->start_timeout_ms;
 		conf_category_sizes(cat->conf, &min, &max);
 		if (min == max)
 			log_info("category %s: %u child%s", cat->name, max,
@@ -63,6 +70,7 @@ start_categories(struct generation *g)
 			log_info("category %s: %u to %u children", cat->name,
 			    min, max);
 	}
+	notify_extend(s->notify, longest_ms + REGISTER_MS);
 	generation_start(g);
 }
 
@@ -76,13 +84,14 @@ on_described(struct generation *g, void *arg)
 		return;
 	if (resolve(g) == -1)
 		run_end(s, EX_CONFIG);
-	else if (s->options->check_only)
-		run_end(s, EX_OK);
 	else if (run_make_categories(s, g, &why) == -1) {
+		/* Mostly something that the configuration names. */
 		log_err("%s", why.text);
-		run_end(s, EX_OSERR);
-	} else
-		start_categories(g);
+		run_end(s, EX_CONFIG);
+	} else if (s->options->check_only)
+		run_end(s, EX_OK);
+	else
+		start_categories(s, g);
 }
 
 /* Generations of which nothing is left. Not done where the last child goes,
@@ -104,7 +113,8 @@ on_cleaning(evutil_socket_t fd, short what, void *arg)
 			}
 		if (!TAILQ_EMPTY(&g->categories))
 			continue;
-		log_info("generation %u is gone", g->number);
+		if (g->number != 0)
+			log_info("generation %u is gone", g->number);
 		TAILQ_REMOVE(&s->old, g, entry);
 		generation_free(g);
 	}
@@ -224,6 +234,7 @@ open_orchestrator_side(struct supervisor *s, struct why *why)
 		settings = (struct remote_settings){
 			.conf = TAILQ_FIRST(&s->boot->orchestrators),
 			.worker = &s->boot->worker,
+			.resources = &s->boot->resources,
 			.worker_id = s->worker_id,
 			.loop = s->loop,
 			.http = s->http,
@@ -290,10 +301,22 @@ open_all(struct supervisor *s, struct why *why)
 		return (EX_OSERR);
 	if (!s->options->check_only && open_orchestrator_side(s, why) == -1)
 		return (EX_CONFIG);
-	s->last_generation = 1;
-	notify_extend(s->notify, START_MS);
+	notify_extend(s->notify, DESCRIBE_MS);
 	s->now = generation_new(1, s->boot, &s->env, on_described, s, why);
 	return (s->now != NULL ? EX_OK : EX_OSERR);
+}
+
+/* Who it is that writes this log. */
+static void
+say_hello(const struct supervisor *s)
+{
+	const char *file = s->options->source->file;
+
+	if (s->options->local_path != NULL || s->options->check_only)
+		return;
+	log_info("avtoworkerd %s, PID %d, configuration %s, state directory %s",
+	    PACKAGE_VERSION, (int)getpid(), file != NULL ? file : "(none)",
+	    s->options->instance->state_dir);
 }
 
 int
@@ -312,6 +335,7 @@ supervisor_run(const struct conf *conf, const struct supervisor_options *opt)
 	TAILQ_INIT(&s.old);
 	lease_table_init(&s.leases);
 	reaper_init(&s.reaper);
+	say_hello(&s);
 	if ((status = open_all(&s, &why)) != EX_OK) {
 		log_err("%s", why.text);
 		s.exit_status = status;

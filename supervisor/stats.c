@@ -48,6 +48,7 @@ struct name {
 	TAILQ_HEAD(, word) words;
 	struct stats_times *times; /* NULL: not kept */
 	uint64_t count;
+	int64_t level;
 	unsigned words_count;
 	char text[STATS_TEXT_MAX + 1];
 };
@@ -68,6 +69,7 @@ static const struct {
 } timing[STATS_NKINDS] = {
 	[STATS_TASKS] = { .by_first = true },
 	[STATS_REQUESTS] = { .by_pair = true },
+	[STATS_PAUSES] = { .by_first = true },
 };
 
 static int
@@ -240,6 +242,23 @@ stats_request(
 }
 
 void
+stats_pause(struct stats *st, const char *endpoint, int64_t ms)
+{
+	if (ms > 0)
+		count(st, STATS_PAUSES, endpoint, "", ms);
+}
+
+void
+stats_skew(struct stats *st, const char *orchestrator, int64_t ms)
+{
+	struct name *n;
+
+	if (st != NULL &&
+	    (n = find_name(st, STATS_SKEWS, orchestrator)) != NULL)
+		n->level = ms;
+}
+
+void
 stats_each(const struct stats *st, enum stats_kind kind,
     void (*fn)(const struct stats_entry *, void *), void *arg)
 {
@@ -269,6 +288,7 @@ stats_each_first(const struct stats *st, enum stats_kind kind,
 		    &(struct stats_entry){
 			.first = n->text,
 			.count = n->count,
+			.level = n->level,
 			.times = n->times,
 		    },
 		    arg);

@@ -16,6 +16,8 @@ enum stats_kind {
 	STATS_TASKS, /* task type, status */
 	STATS_CHILD_ENDS, /* category, reason */
 	STATS_REQUESTS, /* endpoint, outcome */
+	STATS_PAUSES, /* endpoint, "" */
+	STATS_SKEWS, /* orchestrator, ""; a level, not a count */
 	STATS_NKINDS,
 };
 
@@ -32,6 +34,7 @@ struct stats_entry {
 	const char *first;
 	const char *second; /* NULL in stats_each_first() */
 	uint64_t count;
+	int64_t level; /* of what is no count */
 	const struct stats_times *times; /* NULL: this kind has none here */
 };
 
@@ -53,6 +56,11 @@ void stats_child_end(struct stats *, const char *category, const char *reason);
 /* A request has been answered, or not. */
 void stats_request(
     struct stats *, const char *endpoint, const char *outcome, int64_t ms);
+
+/* Requests are held back for so many ms, for the sake of rate limits. */
+void stats_pause(struct stats *, const char *endpoint, int64_t ms);
+/* How far that orchestrator's clock is ahead of ours. */
+void stats_skew(struct stats *, const char *orchestrator, int64_t ms);
 
 /* Every pair of names in order, with times if they are kept by pair
  * (requests). */

@@ -101,6 +101,18 @@ set_farewell(struct supervisor *s)
 		log_err("cannot set a timer of the stop");
 }
 
+/* Nobody will order them to be run any more. */
+static void
+give_back_paused(struct supervisor *s)
+{
+	struct category *cat;
+	struct lease *l;
+
+	TAILQ_FOREACH(cat, &s->now->categories, entry)
+		while (cat->paused && (l = category_take_queued(cat)) != NULL)
+			run_place(s, l);
+}
+
 static void
 drain(struct supervisor *s, const char *cause)
 {
@@ -126,6 +138,7 @@ drain(struct supervisor *s, const char *cause)
 		return;
 	}
 	run_set_state(s, RUN_DRAINING);
+	give_back_paused(s);
 	run_progress(s);
 }
 
@@ -158,6 +171,9 @@ report_losses(const struct supervisor *s)
 static int
 final_status(const struct supervisor *s)
 {
+	if (s->options->local_path != NULL &&
+	    local_lost_output(s->orchestrator))
+		return (EX_IOERR);
 	if (s->options->local_path != NULL)
 		return (local_failed(s->orchestrator) > 0 ? 1 : EX_OK);
 	return (orchestrator_undelivered(s->orchestrator) > 0 ? EX_TEMPFAIL :
@@ -183,9 +199,13 @@ run_progress(struct supervisor *s)
 		break;
 	case RUN_STOPPING:
 	case RUN_ABORTING:
-		if (!children_left(s) && run_unfinished(s) == 0 &&
-		    delivered_all)
+		if (run_unfinished(s) == 0 && delivered_all &&
+		    orchestrator_goodbye(s->orchestrator) &&
+		    !children_left(s)) {
+			if (s->options->local_path == NULL && delivered_all)
+				log_info("stopped: every result is delivered");
 			run_end(s, final_status(s));
+		}
 		break;
 	case RUN_STARTING:
 	case RUN_ENDED:
@@ -215,7 +235,8 @@ run_stop(struct supervisor *s, const char *cause)
 	if (s->state != RUN_STARTING && s->state != RUN_RUNNING)
 		return;
 	if (s->now->discovery != NULL) {
-		run_end(s, EX_OK); /* nothing has begun yet */
+		/* Nothing has begun yet; and nothing is known to be right. */
+		run_end(s, s->options->check_only ? EX_TEMPFAIL : EX_OK);
 		return;
 	}
 	s->stop_asked_ms = clock_now_ms();
@@ -272,7 +293,8 @@ pause_cause(enum run_pause cause)
 void
 run_pause(struct supervisor *s, enum run_pause cause)
 {
-	if (s->state != RUN_RUNNING || (s->paused & cause))
+	if ((s->state != RUN_STARTING && s->state != RUN_RUNNING) ||
+	    s->options->check_only || (s->paused & cause))
 		return;
 	s->paused |= cause;
 	view_show_soon(s);
@@ -289,9 +311,10 @@ run_resume(struct supervisor *s, enum run_pause cause)
 	if (s->paused != 0)
 		log_info(
 		    "still paused: %s", pause_cause((enum run_pause)s->paused));
-	else if (s->state == RUN_RUNNING) {
+	else {
 		log_info("resumed");
-		orchestrator_kick(s->orchestrator);
+		if (s->state == RUN_RUNNING)
+			orchestrator_kick(s->orchestrator);
 	}
 }
 

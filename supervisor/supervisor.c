@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <event2/event.h>
 
@@ -17,6 +18,7 @@
 #include "supervisor/edges/daemon.h"
 #include "supervisor/edges/notify.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/places.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 #include "supervisor/task_event.h"
@@ -115,27 +117,22 @@ static unsigned
 places(void *arg)
 {
 	struct supervisor *s = arg;
-	int64_t room, taken = s->leases.count[LEASE_RUNNING], free_children = 0;
+	struct places places = { .taken = s->leases.count[LEASE_RUNNING] };
 	const struct category *cat;
 	bool offered = false;
 
 	if (!may_lease(s))
 		return (0);
 	TAILQ_FOREACH(cat, &s->now->categories, entry) {
-		const int n = category_places(cat);
-
-		/* A full one does not hold back the others; what waits for a
-		 * child that is starting has its place already. */
-		free_children += n > 0 ? n : 0;
-		taken += (int64_t)cat->queued + (n < 0 ? n : 0);
+		/* What waits for an order takes no place from the others. */
+		if (!cat->paused)
+			places_add(&places, category_places(cat), cat->queued);
 		offered = offered || category_is_offered(cat);
 	}
 	if (!offered && s->options->local_path != NULL)
 		return (1); /* each fails at once, and so the run ends */
-	room = s->now->conf->worker.max_concurrent_tasks - taken;
-	if (free_children < room)
-		room = free_children;
-	return (room > 0 ? (unsigned)room : 0);
+	return (
+	    places_left(&places, s->now->conf->worker.max_concurrent_tasks));
 }
 
 static void
@@ -143,18 +140,25 @@ finish(struct supervisor *s, struct lease *l, struct result *result)
 {
 	const struct log_context ctx = lease_context(l);
 	const char *type = l->task.type != NULL ? l->task.type : "task";
+	const int64_t took_ms = clock_now_ms() - l->leased_ms;
+	const char *status;
 
+	if (l->cancelled) {
+		/* A success would bring a cancelled job back to life (S12). */
+		result_fini(result);
+		*result = result_cancelled();
+	}
 	lease_finish(&s->leases, l, result);
+	status = l->result.status != NULL ? l->result.status : "failure";
 	view_show_soon(s);
-	stats_task(
-	    s->stats, type, l->result.status, clock_now_ms() - l->leased_ms);
+	orchestrator_touch(l->origin);
+	stats_task(s->stats, type, status, took_ms);
 	if (l->result.code == NULL)
 		log_line(LOG_LEVEL_DEBUG, &ctx, "%s: %s in %lld ms", type,
-		    l->result.status,
-		    (long long)(clock_now_ms() - l->leased_ms));
+		    status, (long long)took_ms);
 	else
-		log_line(LOG_LEVEL_INFO, &ctx, "%s: %s, %s: %s", type,
-		    l->result.status, l->result.code,
+		log_line(LOG_LEVEL_INFO, &ctx, "%s: %s, %s: %s", type, status,
+		    l->result.code,
 		    l->result.message != NULL ? l->result.message : "");
 	orchestrator_deliver(l->origin, l);
 }
@@ -173,12 +177,14 @@ run_place(struct supervisor *s, struct lease *l)
 {
 	struct category *cat = generation_category_of(s->now, l->task.type);
 
+	orchestrator_touch(l->origin);
 	if (cat == NULL)
 		/* Transient sends it back to be given to another worker; an
 		 * idle worker may be handed what it never offered (S13). */
 		fail(s, l, CODE_TRANSIENT,
 		    "this worker has no handler of that type");
-	else if (s->state == RUN_ABORTING || s->state == RUN_STOPPING)
+	else if (s->state == RUN_ABORTING || s->state == RUN_STOPPING ||
+	    (s->state == RUN_DRAINING && cat->paused))
 		fail(s, l, CODE_TRANSIENT,
 		    "interrupted: the worker is being stopped");
 	else
@@ -215,6 +221,42 @@ leased(
 }
 
 static void
+cancel(struct supervisor *s, struct lease *l)
+{
+	const struct log_context ctx = lease_context(l);
+	struct category *cat, *next;
+	struct generation *g;
+
+	if (l->cancelled || l->state == LEASE_FINISHED)
+		return;
+	log_line(LOG_LEVEL_INFO, &ctx, "cancelled by the orchestrator");
+	l->cancelled = true;
+	TAILQ_FOREACH_SAFE(cat, &s->now->categories, entry, next)
+		if (category_cancel(cat, l))
+			return;
+	TAILQ_FOREACH(g, &s->old, entry)
+		TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next)
+			if (category_cancel(cat, l))
+				return;
+}
+
+/* The id of a task, or of a job, which orchestrators mean as well (S12). */
+static void
+cancelled(struct orchestrator *o, const char *id, void *arg)
+{
+	struct supervisor *s = arg;
+	struct lease *l, *next;
+
+	for (l = lease_first(&s->leases); l != NULL; l = next) {
+		next = lease_next(l);
+		if (l->origin == o &&
+		    (strcmp(l->task.task_id, id) == 0 ||
+			strcmp(l->task.job_id, id) == 0))
+			cancel(s, l);
+	}
+}
+
+static void
 delivered(struct orchestrator *o, struct lease *l, void *arg)
 {
 	struct supervisor *s = arg;
@@ -239,7 +281,10 @@ const struct orchestrator_ops run_orchestrator_ops = {
 	.leased = leased,
 	.delivered = delivered,
 	.places = places,
+	.cancelled = cancelled,
 	.changed = orchestrator_changed,
+	.at_work = run_at_work,
+	.is_hot = run_is_hot,
 };
 
 /*
@@ -285,6 +330,7 @@ on_room(void *arg)
 	struct supervisor *s = arg;
 	struct category *cat;
 
+	orchestrator_touch(s->orchestrator);
 	if ((cat = longest_waiting(s)) != NULL) {
 		category_balance(cat);
 		TAILQ_FOREACH(cat, &s->now->categories, entry)
@@ -293,35 +339,6 @@ on_room(void *arg)
 	}
 	if (s->state == RUN_RUNNING)
 		orchestrator_kick(s->orchestrator);
-}
-
-void
-run_offer(struct supervisor *s)
-{
-	const struct handler_table *handlers = &s->now->handlers;
-	struct offered offered = {
-		.max_concurrent_tasks =
-		    s->now->conf->worker.max_concurrent_tasks,
-	};
-	struct handler *h = NULL;
-	const char **types;
-
-	types = calloc(handlers->count + 1, sizeof(*types));
-	if (types == NULL) {
-		log_err("no memory for the offer");
-		return;
-	}
-	while ((h = handler_next(handlers, h)) != NULL)
-		if (category_is_offered(
-			generation_category(s->now, h->category)))
-			types[offered.count++] = h->type;
-	offered.types = types;
-	if (offered.count > 0 || s->options->local_path != NULL)
-		orchestrator_offer(s->orchestrator, &offered);
-	else
-		log_warn("nothing to offer: no category has a child that "
-			 "starts; not registering until one does");
-	free(types);
 }
 
 /* What is offered may be nothing: then nobody is asked. */
@@ -345,6 +362,7 @@ run_check_ready(struct supervisor *s)
 	s->ready_told = true;
 	notify_ready(s->notify);
 	daemon_ready(s->options->daemon);
+	log_echo(false);
 }
 
 /* Every category has been ready once, or has failed once: say what we can. */
@@ -364,6 +382,10 @@ on_settled(struct category *changed, void *arg)
 		run_offer(s);
 		run_check_ready(s);
 	}
+	if (s->reload_asked) {
+		s->reload_asked = false;
+		reload_begin(s);
+	}
 }
 
 static void
@@ -378,6 +400,7 @@ on_child_ended(struct category *cat, const char *reason, void *arg)
 	struct supervisor *s = arg;
 
 	stats_child_end(s->stats, cat->name, reason);
+	orchestrator_touch(s->orchestrator);
 }
 
 static void
@@ -405,7 +428,8 @@ run_make_categories(struct supervisor *s, struct generation *g, struct why *why)
 		.leases = &s->leases,
 		.env = &s->env,
 		.max_running = (unsigned)g->conf->worker.max_concurrent_tasks,
-		.poison = s->poison,
+		/* Nothing is run again in local mode. */
+		.poison = s->options->local_path == NULL ? s->poison : NULL,
 		.gate = &s->gate,
 		.ops = &run_category_ops,
 		.arg = s,

@@ -176,11 +176,15 @@ set_paused(struct supervisor *s, const char *name, bool paused)
 
 	if (cat == NULL)
 		return (false);
-	if (paused)
-		category_pause(cat);
-	else
+	if (cat->paused != paused)
+		log_info("by order: category %s is %s", name,
+		    paused ? "paused" : "resumed");
+	if (!paused)
 		category_resume(cat);
-	orchestrator_kick(s->orchestrator);
+	else if (s->state == RUN_STARTING || s->state == RUN_RUNNING)
+		category_pause(cat);
+	if (s->state == RUN_RUNNING)
+		orchestrator_kick(s->orchestrator);
 	return (true);
 }
 

@@ -21,6 +21,7 @@
 
 #include "child/bytes.h"
 #include "supervisor/base/clock.h"
+#include "supervisor/base/devlog.h"
 #include "supervisor/base/log.h"
 
 #define DEFAULT_NAME "avtoworkerd"
@@ -48,8 +49,8 @@ static struct {
 	enum log_format format;
 	int fd;
 	unsigned lost; /* lines that the sink did not take */
-	const char *path;
-	char tag[96]; /* of syslog, which keeps its address */
+	char *path; /* of the file; or NULL */
+	char tag[96]; /* of syslog */
 	bool to_journal; /* standard error is the journal's */
 	bool echo;
 	void (*divert)(enum log_level, const char *);
@@ -60,13 +61,15 @@ static struct {
 	.tag = DEFAULT_NAME,
 };
 
+/* Never waits for the reader of a FIFO: without one that is an error. */
 static int
 open_file(const char *path, struct why *why)
 {
 	int fd;
 
-	fd = open(
-	    path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	fd = open(path,
+	    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+	    0640);
 	if (fd == -1)
 		why_errno(why, "cannot open log file %s", path);
 	return (fd);
@@ -93,6 +96,7 @@ log_open(const char *destination, enum log_level level, enum log_format format,
     struct why *why)
 {
 	enum sink sink = SINK_FILE;
+	char *path = NULL;
 	int fd = -1;
 
 	if (strcmp(destination, "stderr") == 0) {
@@ -100,17 +104,21 @@ log_open(const char *destination, enum log_level level, enum log_format format,
 		fd = STDERR_FILENO;
 	} else if (strcmp(destination, "syslog") == 0)
 		sink = SINK_SYSLOG;
-	else if ((fd = open_file(destination, why)) == -1)
+	else if ((path = strdup(destination)) == NULL) {
+		why_errno(why, "log");
 		return (-1);
+	} else if ((fd = open_file(path, why)) == -1) {
+		free(path);
+		return (-1);
+	}
 
-	if (out.sink == SINK_FILE)
+	if (out.sink != SINK_STDERR && out.fd != -1)
 		(void)close(out.fd);
-	if (sink == SINK_SYSLOG)
-		openlog(out.tag, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	out.sink = sink;
 	out.to_journal = sink == SINK_STDERR && stderr_is_journal();
 	out.fd = fd;
-	out.path = destination;
+	free(out.path);
+	out.path = path;
 	out.level = level;
 	out.format = format;
 	return (0);
@@ -268,7 +276,28 @@ write_line(struct bytes *line)
 	bytes_puts(&whole, "\n");
 	if (!bytes_failed(&whole) && write(out.fd, whole.p, whole.len) > 0)
 		out.lost = 0;
+	else
+		out.lost++;
 	bytes_fini(&whole);
+}
+
+/* The same to syslog. */
+static void
+write_syslog(int priority, const struct bytes *line)
+{
+	char text[64];
+
+	if (out.lost > 0)
+		(void)snprintf(text, sizeof(text),
+		    "[%u lines lost: nobody read them]", out.lost);
+	if ((out.lost == 0 ||
+		devlog_send(&out.fd, _PATH_LOG, priority, out.tag, text,
+		    strlen(text))) &&
+	    devlog_send(
+		&out.fd, _PATH_LOG, priority, out.tag, line->p, line->len))
+		out.lost = 0;
+	else
+		out.lost++;
 }
 
 static void
@@ -312,7 +341,7 @@ log_line(
 	if (bytes_failed(&line))
 		;
 	else if (out.sink == SINK_SYSLOG)
-		syslog(levels[level].priority, "%.*s", (int)line.len, line.p);
+		write_syslog(levels[level].priority, &line);
 	else
 		write_line(&line);
 	bytes_fini(&line);

@@ -33,8 +33,8 @@ struct log_context {
 	pid_t pid; /* of the child it is about */
 };
 
-/* Opens the sink. destination is "stderr", "syslog" or a path (borrowed until
- * the next call). Returns -1 and why, keeping the sink that was open. */
+/* Opens the sink. destination is "stderr", "syslog" or a path. Returns -1 and
+ * why, keeping the sink that was open. */
 int log_open(
     const char *destination, enum log_level, enum log_format, struct why *);
 /* Reopens a log file after rotation; other sinks ignore it. */
@@ -43,7 +43,7 @@ int log_reopen(struct why *);
  * log_open(). */
 void log_identify(const char *tag);
 /* While on, lines from warn on go to standard error as well, when they go
- * elsewhere otherwise: for a daemon whose starter still listens. */
+ * elsewhere otherwise: for whoever has started us and still listens. */
 void log_echo(bool on);
 /* True when a line of that level would be written. */
 int log_enabled(enum log_level);

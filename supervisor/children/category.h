@@ -130,6 +130,10 @@ void category_balance(struct category *);
 /* Keeps the queue and gives nothing to children, until it is resumed. */
 void category_pause(struct category *);
 void category_resume(struct category *);
+/* Ends a lease that nobody wants any more: one that waits at once, for one
+ * that runs the handler is told, and its child is killed when it does not
+ * listen. False when the lease is not here. */
+bool category_cancel(struct category *, struct lease *);
 /* Asks the tasks that run to stop: the worker is about to. */
 void category_say_farewell(struct category *);
 /* The first of the leases that wait here, which is then the caller's; NULL:

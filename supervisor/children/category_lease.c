@@ -72,6 +72,32 @@ category_interrupt(struct category *cat, struct lease *l)
 	category_finish(cat, l, &r);
 }
 
+bool
+category_cancel(struct category *cat, struct lease *l)
+{
+	struct lease *queued;
+	struct result r;
+	struct child *c;
+
+	TAILQ_FOREACH(queued, &cat->queue, entry)
+		if (queued == l)
+			break;
+	if (queued != NULL) {
+		TAILQ_REMOVE(&cat->queue, l, entry);
+		cat->queued--;
+		r = result_cancelled();
+		category_finish(cat, l, &r);
+		return (true);
+	}
+	TAILQ_FOREACH(c, &cat->children, entry)
+		if (c->lease == l) {
+			child_cancel(
+			    c, CANCEL_CANCEL, cat->conf->cancel_grace_ms);
+			return (true);
+		}
+	return (false);
+}
+
 void
 category_give_queue_back(struct category *cat)
 {

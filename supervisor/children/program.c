@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supervisor/base/text.h"
@@ -117,20 +118,23 @@ has_fd(const struct spawn_files *files, int fd)
 }
 
 /* The files, each once, as they were when they were described. Those that are
- * too many to be handed on are loaded by name. */
+ * too many to be handed on are loaded by name. w: NULL when the line is there
+ * already. */
 static void
 add_pins(struct words *w, struct spawn_files *files, const char *category,
     const struct handler_table *handlers)
 {
 	struct handler *h = NULL;
 
+	files->len = 0;
 	while ((h = handler_next(handlers, h)) != NULL &&
 	    files->len < SPAWN_FILES_MAX) {
 		if (h->pinned == NULL || strcmp(h->category, category) != 0 ||
 		    has_fd(files, h->pinned->fd))
 			continue;
 		files->fds[files->len++] = h->pinned->fd;
-		add_option(w, "--pin", h->pinned->path);
+		if (w != NULL)
+			add_option(w, "--pin", h->pinned->path);
 	}
 }
 
@@ -166,12 +170,47 @@ inherits(const struct conf_category *conf, bool automatic)
 	return (conf->environment == CONF_ENVIRONMENT_INHERIT);
 }
 
+/* What a child would only find out again and again. */
+static int
+check_places(
+    const char *category, const struct conf_category *conf, struct why *why)
+{
+	struct rlimit files;
+	struct stat st;
+
+	if (conf->working_directory != NULL) {
+		if (stat(conf->working_directory, &st) == -1) {
+			why_errno(why, "category %s: working_directory %s",
+			    category, conf->working_directory);
+			return (-1);
+		}
+		if (!S_ISDIR(st.st_mode)) {
+			why_set(why,
+			    "category %s: working_directory %s is no directory",
+			    category, conf->working_directory);
+			return (-1);
+		}
+	}
+	if (geteuid() != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+	    conf->max_open_files > 0 &&
+	    (rlim_t)conf->max_open_files > files.rlim_max) {
+		why_set(why,
+		    "category %s: max_open_files is more than the %llu that "
+		    "this process may give",
+		    category, (unsigned long long)files.rlim_max);
+		return (-1);
+	}
+	return (0);
+}
+
 int
 program_init(struct program *p, const char *category,
     const struct conf_category *conf, const struct handler_table *handlers,
     const struct child_env *env, bool inherit, struct why *why)
 {
 	*p = (struct program){ 0 };
+	if (check_places(category, conf, why) == -1)
+		return (-1);
 	p->envp = environment_of_category(
 	    inherits(conf, inherit) ? env->inherited : env->clean, category,
 	    conf->env_file, why);
@@ -184,6 +223,13 @@ program_init(struct program *p, const char *category,
 		return (-1);
 	}
 	return (0);
+}
+
+void
+program_move(struct program *p, const char *category,
+    const struct handler_table *handlers)
+{
+	add_pins(NULL, &p->files, category, handlers);
 }
 
 char **

@@ -27,6 +27,9 @@ struct program {
 int program_init(struct program *, const char *category,
     const struct conf_category *, const struct handler_table *,
     const struct child_env *, bool inherit, struct why *);
+/* Takes the same files from another table, where the old one is going. */
+void program_move(
+    struct program *, const char *category, const struct handler_table *);
 void program_fini(struct program *);
 
 /* A command line like argv, of a child that joins the control group whose

@@ -123,6 +123,8 @@ daemon_start(
 
 	*d = DAEMON_NONE;
 	why->text[0] = '\0';
+	/* A caller may ignore it: then nobody would hear how it ended. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	(void)sigemptyset(&stops);
 	(void)sigaddset(&stops, SIGINT);
 	(void)sigaddset(&stops, SIGQUIT);

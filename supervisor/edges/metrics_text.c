@@ -189,6 +189,43 @@ write_requests(struct metric_writer *w)
 	stats_each(w->view->stats, STATS_REQUESTS, put_histogram, w);
 }
 
+/* name{label="value"} seconds */
+static void
+put_entry_seconds(
+    struct metric_writer *w, const struct stats_entry *e, int64_t ms)
+{
+	begin_series(w, e, "");
+	bytes_puts(w->out, ms < 0 ? "} -" : "} ");
+	put_seconds(w->out, ms < 0 ? -ms : ms);
+	bytes_puts(w->out, "\n");
+}
+
+static void
+put_pause(const struct stats_entry *e, void *arg)
+{
+	put_entry_seconds(arg, e, (int64_t)e->times->sum_ms);
+}
+
+static void
+write_pauses(struct metric_writer *w)
+{
+	w->first = "endpoint";
+	stats_each_first(w->view->stats, STATS_PAUSES, put_pause, w);
+}
+
+static void
+put_skew(const struct stats_entry *e, void *arg)
+{
+	put_entry_seconds(arg, e, e->level);
+}
+
+static void
+write_skews(struct metric_writer *w)
+{
+	w->first = "orchestrator";
+	stats_each_first(w->view->stats, STATS_SKEWS, put_skew, w);
+}
+
 /*
  * From the state of things.
  */
@@ -412,6 +449,11 @@ const struct metric metrics_table[] = {
 	{ "worker_polls", "gauge", "", "Polls that are out.", write_polls },
 	{ "worker_request_duration_seconds", "histogram", "endpoint, outcome",
 	    "Time of requests to the orchestrator.", write_requests },
+	{ "worker_rate_pause_seconds_total", "counter", "endpoint",
+	    "Time that requests were held back because of rate limits.",
+	    write_pauses },
+	{ "worker_clock_skew_seconds", "gauge", "orchestrator",
+	    "How far the orchestrator's clock is ahead of ours.", write_skews },
 	{ "worker_category_offered", "gauge", "category",
 	    "1 while the task types of the category are offered.",
 	    write_offered },

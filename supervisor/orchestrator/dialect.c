@@ -8,9 +8,12 @@
 #include <jansson.h>
 
 #include "child/json_scan.h"
+#include "supervisor/base/pairs.h"
+#include "supervisor/conf.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
+#include "supervisor/orchestrator/orchestrator.h"
 
 #define SHOWN_MAX 160 /* bytes of a foreign text in one of our lines */
 
@@ -75,19 +78,149 @@ dialect_is_unknown(const char *body, size_t len)
 	return (len == 4 && memcmp(body, "null", 4) == 0);
 }
 
+/*
+ * Parts of messages.
+ */
+
 json_t *
-dialect_types(const struct worker_facts *facts)
+dialect_names(const struct worker_facts *facts, bool hot_only)
 {
 	json_t *list = json_array();
 	size_t i;
 
-	for (i = 0; list != NULL && i < facts->types_count; i++)
-		if (json_array_append_new(list, json_string(facts->types[i])) ==
+	for (i = 0; list != NULL && i < facts->skills_count; i++) {
+		const struct skill *skill = &facts->skills[i];
+
+		if ((skill->hot || !hot_only) &&
+		    json_array_append_new(list, json_string(skill->name)) ==
+			-1) {
+			json_decref(list);
+			return (NULL);
+		}
+	}
+	return (list);
+}
+
+json_t *
+dialect_costs(const struct worker_facts *facts)
+{
+	json_t *costs = json_object();
+	size_t i;
+
+	for (i = 0; costs != NULL && i < facts->skills_count; i++) {
+		const struct skill *skill = &facts->skills[i];
+
+		if (skill->cost != NULL &&
+		    json_object_set_new(costs, skill->name,
+			json_real(strtod(skill->cost, NULL))) == -1) {
+			json_decref(costs);
+			return (NULL);
+		}
+	}
+	return (costs);
+}
+
+/* As a JSON number, true or false, if it is one of these; else a string. */
+static json_t *
+property_value(const struct pair *pair)
+{
+	json_t *value;
+
+	value = json_loadb(pair->value, pair->value_len, JSON_DECODE_ANY, NULL);
+	if (json_is_number(value) || json_is_boolean(value))
+		return (value);
+	json_decref(value);
+	return (json_stringn(pair->value, pair->value_len));
+}
+
+json_t *
+dialect_properties(const struct worker_facts *facts)
+{
+	const char *at =
+	    facts->resources != NULL ? facts->resources->properties : NULL;
+	json_t *object = json_object();
+	struct pair pair;
+	char name[128];
+
+	while (object != NULL && pairs_next(&at, &pair) != 0) {
+		(void)snprintf(
+		    name, sizeof(name), "%.*s", (int)pair.name_len, pair.name);
+		if (json_object_set_new(object, name, property_value(&pair)) ==
 		    -1) {
+			json_decref(object);
+			return (NULL);
+		}
+	}
+	return (object);
+}
+
+static json_t *
+model(const struct pair *pair, const char *type)
+{
+	json_t *object = json_object();
+
+	if (object == NULL ||
+	    json_object_set_new(object, "name",
+		json_stringn(pair->name, pair->name_len)) == -1 ||
+	    (pair->value != NULL &&
+		json_object_set_new(object, "version",
+		    json_stringn(pair->value, pair->value_len)) == -1) ||
+	    (type != NULL &&
+		json_object_set_new(object, "type", json_string(type)) == -1)) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+json_t *
+dialect_models(const struct worker_facts *facts, const char *type)
+{
+	const char *at =
+	    facts->resources != NULL ? facts->resources->models : NULL;
+	json_t *list = json_array();
+	struct pair pair;
+
+	while (list != NULL && pairs_next(&at, &pair) != 0)
+		if (json_array_append_new(list, model(&pair, type)) == -1) {
 			json_decref(list);
 			return (NULL);
 		}
 	return (list);
+}
+
+json_int_t
+dialect_cores(const struct worker_facts *facts)
+{
+	return (facts->resources != NULL && facts->resources->cpu > 0 ?
+		(json_int_t)facts->resources->cpu :
+		(json_int_t)facts->cores);
+}
+
+json_int_t
+dialect_memory_gb(const struct worker_facts *facts)
+{
+	return (facts->resources != NULL && facts->resources->memory_gb > 0 ?
+		(json_int_t)facts->resources->memory_gb :
+		(json_int_t)facts->memory_gb);
+}
+
+json_t *
+dialect_tenths(double value)
+{
+	return (json_real((double)(int64_t)(value * 10 + 0.5) / 10));
+}
+
+int
+dialect_set_filled(json_t *object, const char *name, json_t *value)
+{
+	if (value == NULL)
+		return (-1);
+	if (json_object_size(value) == 0 && json_array_size(value) == 0) {
+		json_decref(value);
+		return (0);
+	}
+	return (json_object_set_new(object, name, value));
 }
 
 int
@@ -96,7 +229,8 @@ dialect_put_message(json_t *message, struct bytes *out, struct why *why)
 	char *text = NULL;
 
 	if (message != NULL)
-		text = json_dumps(message, JSON_COMPACT);
+		text =
+		    json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	if (text != NULL)
 		bytes_puts(out, text);
 	free(text);

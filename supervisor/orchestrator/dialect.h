@@ -14,12 +14,15 @@
 #include "child/bytes.h"
 #include "supervisor/base/why.h"
 
+struct conf_resources;
 struct lease;
+struct skill;
 
 #define PATH_REGISTER     "/_worker/workers/register"
 #define PATH_WORKER       "/_worker/workers/%s"
 #define PATH_POLL         "/_worker/workers/%s/tasks/next"
 #define PATH_RESULT       "/_worker/tasks/result"
+#define PATH_EVENT        "/_worker/events" /* RXON only */
 #define HEADER_TOKEN      "X-Worker-Token"
 #define HEADER_WORKER_ID  "X-Worker-ID"
 #define HEADER_RXON       "X-RXON-Version"
@@ -31,11 +34,15 @@ struct worker_facts {
 	const char *id;
 	const char *type;
 	const char *hostname;
+	const char *address; /* IP */
 	const char *token; /* signs, too */
-	const char *const *types; /* offered task types */
-	size_t types_count;
+	const struct skill *skills; /* offered */
+	size_t skills_count;
+	unsigned syncs; /* full ones that were asked for: changes the hash */
 	int64_t max_concurrent_tasks;
-	long cores;
+	const struct conf_resources *resources; /* or NULL */
+	long cores; /* when resources do not say */
+	int64_t memory_gb; /* the same */
 	size_t report_stderr; /* bytes of a dead child's output that are sent */
 	bool retry_passthrough; /* send the status retry as it is */
 };
@@ -49,19 +56,58 @@ enum verdict {
 	VERDICT_LATER, /* anything else: try again later */
 };
 
+/* What one heartbeat says. Borrowed. */
+struct beat_facts {
+	const char *status; /* BEAT_... */
+	const char *const *ids; /* of tasks and jobs at work */
+	size_t ids_count;
+	int64_t running; /* tasks */
+	bool has_usage; /* the next two are told */
+	double cpu_percent;
+	double memory_gb;
+	bool sync; /* the skills are told whole */
+};
+
+/* Anything but idle makes an orchestrator without another idle worker
+ * quarantine jobs that could have waited (contract, S6). */
+#define BEAT_IDLE     "idle"
+#define BEAT_DRAINING "draining"
+#define BEAT_OFFLINE  "offline"
+
+/* What the reply to a heartbeat wants. */
+struct beat_wishes {
+	bool sync; /* the skills whole */
+	int64_t delay_ms; /* of the next one, beyond its interval */
+	/* Called for each id that may be a task's or a job's. */
+	void (*cancel)(const char *id, void *arg);
+	void *arg;
+};
+
 struct dialect {
 	const char *name;
 	/* A second copy of a result moves the job again. */
 	bool acts_on_copies;
+	/* It forgets workers without telling them, so they register again
+	 * now and then (S5). */
+	bool forgets;
+	/* Heartbeats tell it which tasks are at work, or how many. */
+	bool tells_tasks;
+	bool tells_load;
 	/* Each appends a JSON message to out; -1 and why when there is none
 	 * that the orchestrator would take. */
 	int (*registration)(
 	    const struct worker_facts *, struct bytes *out, struct why *);
-	/* May append nothing: an empty heartbeat is one, too. */
-	int (*heartbeat)(
-	    const struct worker_facts *, struct bytes *out, struct why *);
+	/* A heartbeat that says something; an empty one is one, too. */
+	int (*heartbeat)(const struct worker_facts *, const struct beat_facts *,
+	    struct bytes *out, struct why *);
+	/* Reads the reply to one, a JSON object; NULL: it says nothing. */
+	void (*wishes)(const char *body, size_t len, struct beat_wishes *);
 	int (*result)(const struct worker_facts *, const struct lease *,
 	    struct bytes *out, struct why *);
+	/* What a handler tells of a lease; NULL: there is no such message. */
+	int (*event)(const struct worker_facts *, const struct lease *,
+	    const char *type, const struct bytes *payload, struct bytes *out,
+	    struct why *);
 	/* What the orchestrator did with a result, given a 200 whose body is
 	 * a JSON object; why becomes its own word for it. */
 	enum verdict (*taken)(const char *body, size_t len, struct why *);

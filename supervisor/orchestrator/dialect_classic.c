@@ -3,32 +3,76 @@
  * integration guide describes: unsigned, with a nested result. */
 #include <jansson.h>
 
+#include "supervisor/conf.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
+
+/* {"model", "vram_gb"}, or null. */
+static json_t *
+gpu_info(const struct conf_resources *resources)
+{
+	json_t *info;
+
+	if (resources == NULL || !resources->gpu)
+		return (json_null());
+	info = json_object();
+	if (info == NULL ||
+	    (resources->gpu_model != NULL &&
+		json_object_set_new(
+		    info, "model", json_string(resources->gpu_model)) == -1) ||
+	    (resources->gpu_memory_gb > 0 &&
+		json_object_set_new(info, "vram_gb",
+		    json_integer(resources->gpu_memory_gb)) == -1)) {
+		json_decref(info);
+		return (NULL);
+	}
+	return (info);
+}
+
+static json_t *
+resources_of(const struct worker_facts *facts)
+{
+	json_t *object;
+
+	object = json_pack("{s:I, s:I, s:o}", "cpu_cores", dialect_cores(facts),
+	    "ram_gb", dialect_memory_gb(facts), "gpu_info",
+	    gpu_info(facts->resources));
+	if (object != NULL &&
+	    dialect_set_filled(
+		object, "properties", dialect_properties(facts)) == -1) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
 
 static int
 registration(
     const struct worker_facts *facts, struct bytes *out, struct why *why)
 {
 	return (dialect_put_message(
-	    json_pack("{s:s, s:s, s:o, s:I, s:{}, s:[], s:s, s:{s:I, s:n}}",
+	    json_pack("{s:s, s:s, s:o, s:I, s:o, s:o, s:s, s:s, s:o}",
 		"worker_id", facts->id, "worker_type", facts->type,
-		"supported_tasks", dialect_types(facts), "max_concurrent_tasks",
-		(json_int_t)facts->max_concurrent_tasks, "cost_per_skill",
-		"installed_models", "hostname", facts->hostname, "resources",
-		"cpu_cores", (json_int_t)facts->cores, "gpu_info"),
+		"supported_tasks", dialect_names(facts, false),
+		"max_concurrent_tasks", (json_int_t)facts->max_concurrent_tasks,
+		"cost_per_skill", dialect_costs(facts), "installed_models",
+		dialect_models(facts, NULL), "hostname", facts->hostname,
+		"ip_address", facts->address, "resources", resources_of(facts)),
 	    out, why));
 }
 
-/* An empty one keeps the registration, as idle, and tells when it is gone. */
+/* Merged into the record that the orchestrator has of us. */
 static int
-heartbeat(const struct worker_facts *facts, struct bytes *out, struct why *why)
+heartbeat(const struct worker_facts *facts, const struct beat_facts *beat,
+    struct bytes *out, struct why *why)
 {
-	(void)facts;
-	(void)out;
-	(void)why;
-	return (0);
+	return (dialect_put_message(
+	    json_pack("{s:I, s:s, s:o, s:[], s:o}", "load",
+		(json_int_t)beat->running, "status", beat->status,
+		"supported_tasks", dialect_names(facts, false), "hot_cache",
+		"hot_skills", dialect_names(facts, true)),
+	    out, why));
 }
 
 static int
@@ -61,8 +105,12 @@ taken(const char *body, size_t len, struct why *why)
 const struct dialect dialect_classic = {
 	.name = "classic",
 	.acts_on_copies = true,
+	.forgets = false,
+	.tells_tasks = false,
+	.tells_load = true,
 	.registration = registration,
 	.heartbeat = heartbeat,
+	.wishes = NULL,
 	.result = result,
 	.taken = taken,
 };

@@ -4,17 +4,21 @@
  * nonce and an integer timestamp of its own. Empty objects are left out (they
  * break dispatching with Redis storage: contract, S10).
  */
+#include "config.h"
+
+#include <string.h>
+
 #include <bsd/stdlib.h>
 #include <jansson.h>
 
 #include "child/json_scan.h"
 #include "supervisor/base/clock.h"
+#include "supervisor/conf.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
+#include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
-
-#define SKILL_VERSION "1.0.0" /* parallel dispatch asks for this one (S15) */
 
 /* Completes a message, an object that is not empty: time, nonce, signature.
  * Source: contract, 5.1 and 5.2. */
@@ -55,38 +59,140 @@ seal(const struct worker_facts *facts, struct bytes *out, struct why *why)
 }
 
 static json_t *
+skill(const struct skill *skill)
+{
+	json_t *object;
+
+	object = json_pack(
+	    "{s:s, s:s}", "name", skill->name, "version", skill->version);
+	if (object != NULL && skill->type != NULL &&
+	    json_object_set_new(object, "type", json_string(skill->type)) ==
+		-1) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+static json_t *
 skills(const struct worker_facts *facts)
 {
 	json_t *list = json_array();
 	size_t i;
 
-	for (i = 0; list != NULL && i < facts->types_count; i++)
-		if (json_array_append_new(list,
-			json_pack("{s:s, s:s}", "name", facts->types[i],
-			    "version", SKILL_VERSION)) == -1) {
+	for (i = 0; list != NULL && i < facts->skills_count; i++)
+		if (json_array_append_new(list, skill(&facts->skills[i])) ==
+		    -1) {
 			json_decref(list);
 			return (NULL);
 		}
 	return (list);
 }
 
-/* Opaque to the server, which only compares it: changes with the skills. */
+/* Opaque to the server, which only compares it: changes with the skills and
+ * what they cost, and when they are asked for whole, because only under
+ * another hash are they looked at (contract, 5.4). */
 static int
 skills_hash(const struct worker_facts *facts, char hash[RXON_SIGNATURE_SIZE],
     struct why *why)
 {
-	struct bytes text = { 0 };
-	size_t i;
+	struct bytes text = { 0 }, canonical = { 0 };
 	int rc = -1;
 
-	for (i = 0; i < facts->types_count; i++)
-		bytes_printf(&text, "%s " SKILL_VERSION "\n", facts->types[i]);
-	if (bytes_failed(&text))
-		why_set(why, "no memory for a message");
-	else
-		rc = rxon_digest(&text, hash, why);
+	if (dialect_put_message(
+		json_pack("{s:o, s:o, s:I}", "skills", skills(facts),
+		    "capabilities", dialect_costs(facts), "syncs",
+		    (json_int_t)facts->syncs),
+		&text, why) == 0 &&
+	    rxon_canonical(text.p, text.len, NULL, &canonical, why) == 0)
+		rc = rxon_digest(&canonical, hash, why);
 	bytes_fini(&text);
+	bytes_fini(&canonical);
 	return (rc);
+}
+
+/* A graphics processor as one device among those of "resources"; nothing when
+ * there is none. */
+static int
+add_devices(json_t *resources, const struct conf_resources *conf)
+{
+	json_t *device;
+
+	if (conf == NULL || !conf->gpu)
+		return (0);
+	device = json_pack("{s:s, s:s}", "type", "gpu", "id", "gpu-0");
+	if (device == NULL ||
+	    (conf->gpu_model != NULL &&
+		json_object_set_new(
+		    device, "model", json_string(conf->gpu_model)) == -1) ||
+	    (conf->gpu_memory_gb > 0 &&
+		json_object_set_new(device, "properties",
+		    json_pack("{s:I}", "vram_gb",
+			(json_int_t)conf->gpu_memory_gb)) == -1)) {
+		json_decref(device);
+		return (-1);
+	}
+	return (json_object_set_new(
+	    resources, "devices", json_pack("[o]", device)));
+}
+
+static json_t *
+resources_of(const struct worker_facts *facts)
+{
+	json_t *properties = dialect_properties(facts), *object;
+
+	/* What has a name of its own wins over a property of that name. */
+	object = json_pack("{s:o}", "properties", properties);
+	if (object == NULL ||
+	    json_object_set_new(properties, "cpu_cores",
+		json_integer(dialect_cores(facts))) == -1 ||
+	    json_object_set_new(properties, "ram_gb",
+		json_integer(dialect_memory_gb(facts))) == -1 ||
+	    add_devices(object, facts->resources) == -1) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+static json_t *
+capabilities(const struct worker_facts *facts)
+{
+	json_t *object;
+
+	object = json_pack("{s:s, s:s}", "hostname", facts->hostname,
+	    "ip_address", facts->address);
+	if (object != NULL &&
+	    dialect_set_filled(
+		object, "cost_per_skill", dialect_costs(facts)) == -1) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+static json_t *
+registration_of(const struct worker_facts *facts, const char *hash)
+{
+	json_t *message;
+
+	message =
+	    json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:{s:s}}",
+		"worker_id", facts->id, "worker_type", facts->type,
+		"supported_skills", skills(facts), "available_skills",
+		dialect_names(facts, false), "hot_skills",
+		dialect_names(facts, true), "skills_hash", hash,
+		"max_concurrent_tasks", (json_int_t)facts->max_concurrent_tasks,
+		"resources", resources_of(facts), "capabilities",
+		capabilities(facts), "installed_software", "avtoworker",
+		PACKAGE_VERSION);
+	if (message != NULL &&
+	    dialect_set_filled(message, "installed_artifacts",
+		dialect_models(facts, "model")) == -1) {
+		json_decref(message);
+		return (NULL);
+	}
+	return (message);
 }
 
 static int
@@ -95,39 +201,101 @@ registration(
 {
 	char hash[RXON_SIGNATURE_SIZE];
 
-	if (skills_hash(facts, hash, why) == -1)
-		return (-1);
-	if (dialect_put_message(
-		json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:{s:{s:I}}, "
-			  "s:{s:s}}",
-		    "worker_id", facts->id, "worker_type", facts->type,
-		    "supported_skills", skills(facts), "available_skills",
-		    dialect_types(facts), "skills_hash", hash,
-		    "max_concurrent_tasks",
-		    (json_int_t)facts->max_concurrent_tasks, "resources",
-		    "properties", "cpu_cores", (json_int_t)facts->cores,
-		    "capabilities", "hostname", facts->hostname),
-		out, why) == -1)
+	if (skills_hash(facts, hash, why) == -1 ||
+	    dialect_put_message(registration_of(facts, hash), out, why) == -1)
 		return (-1);
 	return (seal(facts, out, why));
 }
 
+static json_t *
+ids_of(const struct beat_facts *beat)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; list != NULL && i < beat->ids_count; i++)
+		if (json_array_append_new(list, json_string(beat->ids[i])) ==
+		    -1) {
+			json_decref(list);
+			return (NULL);
+		}
+	return (list);
+}
+
+static json_t *
+heartbeat_of(const struct worker_facts *facts, const struct beat_facts *beat,
+    const char *hash)
+{
+	json_t *message;
+
+	message = json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "worker_id",
+	    facts->id, "status", beat->status, "current_tasks", ids_of(beat),
+	    "available_skills", dialect_names(facts, false), "hot_skills",
+	    dialect_names(facts, true), "skills_hash", hash);
+	if (message == NULL)
+		return (NULL);
+	if ((beat->has_usage &&
+		json_object_set_new(message, "usage",
+		    json_pack("{s:o, s:o}", "cpu_load_percent",
+			dialect_tenths(beat->cpu_percent), "ram_used_gb",
+			dialect_tenths(beat->memory_gb))) == -1) ||
+	    (beat->sync &&
+		json_object_set_new(
+		    message, "supported_skills", skills(facts)) == -1)) {
+		json_decref(message);
+		return (NULL);
+	}
+	return (message);
+}
+
 static int
-heartbeat(const struct worker_facts *facts, struct bytes *out, struct why *why)
+heartbeat(const struct worker_facts *facts, const struct beat_facts *beat,
+    struct bytes *out, struct why *why)
 {
 	char hash[RXON_SIGNATURE_SIZE];
 
-	if (skills_hash(facts, hash, why) == -1)
-		return (-1);
-	/* Idle as long as we can take work at all: any other word makes the
-	 * orchestrator quarantine jobs that could have waited (S6). */
-	if (dialect_put_message(
-		json_pack("{s:s, s:s, s:o, s:s}", "worker_id", facts->id,
-		    "status", "idle", "available_skills", dialect_types(facts),
-		    "skills_hash", hash),
-		out, why) == -1)
+	if (skills_hash(facts, hash, why) == -1 ||
+	    dialect_put_message(heartbeat_of(facts, beat, hash), out, why) ==
+		-1)
 		return (-1);
 	return (seal(facts, out, why));
+}
+
+static void
+read_cancels(const struct jslice *list, struct beat_wishes *wishes)
+{
+	char id[TASK_ID_MAX + 1];
+	struct jscan_iter iter;
+	struct jslice value;
+	unsigned n;
+	ssize_t len;
+
+	jscan_begin(&iter, list);
+	for (n = 0; n < AT_WORK_MAX && jscan_next(&iter, NULL, &value); n++) {
+		len = jscan_string(&value, id, sizeof(id));
+		/* Not one that is cut, nor one with a NUL in it. */
+		if (len > 0 && (size_t)len == strlen(id) && task_id_ok(id))
+			wishes->cancel(id, wishes->arg);
+	}
+}
+
+static void
+read_wishes(const char *body, size_t len, struct beat_wishes *wishes)
+{
+	struct jscan_error error;
+	struct jslice root, value;
+	int64_t ms;
+
+	if (jscan_check(body, len, &jscan_payload_limits, &root, &error) == -1)
+		return;
+	wishes->sync = jscan_get(&root, "require_full_sync", &value) &&
+	    value.type == JSCAN_TRUE;
+	if (jscan_get(&root, "next_heartbeat_jitter_ms", &value) &&
+	    jscan_int64(&value, &ms) == 0 && ms > 0)
+		wishes->delay_ms = ms;
+	if (jscan_get(&root, "cancel_task_ids", &value) &&
+	    value.type == JSCAN_ARRAY)
+		read_cancels(&value, wishes);
 }
 
 static int
@@ -139,6 +307,29 @@ result(const struct worker_facts *facts, const struct lease *l,
 	    "\"origin_worker_id\":\"%s\",",
 	    l->task.job_id, l->task.task_id, facts->id, facts->id);
 	dialect_put_outcome(facts, l, out);
+	bytes_puts(out, "}");
+	return (seal(facts, out, why));
+}
+
+/* Without its bubbling_chain, which nobody signs (contract, 5.7). */
+static int
+event(const struct worker_facts *facts, const struct lease *l, const char *type,
+    const struct bytes *payload, struct bytes *out, struct why *why)
+{
+	uint64_t id[2];
+
+	arc4random_buf(id, sizeof(id));
+	bytes_printf(out,
+	    "{\"event_id\":\"%08x-%04x-4%03x-8%03x-%012llx\","
+	    "\"worker_id\":\"%s\",\"origin_worker_id\":\"%s\","
+	    "\"event_type\":\"%s\",\"origin_task_id\":\"%s\","
+	    "\"target_task_id\":\"%s\",\"target_job_id\":\"%s\","
+	    "\"payload\":",
+	    (unsigned)(id[0] >> 32), (unsigned)(id[0] >> 16 & 0xffff),
+	    (unsigned)(id[0] & 0xfff), (unsigned)(id[1] >> 52),
+	    (unsigned long long)(id[1] & 0xffffffffffffULL), facts->id,
+	    facts->id, type, l->task.task_id, l->task.task_id, l->task.job_id);
+	bytes_append(out, payload->p, payload->len);
 	bytes_puts(out, "}");
 	return (seal(facts, out, why));
 }
@@ -166,8 +357,13 @@ taken(const char *body, size_t len, struct why *why)
 const struct dialect dialect_rxon = {
 	.name = "rxon",
 	.acts_on_copies = false,
+	.forgets = true,
+	.tells_tasks = true,
+	.tells_load = false,
 	.registration = registration,
 	.heartbeat = heartbeat,
+	.wishes = read_wishes,
 	.result = result,
+	.event = event,
 	.taken = taken,
 };

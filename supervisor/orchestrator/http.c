@@ -18,16 +18,16 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/orchestrator/http.h"
+#include "supervisor/orchestrator/http_parts.h"
+#include "supervisor/orchestrator/tls.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define KEEP_BODY          (64u * 1024) /* larger buffers are given back */
 #define KEEP_CONNECTIONS   64L
+/* Idle ones are closed then: before the server does, at the moment when we
+ * send something. Looked for when a request starts. */
+#define KEEP_IDLE_S        60L
 #define RETRY_AFTER_MAX_MS ((int64_t)3600 * 1000)
-
-struct http_headers {
-	struct curl_slist *list;
-	struct http_headers *retired; /* calls may still use these */
-};
 
 struct http_call {
 	TAILQ_ENTRY(http_call) entry; /* http->busy or http->free */
@@ -40,6 +40,7 @@ struct http_call {
 	size_t sent; /* bytes of it that libcurl has read */
 	struct bytes reply;
 	int64_t started_ms;
+	char error[CURL_ERROR_SIZE]; /* libcurl's text; or "" */
 	bool too_large : 1;
 };
 
@@ -78,7 +79,7 @@ call_finish(struct http_call *call, CURLcode code)
 		    call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
 	else if (call->too_large)
 		reply.error = "the reply is larger than 8 MiB";
-	else
+	else if ((reply.error = tls_explain(code, call->error)) == NULL)
 		reply.error = curl_easy_strerror(code);
 	if (call->reply.len > 0) {
 		reply.body = call->reply.p;
@@ -272,6 +273,8 @@ set_up(struct http_call *call)
 	/* A parked poll is silent for long; a dead peer should show. */
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	SET(CURLOPT_MAXAGE_CONN, KEEP_IDLE_S);
+	SET(CURLOPT_ERRORBUFFER, call->error);
 	SET(CURLOPT_USERAGENT, "avtoworker");
 	return (rc);
 }
@@ -322,8 +325,10 @@ set_request(struct http_call *call, const struct http_request *r)
 	CURLcode rc = CURLE_OK;
 
 	SET(CURLOPT_URL, r->url);
-	SET(CURLOPT_HTTPHEADER, r->headers != NULL ? r->headers->list : NULL);
+	SET(CURLOPT_HTTPHEADER, http_headers_list(r->headers));
 	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+	if (rc == CURLE_OK && strncasecmp(r->url, "https:", 6) == 0)
+		rc = tls_apply(e, r->tls);
 	if (r->method == HTTP_GET) {
 		SET(CURLOPT_CUSTOMREQUEST, NULL);
 		SET(CURLOPT_HTTPGET, 1L);
@@ -359,6 +364,7 @@ http_start(struct http *h, struct http_request *r, http_done done, void *arg,
 	call->kind = r->kind;
 	call->request = bytes_take(&r->body);
 	call->sent = 0;
+	call->error[0] = '\0';
 	call->started_ms = clock_now_ms();
 	if ((rc = set_request(call, r)) != CURLE_OK) {
 		why_set(why, "libcurl: %s", curl_easy_strerror(rc));
@@ -461,13 +467,28 @@ http_reply_header(const struct http_reply *reply, const char *name)
 	return (header->value);
 }
 
+/* A date in a header, in ms since 1970; -1: none that makes sense. */
+static int64_t
+header_date_ms(const struct http_reply *reply, const char *name)
+{
+	const char *value = http_reply_header(reply, name);
+	time_t date = value != NULL ? curl_getdate(value, NULL) : -1;
+
+	return (date > 0 ? (int64_t)date * 1000 : -1);
+}
+
+int64_t
+http_reply_date_ms(const struct http_reply *reply)
+{
+	return (header_date_ms(reply, "Date"));
+}
+
 int64_t
 http_reply_retry_after_ms(const struct http_reply *reply)
 {
 	const char *value = http_reply_header(reply, "Retry-After");
-	int64_t ms;
+	int64_t ms, now_ms;
 	char *end;
-	time_t date;
 
 	if (value == NULL || *value == '\0')
 		return (-1);
@@ -477,72 +498,13 @@ http_reply_retry_after_ms(const struct http_reply *reply)
 			return (RETRY_AFTER_MAX_MS);
 		return (ms < 0 ? -1 : ms * 1000);
 	}
-	if ((date = curl_getdate(value, NULL)) == -1)
+	if ((ms = header_date_ms(reply, "Retry-After")) == -1)
 		return (-1);
-	ms = (int64_t)date * 1000 - clock_wall_ms();
-	if (ms < 0)
+	/* Both by the server's clock, if it shows us that. */
+	if ((now_ms = http_reply_date_ms(reply)) == -1)
+		now_ms = clock_wall_ms();
+	if (ms <= now_ms)
 		return (0);
-	return (ms > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : ms);
-}
-
-struct http_headers *
-http_headers_new(void)
-{
-	struct http_headers *headers;
-
-	if ((headers = calloc(1, sizeof(*headers))) == NULL)
-		return (NULL);
-	/* libcurl waits a second for "100 Continue" otherwise. */
-	if ((headers->list = curl_slist_append(NULL, "Expect:")) == NULL) {
-		free(headers);
-		return (NULL);
-	}
-	return (headers);
-}
-
-int
-http_headers_add(
-    struct http_headers *headers, const char *name, const char *value)
-{
-	struct curl_slist *list;
-	struct bytes line = { 0 };
-
-	bytes_printf(&line, "%s: %s", name, value);
-	bytes_append(&line, "", 1);
-	if (bytes_failed(&line)) {
-		bytes_fini(&line);
-		return (-1);
-	}
-	list = curl_slist_append(headers->list, line.p);
-	explicit_bzero(line.p, line.len);
-	bytes_fini(&line);
-	if (list == NULL)
-		return (-1);
-	headers->list = list;
-	return (0);
-}
-
-void
-http_headers_replace(struct http_headers *headers, struct http_headers *by)
-{
-	struct curl_slist *list = by->list;
-
-	by->list = headers->list;
-	headers->list = list;
-	by->retired = headers->retired;
-	headers->retired = by;
-}
-
-void
-http_headers_free(struct http_headers *headers)
-{
-	struct curl_slist *line;
-
-	if (headers == NULL)
-		return;
-	http_headers_free(headers->retired);
-	for (line = headers->list; line != NULL; line = line->next)
-		explicit_bzero(line->data, strlen(line->data));
-	curl_slist_free_all(headers->list);
-	free(headers);
+	return (ms - now_ms > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS :
+						   ms - now_ms);
 }

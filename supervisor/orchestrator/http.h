@@ -2,7 +2,8 @@
 /*
  * http.h: libcurl's multi interface on libevent: requests in, replies out.
  * Knows nothing of Avtomatika. Never blocks, never follows a redirect, never
- * uses a proxy or netrc, and takes no reply above its limit.
+ * uses a proxy or netrc, verifies whom it talks to (tls.h), and takes no reply
+ * above its limit.
  */
 #ifndef AVTOWORKER_HTTP_H
 #define AVTOWORKER_HTTP_H
@@ -17,6 +18,7 @@ struct event_base;
 struct http;
 struct http_call;
 struct http_headers;
+struct tls;
 
 #define HTTP_REPLY_MAX (8u * 1024 * 1024) /* bytes of a reply's body */
 
@@ -30,6 +32,8 @@ struct http_request {
 	enum http_method method;
 	const char *url; /* borrowed during http_start() */
 	const struct http_headers *headers; /* borrowed until done */
+	const struct tls *tls; /* for https; borrowed during http_start(); or
+				  NULL */
 	struct bytes body; /* taken by http_start() */
 	int64_t timeout_ms; /* of the whole call */
 	const char *kind; /* a word that comes back with the reply; static */
@@ -65,6 +69,8 @@ void http_cancel(struct http_call *);
 
 /* The first value of a header of the reply, or NULL. */
 const char *http_reply_header(const struct http_reply *, const char *name);
+/* When the server made it, by its own clock, in ms since 1970; -1: unknown. */
+int64_t http_reply_date_ms(const struct http_reply *);
 /* Retry-After in ms, given as seconds or as a date, at most an hour;
  * -1 when there is none that makes sense. */
 int64_t http_reply_retry_after_ms(const struct http_reply *);

@@ -36,6 +36,7 @@ struct local {
 	size_t scanned; /* no newline between start and here */
 	unsigned long line; /* number of the last one taken */
 	unsigned long out; /* results owed */
+	bool lost_output; /* standard output takes no more */
 	unsigned long failed;
 	bool is_file : 1; /* always readable, and epoll refuses it */
 	bool at_end : 1;
@@ -323,7 +324,7 @@ deliver(struct orchestrator *base, struct lease *l)
 	if (bytes_failed(&line) ||
 	    write_all(STDOUT_FILENO, line.p, line.len) == -1) {
 		log_err("cannot write a result: %s", strerror(errno));
-		o->failed++;
+		o->lost_output = true;
 	}
 	bytes_fini(&line);
 	o->out--;
@@ -440,6 +441,12 @@ local_is_done(const struct orchestrator *base)
 
 	return (
 	    (o->at_end ? o->buf.len == o->start : o->draining) && o->out == 0);
+}
+
+bool
+local_lost_output(const struct orchestrator *base)
+{
+	return (((const struct local *)base)->lost_output);
 }
 
 unsigned long

@@ -18,6 +18,8 @@ struct orchestrator *local_new(struct event_base *, const char *path,
     const struct orchestrator_ops *, void *arg, struct why *);
 /* True when every task has been read and every result written. */
 bool local_is_done(const struct orchestrator *);
+/* True when a result could not be written. */
+bool local_lost_output(const struct orchestrator *);
 /* How many tasks did not end in success, faulty lines included. */
 unsigned long local_failed(const struct orchestrator *);
 

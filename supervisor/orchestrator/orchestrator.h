@@ -16,6 +16,16 @@ struct orchestrator;
 struct task;
 struct task_event;
 
+#define AT_WORK_MAX 1000 /* ids that a heartbeat tells */
+
+/* What is being done just now; borrowed, until something changes. */
+struct at_work {
+	const char *ids[AT_WORK_MAX]; /* of tasks and of their jobs */
+	size_t ids_count;
+	uint64_t newest; /* grows with every task that comes; 0: none */
+	int64_t running; /* tasks that children have */
+};
+
 struct orchestrator_ops {
 	/* A task came. Takes the task's content. problem: why it cannot be
 	 * run (it is then to be answered with INVALID_INPUT_ERROR), or NULL.
@@ -27,13 +37,33 @@ struct orchestrator_ops {
 	void (*delivered)(struct orchestrator *, struct lease *, void *arg);
 	/* How many more tasks may be asked for now. */
 	unsigned (*places)(void *arg);
-	/* Registration, polls or deliveries changed. */
+	/* Registration, polls or deliveries changed, or the goodbye is said. */
 	void (*changed)(struct orchestrator *, void *arg);
+	/* Fills in the tasks of this orchestrator that are queued or running;
+	 * it comes zeroed. */
+	void (*at_work)(struct orchestrator *, struct at_work *, void *arg);
+	/* True when a task of that type would find a child that is ready. */
+	bool (*is_hot)(struct orchestrator *, const char *type, void *arg);
+	/* The orchestrator does not want that task any more, or any task of
+	 * that job: the id may be of either, and of one that is over. May be
+	 * NULL. */
+	void (*cancelled)(struct orchestrator *, const char *id, void *arg);
 };
 
-/* What is offered: task types, borrowed during the call. */
+/* A task type as it is offered. */
+struct skill {
+	const char *name; /* the task type */
+	const char *type; /* kind of task, by which it may be asked for; or
+			     NULL */
+	const char *version;
+	const char *cost; /* decimal number; or NULL */
+	bool hot; /* some child is ready for it */
+};
+
+/* What is offered, borrowed during the call. Nothing at all is an offer, too:
+ * it takes back the one before. */
 struct offered {
-	const char *const *types; /* sorted */
+	const struct skill *skills; /* sorted by name */
 	size_t count;
 	int64_t max_concurrent_tasks;
 };
@@ -41,6 +71,8 @@ struct offered {
 struct orchestrator_driver {
 	void (*offer)(struct orchestrator *, const struct offered *);
 	void (*kick)(struct orchestrator *);
+	void (*touch)(struct orchestrator *);
+	bool (*goodbye)(struct orchestrator *);
 	void (*deliver)(struct orchestrator *, struct lease *);
 	void (*event)(
 	    struct orchestrator *, struct lease *, const struct task_event *);
@@ -72,6 +104,23 @@ static inline void
 orchestrator_kick(struct orchestrator *o)
 {
 	o->driver->kick(o);
+}
+
+/* Tasks at work or children that are ready have changed: the orchestrator is
+ * told soon if that matters to it. Cheap. */
+static inline void
+orchestrator_touch(struct orchestrator *o)
+{
+	if (o->driver->touch != NULL)
+		o->driver->touch(o);
+}
+
+/* Nothing will be asked or delivered any more: says goodbye, if it is to be
+ * said. True when it has been said, or after 2 s; changed() tells. */
+static inline bool
+orchestrator_goodbye(struct orchestrator *o)
+{
+	return (o->driver->goodbye == NULL || o->driver->goodbye(o));
 }
 
 /* Delivers the result of a finished lease; borrows it until delivered(). */

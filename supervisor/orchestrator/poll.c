@@ -153,15 +153,21 @@ polling_kick(struct remote *r)
 {
 	struct polling *polling = &r->polling;
 	unsigned places;
+	int64_t pause_ms;
 
 	if (polling->draining || !r->registration.registered ||
 	    clock_now_ms() < polling->not_before_ms)
 		return;
 	places = r->base.ops->places(r->base.arg);
-	while (
-	    polling->in_flight < places && polling->in_flight < polling->wanted)
+	while (polling->in_flight < places &&
+	    polling->in_flight < polling->wanted) {
+		if ((pause_ms = manners_pause_ms(r, RATE_POLL)) > 0) {
+			wait_until(r, pause_ms);
+			return;
+		}
 		if (poll_start(r) == -1)
 			return;
+	}
 }
 
 static void

@@ -223,7 +223,8 @@ next_due(struct remote *r, int64_t now_ms)
 	struct lease *l;
 
 	TAILQ_FOREACH(l, &r->posting.waiting, entry)
-		if (l->deliver_after_ms <= now_ms)
+		if (l->deliver_after_ms <= now_ms &&
+		    events_end(r, l, r->posting.hurry))
 			break;
 	return (l);
 }
@@ -234,6 +235,7 @@ posting_kick(struct remote *r)
 	struct posting *posting = &r->posting;
 	const int64_t now_ms = clock_now_ms();
 	struct lease *l;
+	int64_t pause_ms;
 
 	if (r->dialect == NULL)
 		return;
@@ -241,6 +243,12 @@ posting_kick(struct remote *r)
 	    posting->in_flight <
 		(posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX) &&
 	    (l = next_due(r, now_ms)) != NULL) {
+		/* At a stop there is no time for a silence: better try. */
+		if (!posting->hurry &&
+		    (pause_ms = manners_pause_ms(r, RATE_RESULT)) > 0) {
+			wait_until(r, pause_ms);
+			break;
+		}
 		TAILQ_REMOVE(&posting->waiting, l, entry);
 		posting->waiting_count--;
 		if (post_start(r, l) == -1)

@@ -4,10 +4,13 @@
  * spoken when the configuration leaves it open: an empty heartbeat harms
  * nobody, and every reply of RXON names its version in a header. Tries for
  * ever, with a back-off of its own; begins again when the orchestrator has
- * forgotten us or the offer has changed.
+ * forgotten us or the offer has changed, and now and then where it may forget
+ * us without a word.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include <bsd/stdlib.h>
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
@@ -17,6 +20,9 @@
 
 #define RETRY_FIRST_MS ((int64_t)1000)
 #define RETRY_MAX_MS   ((int64_t)60 * 1000)
+/* Well above the minute after which a rate limit forgets (S8). */
+#define RENEW_MS       ((int64_t)4 * 60 * 1000)
+#define RENEW_JITTER   (60 * 1000)
 
 static void
 retry_later(struct remote *r, const struct why *why, int64_t delay_ms)
@@ -24,6 +30,7 @@ retry_later(struct remote *r, const struct why *why, int64_t delay_ms)
 	const struct timeval tv = clock_timeval(delay_ms);
 
 	remote_complain(r, "cannot register", why, delay_ms);
+	r->registration.renewing = false;
 	if (event_add(&r->registration.retry, &tv) == -1)
 		log_err("cannot set a timer for the registration");
 	r->registration.tried = true;
@@ -53,6 +60,26 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 }
 
 static void
+renew_later(struct remote *r)
+{
+	const struct timeval tv =
+	    clock_timeval(RENEW_MS + arc4random_uniform(RENEW_JITTER));
+
+	r->registration.renewing = true;
+	if (event_add(&r->registration.retry, &tv) == -1)
+		log_err("cannot set a timer for the registration");
+}
+
+static void
+tell_registered(const struct remote *r)
+{
+	log_line(r->registration.renewing ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+	    NULL, "registered at %s as %s (%s), offering %zu task type%s",
+	    r->conf->url, r->facts.id, r->dialect->name, r->facts.skills_count,
+	    r->facts.skills_count == 1 ? "" : "s");
+}
+
+static void
 on_registered(const struct http_reply *reply, void *arg)
 {
 	struct remote *r = arg;
@@ -72,9 +99,10 @@ on_registered(const struct http_reply *reply, void *arg)
 	}
 	backoff_reset(&reg->backoff);
 	reg->registered = reg->tried = true;
-	log_info("registered at %s as %s (%s), offering %zu task type%s",
-	    r->conf->url, r->facts.id, r->dialect->name, r->facts.types_count,
-	    r->facts.types_count == 1 ? "" : "s");
+	tell_registered(r);
+	reg->renewing = false;
+	if (r->dialect->forgets)
+		renew_later(r);
 	heartbeat_start(r);
 	polling_kick(r);
 	posting_kick(r);
@@ -87,6 +115,7 @@ send_registration(struct remote *r)
 	struct bytes body = { 0 };
 	struct why why;
 
+	(void)heartbeat_mark_hot(r);
 	if (r->dialect->registration(&r->facts, &body, &why) == 0)
 		r->registration.call =
 		    remote_request(r, HTTP_POST, r->url_register, &body,
@@ -157,18 +186,40 @@ configured(const struct remote *r)
 	return (NULL);
 }
 
-void
-registration_begin(struct remote *r)
+/* True when rate limits want a silence first, after which it is tried. */
+static bool
+must_wait(struct remote *r)
+{
+	const int64_t pause_ms = manners_pause_ms(r, RATE_REGISTER);
+	const struct timeval tv = clock_timeval(pause_ms);
+
+	if (pause_ms == 0)
+		return (false);
+	if (event_add(&r->registration.retry, &tv) == -1)
+		log_err("cannot set a timer for the registration");
+	return (true);
+}
+
+static void
+begin(struct remote *r)
 {
 	struct registration *reg = &r->registration;
 	const struct dialect *dialect = configured(r);
 
+	if (r->heartbeat.parting != PARTING_NOT)
+		return; /* it would take us for one who stays */
 	if (reg->call != NULL) {
 		reg->stale = true;
 		return;
 	}
 	reg->stale = false;
 	(void)event_del(&reg->retry);
+	if (must_wait(r))
+		return;
+	if (reg->renewing && r->dialect != NULL) {
+		send_registration(r);
+		return;
+	}
 	if (dialect == NULL) {
 		/* What was spoken before is kept for results meanwhile. */
 		probe(r);
@@ -178,12 +229,93 @@ registration_begin(struct remote *r)
 	send_registration(r);
 }
 
+void
+registration_begin(struct remote *r)
+{
+	r->registration.renewing = false;
+	begin(r);
+}
+
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	registration_begin(arg);
+	begin(arg);
+}
+
+/*
+ * What is offered.
+ */
+
+static void
+free_skills(struct skill *skills, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		free((char *)skills[i].name);
+		free((char *)skills[i].type);
+		free((char *)skills[i].version);
+		free((char *)skills[i].cost);
+	}
+	free(skills);
+}
+
+/* A copy; true also when there is nothing to copy. */
+static bool
+copied(const char **to, const char *from)
+{
+	*to = from != NULL ? strdup(from) : NULL;
+	return ((*to == NULL) == (from == NULL));
+}
+
+static struct skill *
+copy_skills(const struct skill *from, size_t count)
+{
+	struct skill *skills;
+	size_t i;
+
+	if ((skills = calloc(count + 1, sizeof(*skills))) == NULL)
+		return (NULL);
+	for (i = 0; i < count; i++)
+		if (!copied(&skills[i].name, from[i].name) ||
+		    !copied(&skills[i].type, from[i].type) ||
+		    !copied(&skills[i].version, from[i].version) ||
+		    !copied(&skills[i].cost, from[i].cost)) {
+			free_skills(skills, i + 1);
+			return (NULL);
+		}
+	return (skills);
+}
+
+int
+registration_offer(
+    struct remote *r, const struct offered *offered, struct why *why)
+{
+	struct skill *skills;
+
+	skills = copy_skills(offered->skills, offered->count);
+	if (skills == NULL) {
+		why_set(why, "no memory for the offer");
+		return (-1);
+	}
+	free_skills(r->skills, r->facts.skills_count);
+	r->skills = skills;
+	r->facts.skills = skills;
+	r->facts.skills_count = offered->count;
+	r->facts.max_concurrent_tasks = offered->max_concurrent_tasks;
+	registration_begin(r);
+	return (0);
+}
+
+void
+registration_stop(struct remote *r)
+{
+	if (r->registration.call != NULL)
+		http_cancel(r->registration.call);
+	r->registration.call = NULL;
+	(void)event_del(&r->registration.retry);
 }
 
 int
@@ -201,4 +333,5 @@ registration_fini(struct remote *r)
 		http_cancel(r->registration.call);
 	if (event_initialized(&r->registration.retry))
 		(void)event_del(&r->registration.retry);
+	free_skills(r->skills, r->facts.skills_count);
 }

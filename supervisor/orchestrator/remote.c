@@ -8,6 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
@@ -76,7 +81,7 @@ load_token(struct remote *r, struct why *why)
 	struct http_headers *headers;
 	char *token;
 
-	if (r->conf->token_file != NULL)
+	if (r->conf->token == NULL)
 		token = read_token_file(r->conf->token_file, why);
 	else if ((token = strdup(r->conf->token)) == NULL)
 		why_errno(why, "token");
@@ -100,14 +105,14 @@ load_token(struct remote *r, struct why *why)
 	return (0);
 }
 
-/* The word for it in the figures. */
-static const char *
-endpoint_of(const struct remote *r, const char *url)
+static enum rate_kind
+kind_of(const struct remote *r, const char *url)
 {
-	return (url == r->url_register ? "register" :
-		url == r->url_worker   ? "heartbeat" :
-		url == r->url_poll     ? "poll" :
-					 "result");
+	return (url == r->url_register ? RATE_REGISTER :
+		url == r->url_worker   ? RATE_HEARTBEAT :
+		url == r->url_poll     ? RATE_POLL :
+		url == r->url_result   ? RATE_RESULT :
+					 RATE_EVENT);
 }
 
 struct http_call *
@@ -115,17 +120,20 @@ remote_request(struct remote *r, enum http_method method, const char *url,
     struct bytes *body, int64_t timeout_ms, http_done done, void *arg,
     struct why *why)
 {
+	const enum rate_kind kind = kind_of(r, url);
 	struct http_request request = {
 		.method = method,
 		.url = url,
 		.headers = r->headers,
+		.tls = &r->tls,
 		.timeout_ms = timeout_ms,
-		.kind = endpoint_of(r, url),
+		.kind = rate_kind_names[kind],
 		.once = method == HTTP_POST && r->dialect->acts_on_copies,
 	};
 
 	if (body != NULL)
 		request.body = bytes_take(body);
+	manners_sent(r, kind);
 	return (http_start(r->http, &request, done, arg, why));
 }
 
@@ -166,6 +174,7 @@ counted(struct remote *r, enum verdict verdict, const struct http_reply *reply)
 {
 	stats_request(
 	    r->stats, reply->kind, outcome_of(verdict, reply), reply->took_ms);
+	manners_answered(r, verdict, reply);
 	return (verdict);
 }
 
@@ -183,7 +192,7 @@ judge(struct remote *r, const struct http_reply *reply, struct why *why)
 	    dialect_judge(reply->status, reply->body, reply->body_len, why);
 	if (verdict != VERDICT_DONE)
 		remote_redact(r, reply, why);
-	if (verdict == VERDICT_DENIED && r->conf->token_file != NULL &&
+	if (verdict == VERDICT_DENIED && r->conf->token == NULL &&
 	    load_token(r, &reading) == -1)
 		log_warn("%s", reading.text);
 	return (verdict);
@@ -234,47 +243,31 @@ remote_delay_ms(enum verdict verdict, const struct http_reply *reply,
 	return (delay);
 }
 
-static int
-copy_types(struct remote *r, const struct offered *offered)
-{
-	char **types;
-	size_t i;
-
-	if ((types = calloc(offered->count + 1, sizeof(*types))) == NULL)
-		return (-1);
-	for (i = 0; i < offered->count; i++)
-		if ((types[i] = strdup(offered->types[i])) == NULL) {
-			while (i-- > 0)
-				free(types[i]);
-			free(types);
-			return (-1);
-		}
-	for (i = 0; i < r->facts.types_count; i++)
-		free(r->types[i]);
-	free(r->types);
-	r->types = types;
-	r->facts.types = (const char *const *)types;
-	r->facts.types_count = offered->count;
-	return (0);
-}
-
 static void
 offer(struct orchestrator *o, const struct offered *offered)
 {
-	struct remote *r = (struct remote *)o;
+	struct why why;
 
-	if (copy_types(r, offered) == -1) {
-		log_err("no memory for the offer; it stays as it was");
-		return;
-	}
-	r->facts.max_concurrent_tasks = offered->max_concurrent_tasks;
-	registration_begin(r);
+	if (registration_offer((struct remote *)o, offered, &why) == -1)
+		log_err("%s; the offer stays as it was", why.text);
 }
 
 static void
 kick(struct orchestrator *o)
 {
 	polling_kick((struct remote *)o);
+}
+
+static void
+touch(struct orchestrator *o)
+{
+	heartbeat_touch((struct remote *)o);
+}
+
+static bool
+goodbye(struct orchestrator *o)
+{
+	return (heartbeat_goodbye((struct remote *)o));
 }
 
 static void
@@ -287,6 +280,7 @@ static void
 drain(struct orchestrator *o)
 {
 	((struct remote *)o)->polling.draining = true;
+	heartbeat_part((struct remote *)o);
 	posting_hurry((struct remote *)o);
 }
 
@@ -324,32 +318,41 @@ abandon_polls(struct orchestrator *o)
 }
 
 static void
+tell_event(
+    struct orchestrator *o, struct lease *l, const struct task_event *event)
+{
+	events_add((struct remote *)o, l, event);
+}
+
+static void
 remote_free(struct orchestrator *o)
 {
 	struct remote *r = (struct remote *)o;
-	size_t i;
 
 	registration_fini(r);
 	heartbeat_fini(r);
 	polling_fini(r);
 	posting_fini(r);
+	events_fini(r);
 	http_headers_free(r->headers);
 	free_token(r->token);
-	for (i = 0; i < r->facts.types_count; i++)
-		free(r->types[i]);
-	free(r->types);
 	free((char *)r->facts.hostname);
+	free((char *)r->facts.address);
 	free(r->url_register);
 	free(r->url_worker);
 	free(r->url_poll);
 	free(r->url_result);
+	free(r->url_event);
 	free(r);
 }
 
 static const struct orchestrator_driver driver = {
 	.offer = offer,
 	.kick = kick,
+	.touch = touch,
+	.goodbye = goodbye,
 	.deliver = deliver,
+	.event = tell_event,
 	.drain = drain,
 	.tried = tried,
 	.registered = registered,
@@ -368,6 +371,46 @@ own_hostname(void)
 		return (strdup("localhost"));
 	name[sizeof(name) - 1] = '\0';
 	return (strdup(name));
+}
+
+/* Writes an address that others may reach us at; false for any other. */
+static bool
+show_address(const struct ifaddrs *i, int family, char *text, socklen_t size)
+{
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
+
+	if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family ||
+	    (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+		return (false);
+	if (family == AF_INET) {
+		memcpy(&four, i->ifa_addr, sizeof(four));
+		return (inet_ntop(family, &four.sin_addr, text, size) != NULL);
+	}
+	memcpy(&six, i->ifa_addr, sizeof(six));
+	return (!IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr) &&
+	    inet_ntop(family, &six.sin6_addr, text, size) != NULL);
+}
+
+/* The first of them, IPv4 before IPv6. */
+static char *
+own_address(void)
+{
+	char text[INET6_ADDRSTRLEN] = "127.0.0.1";
+	const struct ifaddrs *i;
+	struct ifaddrs *all;
+
+	if (getifaddrs(&all) == -1)
+		return (strdup(text));
+	for (i = all; i != NULL; i = i->ifa_next)
+		if (show_address(i, AF_INET, text, sizeof(text)))
+			break;
+	if (i == NULL)
+		for (i = all; i != NULL; i = i->ifa_next)
+			if (show_address(i, AF_INET6, text, sizeof(text)))
+				break;
+	freeifaddrs(all);
+	return (strdup(text));
 }
 
 struct orchestrator *
@@ -392,7 +435,8 @@ remote_new(const struct remote_settings *set,
 		.id = set->worker_id,
 		.type = set->worker->type,
 		.hostname = own_hostname(),
-		.cores = sysconf(_SC_NPROCESSORS_ONLN),
+		.address = own_address(),
+		.resources = set->resources,
 		.report_stderr = (size_t)set->conf->report_stderr,
 		.retry_passthrough =
 		    set->conf->retry_status == CONF_RETRY_PASSTHROUGH,
@@ -401,16 +445,18 @@ remote_new(const struct remote_settings *set,
 	r->url_worker = text_format("%s" PATH_WORKER, url, set->worker_id);
 	r->url_poll = text_format("%s" PATH_POLL, url, set->worker_id);
 	r->url_result = text_format("%s" PATH_RESULT, url);
-	if (r->facts.hostname == NULL || r->url_register == NULL ||
-	    r->url_worker == NULL || r->url_poll == NULL ||
-	    r->url_result == NULL || registration_init(r) == -1 ||
+	r->url_event = text_format("%s" PATH_EVENT, url);
+	if (r->facts.hostname == NULL || r->facts.address == NULL ||
+	    r->url_register == NULL || r->url_worker == NULL ||
+	    r->url_poll == NULL || r->url_result == NULL ||
+	    r->url_event == NULL || registration_init(r) == -1 ||
 	    heartbeat_init(r) == -1 || polling_init(r) == -1 ||
-	    posting_init(r) == -1) {
+	    posting_init(r) == -1 || events_init(r) == -1) {
 		why_set(why, "no memory for orchestrator %s", set->conf->name);
 		remote_free(&r->base);
 		return (NULL);
 	}
-	if (load_token(r, why) == -1) {
+	if (manners_init(r, why) == -1 || load_token(r, why) == -1) {
 		remote_free(&r->base);
 		return (NULL);
 	}

@@ -2,7 +2,7 @@
 /*
  * remote.h: a real orchestrator over HTTP: one struct, and one file for each
  * kind of request with a clock of its own: registration.c, heartbeat.c,
- * poll.c, post.c. Only those files and remote.c include this.
+ * poll.c, post.c, events.c. Only those files and remote.c include this.
  */
 #ifndef AVTOWORKER_REMOTE_H
 #define AVTOWORKER_REMOTE_H
@@ -18,28 +18,67 @@
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/orchestrator/rate.h"
+#include "supervisor/orchestrator/tls.h"
+#include "supervisor/orchestrator/usage.h"
 
 /* The silence after which a rate limit forgets: their windows slide (S8). */
-#define REMOTE_SILENCE_MS ((int64_t)61 * 1000)
+#define REMOTE_SILENCE_MS RATE_SILENCE_MS
 
 struct conf_orchestrator;
+struct conf_resources;
 struct conf_worker;
 struct event_base;
 struct stats;
 
 struct registration {
 	struct http_call *call; /* probe or registration; NULL when idle */
-	struct event retry;
+	struct event retry; /* after a failure, or to be remembered */
 	struct backoff backoff;
 	bool registered : 1; /* the orchestrator knows us */
 	bool tried : 1; /* an attempt has come to its end */
 	bool stale : 1; /* the offer changed while a call was out */
+	bool renewing : 1; /* it is known to be known: no word about it */
+};
+
+/* One heartbeat that is out. */
+struct beat {
+	TAILQ_ENTRY(beat) entry;
+	struct remote *remote;
+	struct http_call *call;
+};
+
+enum parting {
+	PARTING_NOT, /* or without a word */
+	PARTING_BEGUN, /* heartbeats say that we drain */
+	PARTING_SAYING, /* the last one is out */
+	PARTING_DONE,
 };
 
 struct heartbeat {
-	struct http_call *call;
-	struct event timer;
+	TAILQ_HEAD(, beat) out;
+	unsigned in_flight;
+	struct event timer; /* of the next one */
+	struct event soon; /* something has changed that may matter */
+	struct backoff backoff;
+	int64_t due_ms; /* when the next one is due */
+	int64_t sent_ms; /* when the last one was sent */
+	int64_t silent_until_ms; /* a rate limit has been met */
+	int64_t credit_ms; /* for early ones: each costs an interval */
+	int64_t credit_at_ms; /* when it was counted last */
+	/* What was told last. */
+	uint64_t told_newest;
+	int64_t told_running;
+	double told_cpu;
+	double told_memory;
+	unsigned since_usage; /* heartbeats that did not tell it */
+	struct usage usage;
+	enum parting parting;
+	bool started : 1;
 	bool empty_next : 1; /* the next one is empty (S5) */
+	bool usage_told : 1; /* told_cpu and told_memory are valid */
+	bool sync : 1; /* the next one tells the skills whole */
+	bool sync_sent : 1; /* one has; asked again, we register again */
 };
 
 /* One poll that is out. */
@@ -79,6 +118,18 @@ struct posting {
 	bool hurry : 1; /* the worker stops: short waits only */
 };
 
+/* What handlers tell. */
+struct telling {
+	TAILQ_HEAD(, told) waiting; /* in the order in which they came */
+	unsigned waiting_count;
+	struct told *out; /* on its way; or NULL */
+	struct http_call *call; /* of out */
+	struct event timer; /* progress may be sent again */
+	int64_t progress_after_ms; /* none is sent earlier */
+	int64_t not_before_ms; /* nothing is taken earlier */
+	struct backoff backoff;
+};
+
 struct remote {
 	struct orchestrator base; /* first */
 	const struct conf_orchestrator *conf;
@@ -86,26 +137,33 @@ struct remote {
 	struct http *http; /* borrowed */
 	struct stats *stats; /* borrowed; or NULL */
 	struct http_headers *headers;
+	struct tls tls;
+	struct rate rate;
+	unsigned told_limits; /* bit per rate_kind */
+	int64_t told_skew_ms; /* of the clocks, as last warned of; or 0 */
 	char *token; /* secret */
 	char *url_register;
 	char *url_worker;
 	char *url_poll;
 	char *url_result;
+	char *url_event;
 	int64_t heartbeat_interval_ms;
 	int64_t poll_interval_ms;
 	const struct dialect *dialect; /* NULL until it is found out */
 	struct worker_facts facts;
-	char **types; /* owned; facts.types */
+	struct skill *skills; /* owned; facts.skills, and hot as last told */
 	struct registration registration;
 	struct heartbeat heartbeat;
 	struct polling polling;
 	struct posting posting;
+	struct telling telling;
 };
 
 /* What everybody is told who makes a remote. Borrowed while it lives. */
 struct remote_settings {
 	const struct conf_orchestrator *conf;
 	const struct conf_worker *worker;
+	const struct conf_resources *resources;
 	const char *worker_id;
 	struct event_base *loop;
 	struct http *http;
@@ -139,14 +197,44 @@ void remote_complain(const struct remote *, const char *what,
 int64_t remote_delay_ms(
     enum verdict, const struct http_reply *, struct backoff *);
 
+/* manners.c */
+int manners_init(struct remote *, struct why *);
+/* ms until the orchestrator's rate limits let a request of that kind through;
+ * 0: now. To be asked when there is one to send: a pause is told and counted.
+ * What is sent and answered is counted by remote_request() and the judges. */
+int64_t manners_pause_ms(struct remote *, enum rate_kind);
+/* For remote.c: what a reply tells of limits, and of the clocks. */
+void manners_sent(struct remote *, enum rate_kind);
+void manners_answered(struct remote *, enum verdict, const struct http_reply *);
+
 /* registration.c */
 int registration_init(struct remote *);
+/* Takes over what is offered, and registers with it. -1 and why. */
+int registration_offer(struct remote *, const struct offered *, struct why *);
 void registration_begin(struct remote *); /* also: again */
+void registration_stop(struct remote *); /* nor later */
 void registration_fini(struct remote *);
 /* heartbeat.c */
 int heartbeat_init(struct remote *);
 void heartbeat_start(struct remote *); /* registered: beat from now on */
+/* Something that a heartbeat tells may have changed. */
+void heartbeat_touch(struct remote *);
+/* Sets what skills are hot; true when that has changed. */
+bool heartbeat_mark_hot(struct remote *);
+/* The worker drains, which is told where stop_status says so. */
+void heartbeat_part(struct remote *);
+/* The last one, where it is to be told; true when that is over. */
+bool heartbeat_goodbye(struct remote *);
 void heartbeat_fini(struct remote *);
+/* events.c */
+int events_init(struct remote *);
+void events_add(
+    struct remote *, const struct lease *, const struct task_event *);
+/* The lease has its result, to be sent now. False while it has told something
+ * that must be there first: posting_kick() is called when that has changed.
+ * hurry: what it has told is left out instead. */
+bool events_end(struct remote *, const struct lease *, bool hurry);
+void events_fini(struct remote *);
 /* poll.c */
 int polling_init(struct remote *);
 void polling_kick(struct remote *);

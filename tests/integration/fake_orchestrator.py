@@ -17,6 +17,7 @@ KINDS = (
     ("heartbeat", "PATCH", re.compile(r"/_worker/workers/[\w-]+$")),
     ("poll", "GET", re.compile(r"/_worker/workers/[\w-]+/tasks/next(\?|$)")),
     ("result", "POST", re.compile(r"/_worker/tasks/result$")),
+    ("event", "POST", re.compile(r"/_worker/events$")),
 )
 
 
@@ -145,6 +146,7 @@ class Fake:
         self.results = {}  # task id: [result], in one form for both dialects
         self.tasks = []
         self.known = set()
+        self.cancels = set()  # ids of tasks or jobs, told to heartbeats
         self.faults = {}  # kind: fault
         self.changed = threading.Condition()
         self.server = None
@@ -223,7 +225,16 @@ class Fake:
             return 404, {"error": "Worker not found"}
         if request.body in (b"", b"{}", b"null"):
             return 200, {"status": "ttl_refreshed"} if known else None
-        return 200, request.json() if self.classic else {"status": "ok"}
+        body = request.json()
+        if self.classic:
+            return 200, body
+        wanted = [i for i in body.get("current_tasks", [])
+                  if i in self.cancels]
+        return 200, {"status": "ok",
+                     **({"cancel_task_ids": wanted} if wanted else {})}
+
+    def answer_event(self, _request):
+        return 200, {"status": "event_accepted"}
 
     def answer_poll(self, _request):
         with self.changed:

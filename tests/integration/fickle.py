@@ -179,6 +179,22 @@ def started_stop(c):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def spin(c):
+    """Never waits for anything."""
+    c.begin()
+    c.note("at")
+    while True:
+        pass
+
+
+def announce_60m(c):
+    """The length of a result that nobody would take."""
+    c.begin()
+    c.note("at")
+    send(struct.pack("<IHHQ", 60 << 20, RESULT, 0, c.lease) + b"{" * 4096)
+    signal.pause()
+
+
 def started_close(c):
     c.begin()
     os.close(CHANNEL)

@@ -14,8 +14,9 @@ sys.dont_write_bytecode = True
 from child_driver import (BUILD, SRC, Child, Skip, case, contains, equal,
                           main, serve, wait_gone)
 
-SOON_S = 1  # in which whatever is to end has to
 LIMIT_S = 20
+# For what is promised within one second; see SOON of the harness.
+SOON_S = 3
 EX_OSERR = 71
 FOREST = BUILD + "/tests/integration/.libs/forest.so"
 TMP = tempfile.TemporaryDirectory()
@@ -98,7 +99,7 @@ def _():
     for form in FORMS:
         child = forest(*form)
         lock, _pid = plant(child, "bomb", 300)
-        wait_free(lock, 5)
+        wait_free(lock, LIMIT_S)  # it takes many rounds
         equal(child.data("wait_for", {}), {"status": 7}, "a later task")
         child.stop()
 
@@ -275,10 +276,9 @@ def _():
         wait_until(lambda: cmdline(host) == "avtoworker: [forest] idle",
                    "an idle title: " + cmdline(host))
         child.task("burn", {"ms": 1000})
-        wait_until(lambda: "burn" in cmdline(host), "a busy title")
-        title = cmdline(host)
-        equal(bool(re.fullmatch(r"avtoworker: \[forest\] burn t-1 since "
-                                r"\d\d:\d\d:\d\d", title)), True, title)
+        wait_until(lambda: re.fullmatch(
+            r"avtoworker: \[forest\] burn t-1 since \d\d:\d\d:\d\d",
+            cmdline(host)), "a busy title")
         child.result()
         wait_until(lambda: cmdline(host) == "avtoworker: [forest] idle",
                    "an idle title again")

@@ -140,13 +140,48 @@ def pause_category(t):
     same(scene.category("heavy")["paused"], True, "heavy is paused")
     same(scene.category("light")["paused"], False, "light is paused")
     check("paused" in scene.ctl("status"), "status does not say it")
-    scene.fake.put(task("e", "echo"))
-    scene.fake.wait_result("e")
+    scene.fake.put(task("s", "slow"))
+    eventually(lambda: scene.category("heavy")["queued"] == 1, "it waits")
+    for i in range(3):
+        scene.fake.put(task(f"e{i}", "echo"))
+        scene.fake.wait_result(f"e{i}")
+    row = scene.category("heavy")
+    same((row["queued"], row["busy"]), (1, 0), "heavy while it is paused")
     scene.ctl("resume", "heavy")
     same(scene.category("heavy")["paused"], False, "heavy is paused")
+    same(scene.fake.wait_result("s")["status"], "success", "status")
     said = scene.ctl("pause", "no-such", status=1)
     check("no category no-such" in said and "heavy" in said, said)
     scene.worker.drain()
+
+
+@case("what waits in a paused category takes no place from the others")
+def pause_places(t):
+    scene = Scene(t, light=2, heavy=1,
+                  worker="max_concurrent_tasks = 2\n    max_queued = 10")
+    scene.ctl("pause", "heavy")
+    for i in range(2):
+        scene.fake.put(task(f"s{i}", "slow"))
+    eventually(lambda: scene.category("heavy")["queued"] == 2, "they wait")
+    for i in range(3):
+        scene.fake.put(task(f"e{i}", "echo"))
+        same(scene.fake.wait_result(f"e{i}")["status"], "success", "status")
+    scene.ctl("resume", "heavy")
+    for i in range(2):
+        same(scene.fake.wait_result(f"s{i}")["status"], "success", "status")
+    scene.worker.drain()
+
+
+@case("a stop hands back what waits in a paused category, at once")
+def pause_drain(t):
+    scene = Scene(t, worker="shutdown_timeout = 10m")
+    scene.ctl("pause", "heavy")
+    scene.fake.put(task("s", "slow"))
+    eventually(lambda: scene.category("heavy")["queued"] == 1, "it waits")
+    scene.ctl("drain")
+    result = scene.fake.wait_result("s")
+    same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+    scene.worker.gone()
 
 
 @case("drain ends the worker in good order")

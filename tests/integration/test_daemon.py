@@ -117,6 +117,48 @@ def fails(t, _name, more, word):
     t.no_strays()
 
 
+@case("the status comes to a caller that ignores SIGCHLD, too")
+def ignores_children(t):
+    config = t.config(Fake().url, more='module m { file = "/no/x.so" }\n')
+    argv = ["-d", "-o", "metrics.enabled=no", "-c", t.write("w.conf", config)]
+    worker = Worker(t, argv=argv, before=[
+        sys.executable, "-c", "import os, signal, sys\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"])
+    same(worker.wait(), CONFIG, f"exit status ({worker.log()})")
+    t.no_strays()
+
+
+@case("a log that would have to wait for its reader is refused")
+def log_fifo(t):
+    fifo = t.path("fifo")
+    os.mkfifo(fifo)
+    worker = Worker(t, t.config(Fake().url),
+                    ["-o", f"log.destination={fifo}"])
+    same(worker.wait(), CONFIG, "exit status")
+    check(f"cannot open log file {fifo}" in worker.log(), worker.log())
+
+
+@case("a service manager is asked for as long as a start may take")
+def extends_start(t):
+    manager = Manager(t)
+    worker = Worker(t, t.config(Fake().url, more="""
+category slow {
+    start_timeout = 20m
+}
+handler echo {
+    category = slow
+}
+"""), env={"NOTIFY_SOCKET": manager.name})
+    asked = []
+    while not asked or asked[-1] < 1200e6:
+        line = manager.wait(r"EXTEND_TIMEOUT_USEC=\d+")
+        manager.heard.remove(line)
+        asked.append(int(line.partition("=")[2]))
+    manager.wait("READY=1")
+    worker.drain()
+
+
 class Stuck(Daemon):
     """A daemon that never gets ready: its child program just sits there."""
 
@@ -260,6 +302,30 @@ def lock_is_free(t):
 
 # The environment and the title ---------------------------------------------
 
+@case("titles tell what the worker and its children do")
+def titles(t):
+    fake = Fake()
+    gate = t.gate()
+    worker = Worker(t, t.config(fake.url), ["-n", "parser"])
+    worker.wait_serving(4 + 2 + 1)
+
+    def shows(pid, pattern):
+        eventually(lambda: re.fullmatch(
+            pattern, proc_read(pid, "cmdline").rstrip("\0")),
+            lambda: f"{pattern}; it is {proc_read(pid, 'cmdline')}")
+    shows(worker.pid, r"avtoworkerd: parser: running, 0 of \d+ busy, 0 queued")
+    for i in range(3):
+        fake.put(task(f"t-{i}", "slow", {"gate": gate.path}))
+    (name, pid), *_ = gate.wait(2)
+    shows(pid, rf"avtoworker: \[heavy\] slow {name} since \d\d:\d\d:\d\d")
+    shows(worker.pid, r"avtoworkerd: parser: running, 2 of \d+ busy, 1 queued")
+    worker.signal(signal.SIGTERM)
+    shows(worker.pid,
+          r"avtoworkerd: parser: draining, 2 of \d+ busy, 1 queued")
+    gate.open()
+    worker.gone()
+
+
 @case("secrets are gone from where /proc shows the environment")
 def wiped(t):
     fake = Fake()
@@ -321,14 +387,24 @@ def notifies(t, _name, abstract):
     for _ in range(3):
         manager.wait("WATCHDOG=1")
         manager.heard.remove("WATCHDOG=1")
-    for pid in worker.wait_children(4 + 2 + 1):
-        env = eventually(lambda p=pid: proc_read(p, "environ"),
-                         "an environment")
+    for pid in worker.wait_serving(4 + 2 + 1):
+        env = proc_read(pid, "environ")
+        check("PATH=" in env, f"no environment: {env}")
         check("NOTIFY_SOCKET" not in env and "WATCHDOG" not in env, env)
+    gate = t.gate()
+    fake.put(task("held", "slow", {"gate": gate.path}))
+    gate.wait(1)
+    manager.wait(r"STATUS=running, 1 of \d+ busy, 0 queued.*")
     worker.signal(signal.SIGTERM)
     manager.wait("STOPPING=1")
-    left = manager.wait(r"EXTEND_TIMEOUT_USEC=\d+")
-    check(20e6 < int(left.partition("=")[2]) < 60e6, left)
+    for _ in range(2):  # again and again, while it drains
+        left = manager.wait(r"EXTEND_TIMEOUT_USEC=\d+")
+        manager.heard.remove(left)
+        check(15e6 < int(left.partition("=")[2]) < 60e6, left)
+    manager.wait(r"STATUS=draining, 1 of \d+ busy, 0 queued.*")
+    manager.heard.clear()
+    manager.wait("WATCHDOG=1")
+    gate.open()
     worker.gone()
 
 

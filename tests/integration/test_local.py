@@ -10,8 +10,9 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import (CHILD, WORKER, ZOO, Failed, Worker, case, check,  # noqa: E402
-                     descendants, eventually, main, module, same)
+from harness import (CHILD, SOON, WORKER, ZOO, Failed, Worker,  # noqa: E402
+                     case, check, descendants, eventually, main, module,
+                     same)
 
 SUCCESS, SOME_FAILED, USAGE, CONFIG = 0, 1, 64, 78
 
@@ -359,7 +360,7 @@ def killed(t):
     gate.wait(1)
     worker.signal(signal.SIGKILL)
     same(worker.wait(), -signal.SIGKILL, "exit status")
-    t.no_strays()
+    t.no_strays(SOON)
     pipe.close()
 
 

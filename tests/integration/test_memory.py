@@ -5,10 +5,12 @@ us make a control group."""
 import json
 import os
 import re
+import signal
 import sys
 
 sys.dont_write_bytecode = True
 
+from fake_orchestrator import Fake, task as fake_task  # noqa: E402
 from harness import (ZOO, Worker, case, check, descendants, eventually,  # noqa: E402
                      has_sanitizers, main, proc_read, read, same)
 
@@ -127,6 +129,26 @@ def short(t):
     w.wait_log(r"of memory are free, less than min_free_memory \(1023G\)")
     same(results(w), {}, "results")
     w.kill()
+
+
+@case("while memory is short a worker is there, and asks for nothing")
+def short_of_memory(t):
+    fake = Fake()
+    w = t.worker(fake.url, worker="min_free_memory = 1023G\n"
+                 "    heartbeat_interval = 1s",
+                 orchestrator="protocol = classic")
+    fake.put(fake_task("a"))
+    fake.wait_requests("heartbeat", 3)
+    same(fake.of_kind("poll"), [], "polls")
+    eventually(lambda: "short of memory" in proc_read(w.pid, "cmdline"),
+               "the title tells it")
+    path = t.path("worker.conf")
+    text = read(path).replace("1023G", "1M")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    w.signal(signal.SIGHUP)
+    same(fake.wait_result("a")["status"], "success", "status")
+    w.drain()
 
 
 # The kernel's own limit ----------------------------------------------------

@@ -4,7 +4,9 @@
 format that takes nothing on trust."""
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import sys
 
@@ -208,6 +210,31 @@ def busy(t):
     scene.worker.drain()
 
 
+@case("ends of children are counted by what they died of")
+def deaths(t):
+    settings = {"heavy.time_limit": "1s", "heavy.cancel_grace": "100ms",
+                "light.max_tasks_per_child": "1"}
+    scene = Scene(t, light=1, heavy=1, args=[
+        x for k, v in settings.items() for x in ("-o", f"category/{k}={v}")])
+    scene.up().ready()
+    for name, kind in (("c", "crash"), ("x", "exit_now"), ("d", "deaf"),
+                       ("e", "echo")):
+        scene.fake.put(task(name, kind))
+        scene.fake.wait_result(name)
+    idle, = scene.worker.wait_serving(1, "default")
+    os.kill(idle, signal.SIGKILL)
+    for category, reason, count in (
+            ("heavy", "crash", 2), ("heavy", "time_limit", 1),
+            ("light", "recycled_tasks", 1), ("default", "crash", 1)):
+        scene.until(count, "worker_child_ends_total", category=category,
+                    reason=reason)
+    for category in ("heavy", "light", "default"):
+        scene.until(1, "worker_children", category=category, state="idle")
+    same(sum(v for _, v in scene.figures()["worker_child_ends_total"]), 5,
+         "ends of any kind")
+    scene.worker.drain()
+
+
 @case("/ready tells what is missing, from the start to the end")
 def readiness(t):
     fake = Fake(start=False)
@@ -294,15 +321,21 @@ def taken(t):
 def taken_default(t):
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", 8083))
-            s.listen()
-        except OSError:
-            pass  # somebody else has it: as good
         fake = Fake()
-        worker = t.worker(fake.url, metrics="")
-        worker.wait_log("127.0.0.1:8083: Address already in use; going on "
-                        "without metrics.*metrics.port")
+        warned = False
+        while not warned:
+            try:
+                s.bind(("127.0.0.1", 8083))
+                s.listen()
+            except OSError:
+                pass  # somebody else has it: as good, unless they let go now
+            worker = t.worker(fake.url, metrics="")
+            worker.wait_log("registered at")
+            warned = worker.lines(
+                "127.0.0.1:8083: Address already in use; going on without "
+                "metrics.*metrics.port")
+            if not warned:
+                worker.drain()
         fake.put(task("e", "echo"))
         fake.wait_result("e")
         worker.drain()

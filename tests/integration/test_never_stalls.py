@@ -116,6 +116,25 @@ def first_of_all(t, step):
     scene.goes_on()
 
 
+@case("without a child for withdraw_after the offer is withdrawn, what waits "
+      "is handed back, and both are mended by a child that starts")
+def withdrawn(t):
+    scene = Scene(t, [None] + ["exit_1"] * 7,
+                  ["category/light.withdraw_after=1s"])
+    scene.kill_child()
+    scene.put("waits")
+    error = scene.failure("waits", "TRANSIENT_ERROR")
+    check("light" in error["message"], f"message: {error}")
+
+    def offered():
+        return "echo" in scene.fake.of_kind("register")[-1].json()[
+            "supported_tasks"]
+    eventually(lambda: not offered(), "it is not offered")
+    eventually(offered, "it is offered again", 60)
+    scene.wait_step("start None", 2)
+    scene.goes_on()
+
+
 @case("killed during init: the task waits for the next child")
 def during_init(t):
     scene = Scene(t, [None, "hang"])
@@ -286,6 +305,19 @@ def namespace():
     return None
 
 
+def supervisors(pid):
+    """The one below that process, once nothing else runs its program: a child
+    does for a moment, while it is being started."""
+    found = []
+    for p in descendants(pid):
+        try:
+            if os.readlink(f"/proc/{p}/exe").endswith("/avtoworkerd"):
+                found.append(p)
+        except OSError:
+            pass  # it is gone
+    return found if len(found) == 1 else None
+
+
 def reused(t):
     fake = Fake(poll_timeout=1)
     worker = t.worker(
@@ -309,11 +341,8 @@ def reused(t):
     check(len(set(pids)) < len(pids) / 2, f"numbers were used again: {pids}")
     for name, results in fake.results.items():
         same(len(results), 1, f"results of {name}")
-    mine = [p for p in descendants(worker.pid)
-            if proc_read(p, "cmdline").partition("\0")[0].endswith(
-                "avtoworkerd")]
-    same(len(mine), 1, "workers")
-    os.kill(mine[0], signal.SIGTERM)
+    mine, = eventually(lambda: supervisors(worker.pid), "one supervisor")
+    os.kill(mine, signal.SIGTERM)
     worker.gone()
 
 
@@ -392,8 +421,10 @@ def thousand_deaths(t):
     print(f"# {2000 / took:.0f} deaths/s; p99 of the other category "
           f"{busy:.1f} ms, {quiet:.1f} ms without deaths")
     # All processors are busy with dying children: what must not be seen is
-    # anybody waiting for one of them.
-    check(busy < 1000, f"p99 of the other category: {busy:.1f} ms")
+    # anybody waiting for them. A machine that is slow, or busy with others
+    # as well, is given the time in which a hundred of them die.
+    most = max(1000, took * 1000 * 100 / 2000)
+    check(busy < most, f"p99 of the other category: {busy:.1f} ms")
     gap = summary["heartbeat_gap_us"] / 1e6
     check(gap < HEARTBEAT_GAP, f"no heartbeat for {gap:.1f} s")
 

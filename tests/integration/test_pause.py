@@ -7,7 +7,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import case, check, eventually, main, same  # noqa: E402
+from harness import (case, check, eventually, main,  # noqa: E402
+                     module, same)
 
 
 class Scene:
@@ -50,6 +51,32 @@ def pause(t):
     scene.worker.signal(signal.SIGCONT)
     same(scene.fake.wait_result("waiting")["status"], "success", "status")
     scene.worker.drain()
+
+
+@case("a pause can begin while the worker starts")
+def early(t):
+    env = t.write("hang.env", "HANG=load\n")
+    fake = Fake()
+    worker = t.worker(fake.url, orchestrator="protocol = classic",
+                      worker="heartbeat_interval = 1s", more=f"""
+module hang {{ file = "{module("bad_hang")}" }}
+category hang {{
+    env_file = "{env}"
+    start_timeout = 1s
+}}
+handler patient {{ category = hang }}
+""")
+    worker.wait_children(4 + 2 + 1 + 1)
+    worker.signal(signal.SIGTSTP)
+    worker.wait_log("paused, no more tasks")
+    worker.wait_log("registered at")
+    fake.put(task("waiting"))
+    beats = len(fake.of_kind("heartbeat"))
+    fake.wait_requests("heartbeat", beats + 1)
+    same(len(fake.of_kind("poll")), 0, "polls")
+    worker.signal(signal.SIGCONT)
+    same(fake.wait_result("waiting")["status"], "success", "status")
+    worker.drain()
 
 
 @case("SIGCONT alone changes nothing")

@@ -3,20 +3,21 @@
 """How many children there are, how long they stay, and what a task that costs
 children comes to."""
 import collections
+import os
 import re
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (TOKEN, ZOO, Worker, case, check, eventually, main,  # noqa: E402
-                     proc_read, same)
+from harness import (CHILD, TOKEN, ZOO, Worker, case, check,  # noqa: E402
+                     eventually, has_sanitizers, main, proc_read, read, same)
 
 
 class Scene:
     """A worker with the zoo, and categories as the case wants them."""
 
-    def __init__(self, t, categories, worker="", more=""):
+    def __init__(self, t, categories, worker="", more="", env=None):
         self.fake = Fake()
         token = t.write("token", TOKEN + "\n")
         blocks = "".join(f"category {name} {{\n{keys}\n}}\n"
@@ -32,8 +33,11 @@ orchestrator main {{
     token_file = "{token}"
     protocol = classic
 }}
+metrics {{
+    enabled = no
+}}
 module zoo {{ file = "{ZOO}" }}
-{blocks}{more}""")
+{blocks}{more}""", env=env)
         self.fake.wait_requests("register", 1)
 
     def children(self, category):
@@ -108,6 +112,27 @@ def tasks_per_child(t):
     s.worker.drain()
 
 
+@case("a child that has grown is replaced once its task has ended")
+def memory_per_child(t):
+    limit = 160 if has_sanitizers() else 64
+    s = Scene(t, {"heavy": f"children = 1\nmax_memory_per_child = {limit}M"})
+
+    def eat(name, mb):
+        s.fake.put(task(name, "eat", {"mb": mb, "ms": 0, "keep": True}))
+        result = s.fake.wait_result(name)
+        same(result["status"], "success", name)
+        return result["data"]["pid"]
+
+    first = eat("a", 1)
+    same(eat("b", 1), first, "the child while it is small")
+    same(eat("c", limit), first, "the child that grows")
+    second = eat("d", 1)
+    check(second != first, "it is still there")
+    same(eat("e", 1), second, "the child while it is small")
+    check(not s.worker.lines("cannot start|starting another"), "no deaths")
+    s.worker.drain()
+
+
 @case("children are replaced when they are old, and no task suffers")
 def child_age(t):
     s = Scene(t, {"light": "children = 4\nmax_child_age = 1s"})
@@ -169,11 +194,92 @@ def concurrent(t):
     s.worker.drain()
 
 
+@case("no more tasks are taken than may wait")
+def queue_limit(t):
+    s = Scene(t, {"heavy": "children = 1", "light": "children = 8"},
+              worker="max_queued = 3\n    heartbeat_interval = 1s")
+    gate = t.gate()
+    s.put("held", 30, "slow", {"gate": gate.path})
+    gate.wait(1)
+
+    def quiet():
+        """No poll between two heartbeats: nothing can be on its way."""
+        polls = len(s.fake.of_kind("poll"))
+        beats = len(s.fake.of_kind("heartbeat"))
+        s.fake.wait_requests("heartbeat", beats + 2)
+        return len(s.fake.of_kind("poll")) == polls
+    eventually(quiet, "polls end")
+    # Polls that were out when the queue got full may each have brought one.
+    check(3 <= 30 - len(s.fake.tasks) - 1 <= 3 + 9,
+          f"{len(s.fake.tasks)} of 30 are left")
+    gate.open()
+    s.all_well([f"held-{i}" for i in range(30)])
+    s.worker.drain()
+
+
+# Starts of any category but "light" fail: the first at once, and later ones
+# hang until they are ended. Each says so in a file of its own.
+FAILING = """#!/bin/sh
+category=
+for word; do
+    [ "$category" = next ] && category=$word && break
+    [ "$word" = --category ] && category=next
+done
+case $category in
+broken-*)
+    if [ -e "{dir}/$category" ]; then
+        echo $$ >> "{dir}/$category"
+        exec sleep 1000
+    fi
+    : > "{dir}/$category"
+    exit 1 ;;
+esac
+exec "{child}" "$@"
+"""
+
+
+@case("of the categories that fail no more are tried at once than there are "
+      "processors, each in its turn")
+def trials(t):
+    cores = os.sysconf("SC_NPROCESSORS_ONLN")
+    names = [f"broken-{i}" for i in range(cores + 2)]
+    starts = t.path("starts")
+    os.mkdir(starts)
+    stub = t.write("child", FAILING.format(dir=starts, child=CHILD), 0o700)
+    types = ("slow", "fail", "crash", "eat", "deaf", "heed", "babble")
+    check(len(names) <= len(types), "more processors than handlers")
+    s = Scene(t, {"light": "children = 1", **{
+        name: "children = 1\nstart_timeout = 1s" for name in names}},
+        env={"AVTOWORKER_CHILD": stub}, more="".join(
+            f'handler {kind} {{\n    module = "{ZOO}"\n'
+            f"    category = {name}\n}}\n"
+            for kind, name in zip(types, names)))
+    most = 0
+
+    def all_tried():
+        nonlocal most
+        hanging = [p for p in s.worker.children()
+                   if proc_read(p, "cmdline").startswith("sleep\0")]
+        most = max(most, len(hanging))
+        return all(read(os.path.join(starts, n)).count("\n") >= 2
+                   for n in names)
+    eventually(lambda: len(os.listdir(starts)) == len(names),
+               "each has failed once")
+    eventually(all_tried, "each has been tried twice more", 60)
+    same(most, cores, "most that were tried at once")
+    s.all_well(s.put("e", 20, "echo"))
+    s.worker.drain()
+
+
 @case("a category whose starts fail leaves the others alone")
 def failing(t):
+    place = t.path("place")
+    os.mkdir(place)
     s = Scene(t, {"light": "children = 2",
                   "heavy": "min_children = 0\nstart_timeout = 10s\n"
-                           'working_directory = "/nonexistent"'})
+                           f'working_directory = "{place}"'})
+    s.fake.wait_requests("register", 1)
+    os.rmdir(place)
     s.fake.put(task("t-1", "slow"))
     same(s.fake.wait_result("t-1")["error"]["code"], "TRANSIENT_ERROR",
          "code")

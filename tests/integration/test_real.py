@@ -80,6 +80,56 @@ def mixed_jobs(t):
     worker.drain()
 
 
+@case("what is configured is in the orchestrator's record, and what is at work; "
+      "offline is the last word when that is wanted")
+def record_of_us(t):
+    orch = t.orchestrator()
+    gate = t.gate()
+    worker = t.worker(orch.url, worker="heartbeat_interval = 1s",
+                      orchestrator="stop_status = offline", more="""
+resources {
+    cpu = 6
+    memory_gb = 48
+    gpu = yes
+    gpu_model = "RTX 4090"
+    gpu_memory_gb = 24
+    properties = "zone=eu"
+    models = "whisper=2"
+}
+handler echo { cost = 0.25 }
+""")
+    record = orch.wait_worker()
+    if orch.classic:
+        same(record["resources"]["gpu_info"],
+             {"model": "RTX 4090", "vram_gb": 24}, "gpu_info")
+        same(record["resources"]["cpu_cores"], 6, "cores")
+        same(record["cost_per_skill"], {"echo": 0.25}, "costs")
+    else:
+        same(record["resources"]["properties"],
+             {"cpu_cores": 6, "ram_gb": 48, "zone": "eu"}, "properties")
+        device, = record["resources"]["devices"]
+        same((device["type"], device["model"], device["properties"]),
+             ("gpu", "RTX 4090", {"vram_gb": 24}), "device")
+        same(record["capabilities"]["cost_per_skill"], {"echo": 0.25},
+             "costs")
+        check("whisper" in json.dumps(record["installed_artifacts"]),
+              f"artifacts: {record}")
+    jobs = orch.submit("slow", {"gate": gate.path, "name": "a"})
+    gate.wait(1)
+
+    def is_told():
+        told = orch.workers()["w-1"]
+        return told.get("load") == 1 if orch.classic else \
+            jobs[0] in told.get("current_tasks", [])
+    harness.eventually(is_told, lambda: f"it is told: {orch.workers()}")
+    check("slow" in orch.workers()["w-1"]["hot_skills"], "it is not hot")
+    same(orch.workers()["w-1"]["status"], "idle", "status")
+    gate.open()
+    orch.wait(jobs, "finished")
+    worker.drain()
+    same(orch.workers()["w-1"]["status"], "offline", "last word")
+
+
 @case("failures end as their code says")
 def failures(t):
     orch = t.orchestrator()

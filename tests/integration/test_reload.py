@@ -3,18 +3,21 @@
 """SIGHUP: a new generation is tried beside the one that serves, and takes over
 when it works. What is the same stays, what runs is finished, and what is wrong
 changes nothing."""
+import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (ZOO, case, check, eventually, main,  # noqa: E402
-                     module, proc_read, same)
+from harness import (BUILD, ZOO, Worker, case, check, eventually,  # noqa: E402
+                     main, module, read, same)
 
+CTL = os.path.join(BUILD, "avtoworkerctl")
 DONE = "reload: done"
 UNCHANGED = "reload: .*nothing has changed"
 
@@ -31,7 +34,7 @@ class Scene:
         with open(self.path, encoding="utf-8") as f:
             self.text = f.read()
         self.fake.wait_requests("register", 1)
-        self.worker.wait_children(4)
+        self.worker.wait_serving(4)
 
     def edit(self, old, new):
         check(re.search(old, self.text), f"no {old!r} in the configuration")
@@ -42,14 +45,12 @@ class Scene:
         with open(self.path, "w", encoding="utf-8") as f:
             f.write(text)
 
-    def children(self, category):
-        """Pids, from the titles."""
-        return {p for p in self.worker.children()
-                if f"[{category}]" in proc_read(p, "cmdline")}
-
     def wait_children(self, category, claim, what):
-        return eventually(lambda: claim(self.children(category)),
-                          lambda: f"{what}: {self.children(category)}")
+        def there():
+            return claim(self.worker.serving(category))
+
+        return eventually(
+            there, lambda: f"{what}: {self.worker.serving(category)}")
 
     def reload(self, outcome=DONE, count=1):
         self.worker.signal(signal.SIGHUP)
@@ -74,13 +75,13 @@ class Scene:
 @case("a category that has changed gets new children, the others keep theirs")
 def one_category(t):
     scene = Scene(t)
-    light, heavy = scene.children("light"), scene.children("heavy")
+    light, heavy = scene.worker.serving("light"), scene.worker.serving("heavy")
     scene.edit(r"category light \{\n    children = 2",
                "category light {\n    children = 3")
     scene.reload()
     scene.wait_children("light", lambda now: len(now) == 3 and
                         not now & light, "three new ones")
-    same(scene.children("heavy"), heavy, "children of heavy")
+    same(scene.worker.serving("heavy"), heavy, "children of heavy")
     scene.works("after")
     scene.end()
 
@@ -91,7 +92,8 @@ def nothing_new(t):
     before = set(scene.worker.children())
     scene.reload()
     scene.works("after")
-    same(set(scene.worker.children()), before, "children")
+    eventually(lambda: set(scene.worker.children()) == before,
+               "the children are the old ones alone")
     scene.end()
 
 
@@ -101,7 +103,7 @@ def busy_child(t):
     gate = t.gate()
     scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
     gate.wait(1)
-    old = scene.children("heavy")
+    old = scene.worker.serving("heavy")
     scene.edit(r"category heavy \{", "category heavy {\n    nice = 1")
     scene.reload()
     scene.wait_children("heavy", lambda now: now - old and old <= now,
@@ -169,7 +171,8 @@ def bad(t, name):
     scene.reload(UNCHANGED)
     scene.worker.wait_log("reload: .*" + said)
     scene.works("meanwhile")
-    same(set(scene.worker.children()), before, "children")
+    eventually(lambda: set(scene.worker.children()) == before,
+               "the children are the old ones alone")
     scene.write(good)
     scene.reload()
     scene.works("after")
@@ -316,18 +319,169 @@ def stop_meanwhile(t):
     scene.worker.drain()
 
 
+def descriptors(pid):
+    """How many are open, but for connections, which come and go."""
+    links = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            pass  # closed meanwhile
+    connections = {f"socket:[{line.split()[9]}]"
+                   for line in read("/proc/net/tcp").splitlines()[1:]}
+    return len([x for x in links if x not in connections])
+
+
 @case("many reloads leave nothing behind")
 def no_leak(t):
     scene = Scene(t)
-    numbers = []
+    first = 0
     for i in range(20):
         scene.edit(r"category light \{(\n    nice = \d+)?",
                    f"category light {{\n    nice = {i % 2 + 1}")
         scene.reload(count=i + 1)
         scene.wait_children("light", lambda now: len(now) == 2, "two")
         scene.worker.wait_log(f"generation {i + 1} is gone")
-        numbers.append(len(os.listdir(f"/proc/{scene.worker.pid}/fd")))
-    check(max(numbers[3:]) <= max(numbers[:3]), f"descriptors: {numbers}")
+        first = first or descriptors(scene.worker.pid)
+    eventually(lambda: descriptors(scene.worker.pid) <= first,
+               lambda: f"{first} descriptors are open, as after the first; "
+                       f"there are {descriptors(scene.worker.pid)}")
+    scene.end()
+
+
+@case("children that stay can be replaced when the old generation is gone")
+def same_then_dead(t):
+    scene = Scene(t)
+    scene.edit(r"category light \{", "category light {\n    nice = 1")
+    scene.reload()
+    scene.worker.wait_log("generation 1 is gone")
+    heavy = scene.worker.serving("heavy")
+    for pid in heavy:
+        os.kill(pid, signal.SIGKILL)
+    scene.wait_children("heavy", lambda now: len(now) == 1 and
+                        not now & heavy, "a new one")
+    scene.fake.put(task("after", "slow", {"name": "after"}))
+    same(scene.fake.wait_result("after")["status"], "success", "status")
+    check(not scene.worker.lines("cannot start"), "it could not start")
+    scene.end()
+
+
+@case("a category that is paused stays so, also when it has changed")
+def paused(t):
+    scene = Scene(t)
+    socket = t.path("state/control.sock")
+    subprocess.run([CTL, "-s", socket, "pause", "heavy"], check=True)
+    scene.edit(r"category heavy \{", "category heavy {\n    nice = 1")
+    scene.reload()
+    status = json.loads(subprocess.run(
+        [CTL, "-s", socket, "status", "-j"], check=True,
+        capture_output=True).stdout)
+    same([c["paused"] for c in status["categories"]
+          if c["name"] == "heavy" and not c["retiring"]], [True], "paused")
+    scene.end()
+
+
+def hang(scene):
+    """A reload that neither works nor fails: a child that does not start."""
+    t = scene.t
+    scene.write(scene.text + f"""
+module hang {{ file = "{module("bad_hang")}" }}
+category hang {{
+    env_file = "{t.write("hang.env", "HANG=load" + chr(10))}"
+    start_timeout = 24h
+}}
+handler patient {{ category = hang }}
+""")
+    scene.worker.signal(signal.SIGHUP)
+    eventually(lambda: len(scene.worker.children()) == 5,
+               "a child of the new category")
+
+
+@case("a reload that hangs gives way to the next one")
+def next_one(t):
+    scene = Scene(t)
+    good = scene.text
+    before = set(scene.worker.children())
+    hang(scene)
+    scene.write(good)
+    scene.reload()
+    eventually(lambda: set(scene.worker.children()) == before,
+               "the children are the old ones alone")
+    scene.works("after")
+    scene.end()
+
+
+@case("a reload that hangs does not hold up a stop")
+def stop_hanging(t):
+    scene = Scene(t, worker="shutdown_timeout = 60s")
+    hang(scene)
+    scene.worker.drain(30)
+
+
+@case("a log file that cannot be opened leaves the log where it was")
+def log_file(t):
+    scene = Scene(t)
+    text, log = scene.text, t.path("log.file")
+    scene.write(text + f'log {{ destination = "{log}" }}\n')
+    scene.reload("reload: reading")
+    eventually(lambda: os.path.exists(log) and
+               "reload: done" in read(log), "the new log")
+    for n in (2, 3):
+        scene.write(text + 'log { destination = "/nonexistent/log" }\n')
+        scene.worker.signal(signal.SIGHUP)
+        eventually(lambda: read(log).count("the log stays") == n - 1 and
+                   f"generation {n} is gone" in read(log),
+                   lambda: "it stays: " + read(log))
+    os.rename(log, log + ".old")
+    scene.worker.signal(signal.SIGUSR1)
+    eventually(lambda: os.path.exists(log), "a new file")
+    scene.works("after")
+    scene.end()
+
+
+@case("a SIGHUP while the worker starts is not forgotten")
+def while_starting(t):
+    fake = Fake()
+    slow = t.write("slow.env", "HANG=load\n")
+    config = t.config(fake.url, orchestrator="protocol = classic", more=f"""
+module hang {{ file = "{module("bad_hang")}" }}
+category hang {{ env_file = "{slow}" start_timeout = 1s }}
+handler patient {{ category = hang }}
+""".replace('" start', '"\n    start'))
+    worker = Worker(t, config)
+    worker.wait_children(4 + 2 + 1 + 1)
+    t.write("slow.env", "")
+    worker.signal(signal.SIGHUP)
+    worker.wait_log(DONE)
+    eventually(lambda: "patient" in fake.of_kind("register")[-1].json()
+               ["supported_tasks"], "it is offered")
+    worker.drain()
+
+
+@case("reloads that are refused are not counted as configurations")
+def numbers(t):
+    scene = Scene(t)
+    good = scene.text
+    scene.write(good.replace("zoo.so", "zo.so"))
+    scene.reload(UNCHANGED)
+    scene.write(good)
+    scene.reload()
+    scene.worker.wait_log("done, generation 2 serves")
+    scene.end()
+
+
+@case("a token from the environment outlives one from a file in between")
+def token_back(t):
+    scene = Scene(t, env={"WORKER_TOKEN": "the-worker-token"})
+    text = scene.text
+    scene.reload()
+    check(not scene.worker.lines("token has changed"), "it has not")
+    scene.edit(r"    token_file = .*\n", "")
+    scene.reload(count=2)
+    scene.write(text)
+    scene.reload(count=3)
+    scene.edit(r"    token_file = .*\n", "")
+    scene.reload(count=4)
     scene.end()
 
 

@@ -10,8 +10,8 @@ sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (TOKEN, ZOO, Worker, case, check, eventually, main,  # noqa: E402
-                     module, proc_read, same)
+from harness import (SOON, TOKEN, ZOO, Worker, case, check,  # noqa: E402
+                     eventually, main, module, proc_read, same)
 
 OK, USAGE, CONFIG = 0, 64, 78
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d")
@@ -129,11 +129,11 @@ def hangs_at_load(t):
     worker = Worker(t, argv=["-o", f"worker.state_dir={t.path('state')}",
                              module("bad_hang")], env={
         "ORCHESTRATOR_URL": fake.url, "WORKER_TOKEN": TOKEN, "HANG": "load"})
-    eventually(lambda: any("--describe" in proc_read(p, "cmdline")
-                           for p in worker.children()), "it is described")
+    eventually(lambda: any("bad_hang" in proc_read(p, "maps")
+                           for p in worker.children()), "it is being loaded")
     worker.signal(signal.SIGKILL)
     worker.wait()
-    t.no_strays(1)
+    t.no_strays(SOON)
 
 
 @case("a file that hangs when its describing process ends is described")
@@ -390,6 +390,28 @@ def secret_shows(t, worker, secret):
     return [place for place, text in places.items() if secret in text]
 
 
+@case("a token from the environment wins over the one from a file")
+def token_wins(t):
+    fake = Fake()
+    config = t.config(fake.url, token="of-another")
+    worker = Worker(t, config, env={"WORKER_TOKEN": fake.token})
+    worker.wait_log("registered at")
+    worker.drain()
+
+
+@case("a check that is interrupted has not found everything in order")
+def interrupted_check(t):
+    config = t.config(Fake().url, more='module hang { file = "'
+                      + module("bad_hang") + '" }\n')
+    worker = Worker(t, argv=["-t", "-c", t.write("w.conf", config),
+                             module("bad_hang")], env={"HANG": "load"})
+    eventually(lambda: any("--describe" in proc_read(p, "cmdline")
+                           for p in worker.children()), "it checks")
+    worker.signal(signal.SIGINT)
+    same(worker.wait(), 75, "exit status")
+    same(worker.output(), "", "output")
+
+
 @case("the token is nowhere to be seen, {}",
       ("from the environment",), ("from a file",))
 def token_hidden(t, source):
@@ -406,7 +428,7 @@ def token_hidden(t, source):
     fake.put(task("t-1", "print", {"out": "hello\n"}))
     fake.wait_result("t-1")
     fake.wait_requests("heartbeat", 2)
-    worker.wait_children(4 + 2 + 1)
+    worker.wait_serving(4 + 2 + 1)
     same(secret_shows(t, worker, secret), [], "places")
     # And when it goes wrong.
     fake.token = "another"
@@ -423,16 +445,6 @@ def token_hidden(t, source):
     worker.drain()
 
 
-def serving(worker, count):
-    """That many children, each of which has begun its program: before it has,
-    it looks like the supervisor."""
-    return eventually(
-        lambda: len(worker.children()) == count and all(
-            "avtoworker: [" in proc_read(pid, "cmdline")
-            for pid in worker.children()) and worker.children(),
-        f"{count} children that serve")
-
-
 @case("children have an environment of their own, without our secrets")
 def environment(t):
     fake = Fake()
@@ -441,7 +453,7 @@ def environment(t):
         "WORKER_INDIVIDUAL_TOKEN": TOKEN + "-2", "S3_SECRET_KEY": "s3-key-1",
         "ORCHESTRATOR_SECRET_KEY": "orch-key-1", "HARMLESS": "harmless-1"})
     fake.token = TOKEN + "-2"
-    for pid in serving(worker, 4 + 2 + 1):
+    for pid in worker.wait_serving(4 + 2 + 1):
         text = proc_read(pid, "environ")
         check("PATH=" in text, f"no PATH in {text}")
         for secret in (TOKEN, "s3-key-1", "orch-key-1"):
@@ -454,7 +466,7 @@ def environment(t):
 def descriptors(t):
     fake = Fake()
     worker = Worker(t, t.config(fake.url))
-    for pid in serving(worker, 4 + 2 + 1):
+    for pid in worker.wait_serving(4 + 2 + 1):
         fds = sorted(int(x) for x in os.listdir(f"/proc/{pid}/fd"))
         same(fds, [0, 1, 2, 3], "descriptors")
         same(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null", "stdin")

@@ -5,16 +5,17 @@ of them is killed."""
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 
-from harness import (Worker, case, check, descendants,  # noqa: E402
-                     eventually, main, module, parents, proc_read, same)
+from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
+                     descendants, eventually, main, module, parents,
+                     proc_read, same)
 
-SOON = 1  # seconds in which whatever is to end has to
 KINDS = ("plain", "session", "daemon", "chain")
 FORMS = ("launcher = no", "launcher = yes")
 
@@ -22,7 +23,7 @@ FORMS = ("launcher = no", "launcher = yes")
 class Forest:
     """A worker in local mode that is kept running by its standard input."""
 
-    def __init__(self, t, category="", before=()):
+    def __init__(self, t, category="", before=(), env=None):
         self.t = t
         read_fd, self.feed = os.pipe()
         self.path = t.write(t.unused("forest") + ".conf", f"""
@@ -36,7 +37,7 @@ category forest {{
 """)
         self.worker = Worker(
             t, argv=["-c", self.path, "--local", "-"], stdin=read_fd,
-            before=before)
+            env=env, before=before)
         os.close(read_fd)
         self.count = 0
 
@@ -157,7 +158,7 @@ def bomb(t, category):
     f = Forest(t, category)
     locks = f.plant_all(kinds=("bomb",), size=300)
     os.kill(f.child(), signal.SIGKILL)
-    wait_free(locks, 5)
+    wait_free(locks, LIMIT)  # it takes many rounds
     same(f.run("wait_for")["status"], "success", "a later task")
     f.end()
     t.no_strays()
@@ -171,7 +172,7 @@ def worker_ends(t, category):
     f.worker.wait_log("drain|stop")
     f.worker.signal(signal.SIGINT)
     f.worker.wait()
-    wait_free(locks, 2)
+    wait_free(locks)
     os.close(f.feed)
     t.no_strays()
 
@@ -179,12 +180,15 @@ def worker_ends(t, category):
 @case("settings, env_file and the category's name reach the handlers")
 def settings(t):
     env_file = t.write("env", "# ours\n\nMODEL=a=b c\nPATH=/nowhere\n")
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    core = 0 if 0 <= hard < 2 ** 21 else 2 ** 21
     f = Forest(t, f"""launcher = yes
     umask = 027
     nice = 2
     working_directory = "/usr"
     max_open_files = 64
     max_file_size = 1M
+    core_size = {core}
     env_file = "{env_file}"
 """)
     data = f.run("settings", variable="MODEL")["data"]
@@ -193,13 +197,41 @@ def settings(t):
     same(data["directory"], "/usr", "directory")
     same(data["nofile"], [64, 64], "open files")
     same(data["fsize"], [2 ** 20, 2 ** 20], "file size")
-    same(data["core"], [0, 0], "core size")
+    same(data["core"], [core, core], "core size")
     same(data["nice"], os.nice(0) + 2, "nice")
     same(f.run("settings", variable="PATH")["data"]["value"], "/nowhere",
          "PATH")
     same(f.run("settings", variable="AVTOWORKER_CATEGORY")["data"]["value"],
          "forest", "the category")
     same(f.end(), 0, "exit status")
+
+
+@case("environment = {}: what handlers see of the worker's own",
+      ("inherit", "harmless-1", "withheld"), ("clear", None, None))
+def environment(t, word, harmless, secret):
+    f = Forest(t, f"environment = {word}", env={
+        "HARMLESS": "harmless-1", "WORKER_TOKEN": "s3cret"})
+
+    def value(name):
+        return f.run("settings", variable=name)["data"].get("value")
+    same(value("HARMLESS"), harmless, "HARMLESS")
+    same(value("WORKER_TOKEN"), secret, "WORKER_TOKEN")
+    check(value("PATH"), "no PATH")
+    same(f.end(), 0, "exit status")
+
+
+@case("a task that takes too much processor time is ended, and told as that: "
+      "{}", *FORMS)
+def processor_time(t, category):
+    f = Forest(t, category + "\n cpu_time_limit = 1s")
+    same(f.run("settings")["data"]["core"], [0, 0], "core size")
+    same(f.run("burn", ms=100)["status"], "success", "a short task")
+    error = f.run("burn", ms=60000)["error"]
+    same(error["code"], "RESOURCE_EXHAUSTED_ERROR", "code")
+    check("cpu_time_limit (1 s)" in error["message"], error["message"])
+    same(error["details"]["cause"], "cpu_time_limit", "cause")
+    same(f.run("burn", ms=100)["status"], "success", "a later task")
+    f.end()
 
 
 @case("an env_file is refused: {}", "which line is at fault")

@@ -365,15 +365,17 @@ babble(struct aw_task *task, void *state)
 	aw_success(task, "{}");
 }
 
+static char *kept; /* each block begins with where the next one is */
+
 /* Takes mb megabytes of memory, in a process that it starts when "forked" is
- * true, and keeps them for ms milliseconds. */
+ * true, and keeps them for ms milliseconds, or for good when "keep" is. */
 static void
 eat(struct aw_task *task, void *state)
 {
 	const size_t size = (size_t)int_param(task, "mb", 1) * 1024 * 1024;
 	const int64_t ms = int_param(task, "ms", 100000);
 	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
-	bool forked = false;
+	bool forked = false, keeps = false;
 	pid_t pid = 0;
 	char *food;
 
@@ -381,6 +383,7 @@ eat(struct aw_task *task, void *state)
 	if (begin(task) == -1)
 		return;
 	(void)aw_get_bool(task, "forked", &forked);
+	(void)aw_get_bool(task, "keep", &keeps);
 	if (forked && (pid = fork()) == -1)
 		return;
 	if (pid == 0) {
@@ -391,11 +394,33 @@ eat(struct aw_task *task, void *state)
 			;
 		if (forked)
 			_exit(food[size - 1] != 'x');
-		free(food);
+		if (keeps) {
+			memcpy(food, &kept, sizeof(kept));
+			kept = food;
+		} else
+			free(food);
 	} else
 		while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
 			;
-	aw_success(task, "{}");
+	aw_json_int64(aw_data(task), "pid", getpid());
+	aw_success_data(task);
+}
+
+/* Tells so many times how far it is, and an event if there is one. */
+static void
+tell(struct aw_task *task, void *state)
+{
+	const int64_t times = int_param(task, "times", 1);
+	const char *type = text_param(task, "type");
+	const char *payload = text_param(task, "payload");
+	int64_t i;
+
+	(void)state;
+	for (i = 1; i <= times; i++)
+		aw_progress(task, (double)i / (double)times, "on the way");
+	if (type != NULL)
+		(void)aw_event(task, type, payload != NULL ? payload : "{}");
+	aw_success_data(task);
 }
 
 #define ANIMAL(name, where) \
@@ -418,6 +443,7 @@ ANIMAL(big_result, NULL);
 ANIMAL(print, NULL);
 ANIMAL(hang_up, "heavy");
 ANIMAL(heed, "heavy");
+ANIMAL(tell, NULL);
 ANIMAL(deaf, "heavy");
 ANIMAL(babble, "heavy");
 ANIMAL(eat, "heavy");
@@ -425,4 +451,4 @@ ANIMAL(eat, "heavy");
 AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
     &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
     &handler_big_result, &handler_print, &handler_hang_up, &handler_heed,
-    &handler_deaf, &handler_babble, &handler_eat);
+    &handler_tell, &handler_deaf, &handler_babble, &handler_eat);

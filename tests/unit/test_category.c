@@ -851,8 +851,8 @@ withdraws_after_a_while(void)
 	expect_log("cannot start child of \"pool\"");
 	expect_log("not offering its task types until one is");
 	open_pool(&p, 1, "echo", "zoo");
-	p.conf.withdraw_after_ms = 60;
-	p.cat->backoff.first_ms = p.cat->backoff.max_ms = 400;
+	p.conf.withdraw_after_ms = 300;
+	p.cat->backoff.first_ms = p.cat->backoff.max_ms = 1000;
 	category_start(p.cat);
 	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
 	ASSERT_INT(p.settled, 1);
@@ -864,7 +864,7 @@ withdraws_after_a_while(void)
 	ASSERT_INT(l->state, LEASE_QUEUED); /* it waits, for now */
 	ASSERT(category_is_offered(p.cat));
 	RUN_UNTIL(&p, p.ndone == 1);
-	ASSERT(clock_now_ms() - since >= 60);
+	ASSERT(clock_now_ms() - since >= 300);
 	check_failure(l, "could be started: cannot start");
 	ASSERT(!category_is_offered(p.cat));
 	ASSERT_INT(p.settled, 2);
@@ -1038,7 +1038,7 @@ deadlines_pass_in_the_queue(void)
 
 	open_pool(&p, 1, "slow", "zoo");
 	category_start(p.cat);
-	(void)submit(&p, "slow", "t-1", "{\"ms\":500}");
+	(void)submit(&p, "slow", "t-1", "{\"ms\":1500}");
 	ASSERT((l = lease_new(&p.leases, &task, NULL, 0)) != NULL);
 	l->deadline_ms = clock_now_ms() + 100;
 	category_submit(p.cat, l);

@@ -105,6 +105,10 @@ check_item(const struct conf_key *key, const struct item *it)
 	if (key->def != NULL && !item_has(it, key->def))
 		test_fail(__FILE__, __LINE__, "%s.%s: the page lacks %s",
 		    key->section, key->name, key->def);
+	if (key->restart != item_has(it, "Needs a restart"))
+		test_fail(__FILE__, __LINE__, "%s.%s: %s a restart",
+		    key->section, key->name,
+		    key->restart ? "needs" : "does not need");
 	if (key->required && !item_has(it, "Must be set"))
 		test_fail(__FILE__, __LINE__, "%s.%s must be set", key->section,
 		    key->name);
@@ -216,9 +220,51 @@ the_man_page_has_no_other_variables(void)
 	struct item it = { .text = NULL };
 
 	while (next_item(&at, &it))
-		if (strcmp(it.macro, "Ev") == 0 && !is_variable(it.name))
+		if (strcmp(it.macro, "Ev") == 0 &&
+		    strcmp(it.section, "Other") != 0 && !is_variable(it.name))
 			test_fail(
 			    __FILE__, __LINE__, "nothing reads %s", it.name);
+	free(page);
+}
+
+/* Text as mdoc fills it: any white space is one blank. */
+static bool
+item_says(const struct item *it, const char *text)
+{
+	const char *p = strchr(it->text, '\n'), *end = it->text + it->text_len;
+
+	/* A sentence of the page begins with a capital letter. */
+	for (p++, text++, p++; *text != '\0' && p < end; text++, p++)
+		if (*p != *text && !(*p == '\n' && *text == ' '))
+			return (false);
+	return (*text == '\0');
+}
+
+static void
+every_variable_without_use_is_in_the_man_page(void)
+{
+	char *page = read_man_page();
+	const char *at = page;
+	size_t i, n = 0;
+	struct item it;
+
+	for (i = 0; i < conf_variables_len; i++) {
+		const struct conf_variable *v = &conf_variables[i];
+
+		if (is_variable(v->name))
+			test_fail(__FILE__, __LINE__,
+			    "%s sets a key: take it out of conf_variables.c",
+			    v->name);
+		if (!find_item(page, "Other", v->name, &it))
+			test_fail(__FILE__, __LINE__, "%s is missing", v->name);
+		if (!item_says(&it, v->instead))
+			test_fail(__FILE__, __LINE__, "%s: the page lacks: %s",
+			    v->name, v->instead);
+	}
+	memset(&it, 0, sizeof(it));
+	while (next_item(&at, &it))
+		n += strcmp(it.section, "Other") == 0;
+	ASSERT_INT(n, conf_variables_len);
 	free(page);
 }
 
@@ -324,6 +370,8 @@ static const struct test tests[] = {
 	    every_variable_is_in_the_man_page },
 	{ "the man page has no other variables",
 	    the_man_page_has_no_other_variables },
+	{ "every variable without use is in the man page",
+	    every_variable_without_use_is_in_the_man_page },
 	{ "the example changes nothing as it is",
 	    the_example_changes_nothing_as_it_is },
 	{ "the example shows every key with its default",

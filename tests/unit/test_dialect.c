@@ -7,12 +7,37 @@
 #include <jansson.h>
 
 #include "supervisor/base/clock.h"
+#include "supervisor/conf.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
+#include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
 #include "tests/test.h"
 
-static const char *const types[] = { "echo", "thumb.nail" };
+static const struct skill skills[] = {
+	{ .name = "echo", .version = "1.0.0" },
+	{ .name = "thumb.nail",
+	    .type = "heavy",
+	    .version = "2.1",
+	    .cost = "0.1",
+	    .hot = true },
+};
+
+static char properties[] = "zone = eu, ssd=true,slots=3, tag=1.2.3";
+static char models[] = "llama, whisper=2";
+static char gpu_model[] = "RTX 4090";
+
+static const struct conf_resources resources = {
+	.cpu = 8,
+	.memory_gb = 32,
+	.gpu = true,
+	.gpu_model = gpu_model,
+	.gpu_memory_gb = 24,
+	.properties = properties,
+	.models = models,
+};
+
+static const struct beat_facts idle = { .status = BEAT_IDLE };
 
 static struct worker_facts
 make_facts(void)
@@ -21,11 +46,13 @@ make_facts(void)
 	    .id = "w-1",
 	    .type = "cpu",
 	    .hostname = "host-1",
+	    .address = "192.0.2.7",
 	    .token = "worker-token",
-	    .types = types,
-	    .types_count = 2,
+	    .skills = skills,
+	    .skills_count = 2,
 	    .max_concurrent_tasks = 3,
 	    .cores = 2,
+	    .memory_gb = 4,
 	});
 }
 
@@ -175,7 +202,7 @@ open_envelope(struct bytes *message, char nonce[33])
 static void
 classic_registers(void)
 {
-	const struct worker_facts facts = make_facts();
+	struct worker_facts facts = make_facts();
 	struct bytes out = { 0 };
 	struct why why;
 
@@ -183,79 +210,242 @@ classic_registers(void)
 	check_json(parse(&out),
 	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
 	    "\"supported_tasks\":[\"echo\",\"thumb.nail\"],"
+	    "\"max_concurrent_tasks\":3,\"cost_per_skill\":"
+	    "{\"thumb.nail\":0.1},\"installed_models\":[],"
+	    "\"hostname\":\"host-1\",\"ip_address\":\"192.0.2.7\","
+	    "\"resources\":{\"cpu_cores\":2,\"ram_gb\":4,"
+	    "\"gpu_info\":null}}");
+
+	facts.skills_count = 1;
+	facts.resources = &resources;
+	ASSERT_INT(dialect_classic.registration(&facts, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
+	    "\"supported_tasks\":[\"echo\"],"
 	    "\"max_concurrent_tasks\":3,\"cost_per_skill\":{},"
-	    "\"installed_models\":[],\"hostname\":\"host-1\","
-	    "\"resources\":{\"cpu_cores\":2,\"gpu_info\":null}}");
+	    "\"installed_models\":[{\"name\":\"llama\"},"
+	    "{\"name\":\"whisper\",\"version\":\"2\"}],"
+	    "\"hostname\":\"host-1\",\"ip_address\":\"192.0.2.7\","
+	    "\"resources\":{\"cpu_cores\":8,\"ram_gb\":32,"
+	    "\"gpu_info\":{\"model\":\"RTX 4090\",\"vram_gb\":24},"
+	    "\"properties\":{\"zone\":\"eu\",\"ssd\":true,\"slots\":3,"
+	    "\"tag\":\"1.2.3\"}}}");
 }
 
 static void
-classic_beats_silently(void)
+classic_beats(void)
 {
 	const struct worker_facts facts = make_facts();
+	struct beat_facts beat = idle;
 	struct bytes out = { 0 };
 	struct why why;
 
-	ASSERT_INT(dialect_classic.heartbeat(&facts, &out, &why), 0);
-	ASSERT_INT(out.len, 0);
+	beat.running = 2;
+	ASSERT_INT(dialect_classic.heartbeat(&facts, &beat, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"load\":2,\"status\":\"idle\","
+	    "\"supported_tasks\":[\"echo\",\"thumb.nail\"],"
+	    "\"hot_cache\":[],\"hot_skills\":[\"thumb.nail\"]}");
+}
+
+/* Takes the hash off a message. */
+static void
+take_hash(json_t *root, char hash[65])
+{
+	(void)snprintf(hash, 65, "%s",
+	    json_string_value(json_object_get(root, "skills_hash")));
+	ASSERT(is_hex(hash, 64));
+	ASSERT_INT(json_object_del(root, "skills_hash"), 0);
+}
+
+static json_t *
+register_rxon(const struct worker_facts *facts, char hash[65])
+{
+	struct bytes out = { 0 };
+	char nonce[33];
+	struct why why;
+	json_t *root;
+
+	ASSERT_INT(dialect_rxon.registration(facts, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	ASSERT(!has_empty_object(root));
+	take_hash(root, hash);
+	/* The version of the package comes and goes. */
+	ASSERT_INT(json_object_del(root, "installed_software"), 0);
+	return (root);
 }
 
 static void
 rxon_registers(void)
 {
 	struct worker_facts facts = make_facts();
-	char nonce[33], hash[65];
-	struct bytes out = { 0 };
-	struct why why;
-	json_t *root;
+	char hash[65];
 
-	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
-	root = open_envelope(&out, nonce);
-	ASSERT(!has_empty_object(root));
-	(void)snprintf(hash, sizeof(hash), "%s",
-	    json_string_value(json_object_get(root, "skills_hash")));
-	ASSERT(is_hex(hash, 64));
-	ASSERT_INT(json_object_del(root, "skills_hash"), 0);
-	check_json(root,
+	check_json(register_rxon(&facts, hash),
 	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
 	    "\"supported_skills\":["
 	    "{\"name\":\"echo\",\"version\":\"1.0.0\"},"
-	    "{\"name\":\"thumb.nail\",\"version\":\"1.0.0\"}],"
+	    "{\"name\":\"thumb.nail\",\"version\":\"2.1\","
+	    "\"type\":\"heavy\"}],"
 	    "\"available_skills\":[\"echo\",\"thumb.nail\"],"
-	    "\"max_concurrent_tasks\":3,"
-	    "\"resources\":{\"properties\":{\"cpu_cores\":2}},"
-	    "\"capabilities\":{\"hostname\":\"host-1\"}}");
+	    "\"hot_skills\":[\"thumb.nail\"],\"max_concurrent_tasks\":3,"
+	    "\"resources\":{\"properties\":{\"cpu_cores\":2,\"ram_gb\":4}},"
+	    "\"capabilities\":{\"hostname\":\"host-1\","
+	    "\"ip_address\":\"192.0.2.7\","
+	    "\"cost_per_skill\":{\"thumb.nail\":0.1}}}");
 
-	/* The hash is that of the skills: others give another. */
-	facts.types_count = 1;
-	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
-	root = open_envelope(&out, nonce);
-	ASSERT(
-	    strcmp(hash,
-		json_string_value(json_object_get(root, "skills_hash"))) != 0);
-	json_decref(root);
+	facts.skills_count = 1;
+	facts.resources = &resources;
+	check_json(register_rxon(&facts, hash),
+	    "{\"worker_id\":\"w-1\",\"worker_type\":\"cpu\","
+	    "\"supported_skills\":["
+	    "{\"name\":\"echo\",\"version\":\"1.0.0\"}],"
+	    "\"available_skills\":[\"echo\"],"
+	    "\"hot_skills\":[],\"max_concurrent_tasks\":3,"
+	    "\"resources\":{\"devices\":[{\"type\":\"gpu\",\"id\":\"gpu-0\","
+	    "\"model\":\"RTX 4090\",\"properties\":{\"vram_gb\":24}}],"
+	    "\"properties\":{\"cpu_cores\":8,\"ram_gb\":32,\"zone\":\"eu\","
+	    "\"ssd\":true,\"slots\":3,\"tag\":\"1.2.3\"}},"
+	    "\"installed_artifacts\":[{\"name\":\"llama\","
+	    "\"type\":\"model\"},{\"name\":\"whisper\",\"version\":\"2\","
+	    "\"type\":\"model\"}],"
+	    "\"capabilities\":{\"hostname\":\"host-1\","
+	    "\"ip_address\":\"192.0.2.7\"}}");
+}
+
+static void
+rxon_hash_follows_the_skills(void)
+{
+	struct skill changed[2] = { skills[0], skills[1] };
+	struct worker_facts facts = make_facts();
+	char first[65], hash[65];
+
+	facts.skills = changed;
+	json_decref(register_rxon(&facts, first));
+	changed[0].hot = true;
+	json_decref(register_rxon(&facts, hash));
+	ASSERT_STR(hash, first);
+	changed[0].version = "1.0.1";
+	json_decref(register_rxon(&facts, hash));
+	ASSERT(strcmp(hash, first) != 0);
+	changed[0] = skills[0];
+	changed[1].cost = "0.2";
+	json_decref(register_rxon(&facts, hash));
+	ASSERT(strcmp(hash, first) != 0);
+	changed[1] = skills[1];
+	facts.syncs = 1;
+	json_decref(register_rxon(&facts, hash));
+	ASSERT(strcmp(hash, first) != 0);
+	facts.syncs = 0;
+	facts.skills_count = 1;
+	json_decref(register_rxon(&facts, hash));
+	ASSERT(strcmp(hash, first) != 0);
 }
 
 static void
 rxon_beats(void)
 {
+	static const char *const ids[] = { "t-1", "j-1" };
 	const struct worker_facts facts = make_facts();
+	struct beat_facts beat = idle;
+	char nonce[33], registered[65], hash[65];
 	struct bytes out = { 0 };
-	char nonce[33];
 	struct why why;
-	json_t *root, *registered;
+	json_t *root;
 
-	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
-	registered = open_envelope(&out, nonce);
-	ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), 0);
+	json_decref(register_rxon(&facts, registered));
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &beat, &out, &why), 0);
 	root = open_envelope(&out, nonce);
 	ASSERT(!has_empty_object(root));
-	ASSERT_STR(json_string_value(json_object_get(root, "skills_hash")),
-	    json_string_value(json_object_get(registered, "skills_hash")));
-	json_decref(registered);
-	ASSERT_INT(json_object_del(root, "skills_hash"), 0);
+	take_hash(root, hash);
+	ASSERT_STR(hash, registered);
 	check_json(root,
 	    "{\"worker_id\":\"w-1\",\"status\":\"idle\","
+	    "\"current_tasks\":[],\"hot_skills\":[\"thumb.nail\"],"
 	    "\"available_skills\":[\"echo\",\"thumb.nail\"]}");
+
+	beat = (struct beat_facts){
+		.status = BEAT_DRAINING,
+		.ids = ids,
+		.ids_count = 2,
+		.has_usage = true,
+		.cpu_percent = 12.345,
+		.memory_gb = 1.96,
+		.sync = true,
+	};
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &beat, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	take_hash(root, hash);
+	check_json(root,
+	    "{\"worker_id\":\"w-1\",\"status\":\"draining\","
+	    "\"current_tasks\":[\"t-1\",\"j-1\"],"
+	    "\"hot_skills\":[\"thumb.nail\"],"
+	    "\"available_skills\":[\"echo\",\"thumb.nail\"],"
+	    "\"usage\":{\"cpu_load_percent\":12.3,\"ram_used_gb\":2.0},"
+	    "\"supported_skills\":["
+	    "{\"name\":\"echo\",\"version\":\"1.0.0\"},"
+	    "{\"name\":\"thumb.nail\",\"version\":\"2.1\","
+	    "\"type\":\"heavy\"}]}");
+}
+
+static void
+note_cancel(const char *id, void *arg)
+{
+	struct bytes *ids = arg;
+
+	bytes_printf(ids, "%s ", id);
+}
+
+static const struct {
+	const char *body;
+	bool sync;
+	int64_t delay_ms;
+	const char *cancels;
+} wishes_rows[] = {
+	{ "{\"status\":\"ok\"}", false, 0, "" },
+	{ "{\"status\":\"ok\",\"require_full_sync\":true}", true, 0, "" },
+	{ "{\"require_full_sync\":\"yes\"}", false, 0, "" },
+	{ "{\"next_heartbeat_jitter_ms\":250.0}", false, 250, "" },
+	{ "{\"next_heartbeat_jitter_ms\":-5}", false, 0, "" },
+	{ "{\"next_heartbeat_jitter_ms\":1e300}", false, 0, "" },
+	{ "{\"cancel_task_ids\":[\"j-1\",\"task-2\"]}", false, 0,
+	    "j-1 task-2 " },
+	{ "{\"cancel_task_ids\":[null,7,\"\",\"a b\",\"x\\u0000y\",{},"
+	  "\"ok\"]}",
+	    false, 0, "ok " },
+	{ "{\"cancel_task_ids\":\"j-1\"}", false, 0, "" },
+	{ "not JSON", false, 0, "" },
+	{ "[]", false, 0, "" },
+};
+
+static void
+rxon_reads_wishes(void)
+{
+	struct beat_wishes wishes;
+	struct bytes ids;
+	size_t i;
+
+	for (i = 0; i < sizeof(wishes_rows) / sizeof(wishes_rows[0]); i++) {
+		ids = (struct bytes){ 0 };
+		wishes =
+		    (struct beat_wishes){ .cancel = note_cancel, .arg = &ids };
+		dialect_rxon.wishes(
+		    wishes_rows[i].body, strlen(wishes_rows[i].body), &wishes);
+		ASSERT_INT(wishes.sync, wishes_rows[i].sync);
+		ASSERT_INT(wishes.delay_ms, wishes_rows[i].delay_ms);
+		bytes_append(&ids, "", 1);
+		ASSERT_STR(ids.p, wishes_rows[i].cancels);
+		bytes_fini(&ids);
+	}
+	/* What is cut would be another id. */
+	ids = (struct bytes){ 0 };
+	bytes_puts(&ids, "{\"cancel_task_ids\":[\"");
+	for (i = 0; i < TASK_ID_MAX + 1; i++)
+		bytes_puts(&ids, "a");
+	bytes_puts(&ids, "\"]}");
+	wishes = (struct beat_wishes){ .cancel = NULL };
+	dialect_rxon.wishes(ids.p, ids.len, &wishes);
+	bytes_fini(&ids);
 }
 
 static void
@@ -268,7 +458,8 @@ rxon_never_repeats_a_nonce(void)
 	int i, j;
 
 	for (i = 0; i < 20; i++) {
-		ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), 0);
+		ASSERT_INT(
+		    dialect_rxon.heartbeat(&facts, &idle, &out, &why), 0);
 		json_decref(open_envelope(&out, nonces[i]));
 		for (j = 0; j < i; j++)
 			ASSERT(strcmp(nonces[i], nonces[j]) != 0);
@@ -283,7 +474,7 @@ rxon_needs_a_token(void)
 	struct why why = { "" };
 
 	facts.token = "";
-	ASSERT_INT(dialect_rxon.heartbeat(&facts, &out, &why), -1);
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &idle, &out, &why), -1);
 	ASSERT(why.text[0] != '\0');
 	bytes_fini(&out);
 }
@@ -528,10 +719,12 @@ knows_when_it_is_unknown(void)
 
 static const struct test tests[] = {
 	{ "classic: a registration", classic_registers },
-	{ "classic: a heartbeat is empty", classic_beats_silently },
+	{ "classic: a heartbeat", classic_beats },
 	{ "classic: results are nested", classic_nests_its_results },
 	{ "rxon: a registration, without empty objects", rxon_registers },
+	{ "rxon: the hash follows the skills", rxon_hash_follows_the_skills },
 	{ "rxon: a heartbeat, with the registration's hash", rxon_beats },
+	{ "rxon: what a heartbeat is answered", rxon_reads_wishes },
 	{ "rxon: every message has a nonce of its own",
 	    rxon_never_repeats_a_nonce },
 	{ "rxon: nothing is signed without a token", rxon_needs_a_token },

@@ -50,6 +50,36 @@ opened(const char *configured)
 }
 
 static void
+is_ours_alone_with_a_slash_behind_it(void)
+{
+	char path[PATH_MAX];
+	struct instance in;
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/a/b//", make_home());
+	in = opened(path);
+	ASSERT_INT(stat(path, &st), 0);
+	ASSERT_INT(st.st_mode & 07777, 0700);
+	instance_close(&in);
+}
+
+static void
+is_exposed_when_it_is_anothers(void)
+{
+	char path[PATH_MAX];
+	struct instance in;
+
+	(void)snprintf(path, sizeof(path), "%s/a", make_home());
+	in = opened(path);
+	ASSERT(!instance_is_exposed(&in));
+	if (geteuid() == 0) {
+		ASSERT_INT(chown(path, 1, 1), 0);
+		ASSERT(instance_is_exposed(&in));
+	}
+	instance_close(&in);
+}
+
+static void
 is_named(void)
 {
 	static const struct {
@@ -228,6 +258,9 @@ says_what_cannot_be_used(void)
 }
 
 static const struct test tests[] = {
+	{ "is ours alone with a slash behind it, too",
+	    is_ours_alone_with_a_slash_behind_it },
+	{ "is exposed when it is another's", is_exposed_when_it_is_anothers },
 	{ "the name is the given one, the file's or the handler's", is_named },
 	{ "a long name is cut", long_names_are_cut },
 	{ "a name is never a path", names_are_no_paths },

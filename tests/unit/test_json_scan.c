@@ -355,12 +355,13 @@ finds_the_root_between_white_space(void)
 	    jscan_check(NULL, 0, &jscan_payload_limits, &root, &error), -1);
 }
 
+/* Processor time: others may have the machine meanwhile. */
 static double
 now_s(void)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return ((double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
 }
 

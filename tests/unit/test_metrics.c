@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -195,7 +196,7 @@ is_cheap(void)
 	struct stats *stats = stats_new();
 	struct view v = empty_view(stats);
 	char names[20][8], type[16], *text;
-	int64_t began_ms, took_ms;
+	clock_t began, took;
 	int i;
 
 	for (i = 0; i < 20; i++) {
@@ -212,17 +213,17 @@ is_cheap(void)
 	}
 	v.categories = categories;
 	v.categories_len = 20;
-	began_ms = clock_now_ms();
+	began = clock();
 	for (i = 0; i < 20; i++) {
 		text = text_of(&v);
 		free(text);
 	}
-	took_ms = clock_now_ms() - began_ms;
-	/* Some 1 ms each on a slow machine; sanitizers and company take
+	took = clock() - began;
+	/* Some 1 ms each of processor time on a slow machine; sanitizers take
 	 * their share. */
-	if (took_ms > 20 * 50)
-		test_fail(
-		    __FILE__, __LINE__, "20 texts took %d ms", (int)took_ms);
+	if (took > CLOCKS_PER_SEC)
+		test_fail(__FILE__, __LINE__, "20 texts took %ld ms",
+		    (long)(took / (CLOCKS_PER_SEC / 1000)));
 	stats_free(stats);
 }
 
@@ -296,6 +297,8 @@ the_text_has_the_labels_of_the_table(void)
 	stats_task(stats, "t", "s", 1);
 	stats_child_end(stats, "c", "r");
 	stats_request(stats, "e", "o", 1);
+	stats_pause(stats, "e", 61000);
+	stats_skew(stats, "main", -1500);
 	v.categories = &category;
 	v.categories_len = 1;
 	text = text_of(&v);
@@ -776,17 +779,23 @@ a_taken_default_port_is_a_warning(void)
 		.sin_port = htons(8083),
 	};
 	struct event_base *base = event_base_new();
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 	struct metrics *m;
 	struct why why;
+	bool served = true;
 
-	/* Whether it is us or somebody else who has it is the same. */
-	(void)bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
-	(void)listen(fd, 1);
+	ASSERT_INT(
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	expect_log("127.0.0.1:8083: Address already in use; going on without");
-	ASSERT((m = open_at(base, NULL, 0, &why)) != NULL);
-	ASSERT(metrics_address(m) == NULL);
-	metrics_free(m);
+	/* Whether it is us or somebody else who has it is the same; but they
+	 * may let go of it just now. */
+	while (served) {
+		if (bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
+			ASSERT_INT(listen(fd, 1), 0);
+		ASSERT((m = open_at(base, NULL, 0, &why)) != NULL);
+		served = metrics_address(m) != NULL;
+		metrics_free(m);
+	}
 	(void)close(fd);
 	event_base_free(base);
 }

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What handlers tell while they run: before the result or not at all, at a
+pace that the orchestrator bears, and never in the way of anything."""
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
+from harness import case, check, main, same  # noqa: E402
+
+
+def scene(t, classic=False):
+    fake = Fake(classic=classic)
+    return fake, t.worker(fake.url, light=2, heavy=2,
+                          orchestrator=f"protocol = "
+                          f"{'classic' if classic else 'rxon'}")
+
+
+def told(fake):
+    return [r.json() for r in fake.of_kind("event")]
+
+
+@case("progress and an event reach the orchestrator before the result")
+def order(t):
+    fake, worker = scene(t)
+    fake.put(task("t-1", "tell", {"times": 3, "type": "half.done",
+                                  "payload": '{"n": 1}'}))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    kinds = [r.kind for r in fake.requests if r.kind in ("event", "result")]
+    same(kinds[-1], "result", "the last request")
+    events = told(fake)
+    same(events[0]["event_type"], "progress", "the first")
+    same(events[0]["payload"]["message"], "on the way", "message")
+    same(events[-1]["event_type"], "half.done", "the last")
+    same(events[-1]["payload"], {"n": 1}, "payload")
+    for event in events:
+        same((event["target_job_id"], event["origin_task_id"],
+              event["worker_id"]), ("job-t-1", "t-1", "w-1"), "ids")
+        check(event["security"]["signature"], "no signature")
+    same(len({e["event_id"] for e in events}), len(events), "ids of events")
+    worker.drain()
+
+
+@case("a task that tells much is heard seldom")
+def seldom(t):
+    fake, worker = scene(t)
+    fake.put(task("t-1", "tell", {"times": 100000}))
+    fake.wait_result("t-1")
+    check(len(told(fake)) <= 3, f"{len(told(fake))} events")
+    worker.drain()
+
+
+@case("the result does not wait for events that are {}",
+      ("answered with 500", replying(500)),
+      ("answered with 403", replying(403, b'{"error": "no"}')),
+      ("never answered", silent))
+def broken(t, _name, fault):
+    fake, worker = scene(t)
+    fake.break_kind("event", fault)
+    for i in range(5):
+        fake.put(task(f"t-{i}", "tell", {"times": 2}))
+    for i in range(5):
+        same(fake.wait_result(f"t-{i}")["status"], "success", "status")
+    fake.repair()
+    worker.drain()
+
+
+@case("classic is told nothing")
+def classic(t):
+    fake, worker = scene(t, classic=True)
+    fake.put(task("t-1", "tell", {"times": 3}))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    same(told(fake), [], "events")
+    worker.drain()
+
+
+main()

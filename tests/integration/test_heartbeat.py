@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What registrations and heartbeats say, when they come, and what a worker
+makes of the replies."""
+import json
+import os
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
+from harness import (CHILD, case, check, eventually, main, same)  # noqa: E402
+
+SECOND = "heartbeat_interval = 1s"
+NEVER = "heartbeat_interval = 5m"
+SOON = 6  # seconds in which an early heartbeat comes: 0.2, or after 2
+RESOURCES = """
+resources {
+    cpu = 6
+    memory_gb = 48
+    gpu = yes
+    gpu_model = "RTX 4090"
+    gpu_memory_gb = 24
+    properties = "zone = eu, slots=3, ssd=true"
+    models = "llama, whisper=2"
+}
+handler echo {
+    version = 1.2.0
+    cost = 0.25
+}
+"""
+
+
+class Scene:
+    """A worker of one dialect, with a gate for its slow tasks."""
+
+    def __init__(self, t, classic=False, worker=SECOND, orchestrator="",
+                 **more):
+        self.fake = Fake(classic)
+        self.gate = t.gate()
+        self.worker = t.worker(
+            self.fake.url, worker=worker, orchestrator=f"""
+    protocol = {"classic" if classic else "rxon"}
+    {orchestrator}""", **more)
+        self.fake.wait_requests("register", 1)
+
+    def put(self, name):
+        self.fake.put(task(name, "slow", {"gate": self.gate.path,
+                                          "name": name}))
+
+    def beats(self):
+        """The heartbeats that say something, in order."""
+        return [r.json() for r in self.fake.of_kind("heartbeat") if r.body]
+
+    def wait_beat(self, claim, what, limit=20):
+        """The first that the claim is true of."""
+        return eventually(
+            lambda: next((b for b in self.beats() if claim(b)), None),
+            lambda: f"a heartbeat with {what}; the last: {self.beats()[-1:]}",
+            limit)
+
+    def gaps(self):
+        at = [r.at for r in self.fake.of_kind("heartbeat")]
+        return [b - a for a, b in zip(at, at[1:])]
+
+    def end(self):
+        self.gate.open()
+        self.worker.drain()
+
+
+def has_empty_object(value):
+    if isinstance(value, dict):
+        return not value or any(map(has_empty_object, value.values()))
+    return isinstance(value, list) and any(map(has_empty_object, value))
+
+
+@case("classic: a registration says all that is configured")
+def classic_registration(t):
+    scene = Scene(t, classic=True, more=RESOURCES)
+    said = scene.fake.of_kind("register")[0].json()
+    same(said["resources"], {
+        "cpu_cores": 6, "ram_gb": 48,
+        "gpu_info": {"model": "RTX 4090", "vram_gb": 24},
+        "properties": {"zone": "eu", "slots": 3, "ssd": True}}, "resources")
+    same(said["installed_models"],
+         [{"name": "llama"}, {"name": "whisper", "version": "2"}], "models")
+    same(said["cost_per_skill"], {"echo": 0.25}, "costs")
+    same(said["hostname"], os.uname().nodename, "host name")
+    check(said["ip_address"], "no address")
+    scene.end()
+
+
+@case("rxon: a registration says all that is configured")
+def rxon_registration(t):
+    scene = Scene(t, more=RESOURCES)
+    said = scene.fake.of_kind("register")[0].json()
+    same(said["resources"], {
+        "devices": [{"type": "gpu", "id": "gpu-0", "model": "RTX 4090",
+                     "properties": {"vram_gb": 24}}],
+        "properties": {"cpu_cores": 6, "ram_gb": 48, "zone": "eu",
+                       "slots": 3, "ssd": True}}, "resources")
+    same(said["installed_artifacts"],
+         [{"name": "llama", "type": "model"},
+          {"name": "whisper", "version": "2", "type": "model"}], "artifacts")
+    same(said["capabilities"]["cost_per_skill"], {"echo": 0.25}, "costs")
+    check("websockets" not in json.dumps(said), "it says websockets")
+    skills = {s["name"]: s for s in said["supported_skills"]}
+    same(skills["echo"]["version"], "1.2.0", "version of echo")
+    same(skills["slow"], {"name": "slow", "version": "1.0.0",
+                          "type": "heavy"}, "slow")
+    check(list(said["installed_software"]) == ["avtoworker"], "software")
+    check(not has_empty_object(said), f"an empty object in {said}")
+    scene.end()
+
+
+@case("without a block the machine's cores and memory are told")
+def defaults(t):
+    scene = Scene(t)
+    said = scene.fake.of_kind("register")[0].json()
+    told = said["resources"]["properties"]
+    check(1 <= told["cpu_cores"] <= os.cpu_count(), f"{told}")
+    check(0 <= told["ram_gb"] <= 1 << 20, f"{told}")
+    check("devices" not in said["resources"], f"{said['resources']}")
+    check("cost_per_skill" not in said["capabilities"], "costs")
+    scene.end()
+
+
+@case("every other regular heartbeat is empty ({})", "classic", "rxon")
+def alternate(t, dialect):
+    scene = Scene(t, classic=dialect == "classic")
+    # Those that tell early of children that have become ready come first.
+    eventually(lambda: len(scene.fake.of_kind("heartbeat")) >= 8,
+               "8 heartbeats")
+    kinds = "".join("f" if r.body else "e"
+                    for r in scene.fake.of_kind("heartbeat")[-4:])
+    check(kinds in ("efef", "fefe"), f"the last were {kinds}")
+    check(all(b["status"] == "idle" for b in scene.beats()), "not idle")
+    if dialect == "classic":
+        same(scene.beats()[-1]["hot_cache"], [], "hot cache")
+        check("echo" in scene.beats()[-1]["supported_tasks"], "tasks")
+    scene.end()
+
+
+@case("classic: the load is told soon after it has become another")
+def classic_load(t):
+    scene = Scene(t, classic=True, worker=NEVER)
+    scene.put("a")
+    scene.gate.wait(1)
+    scene.wait_beat(lambda b: b["load"] == 1, "load 1", SOON)
+    scene.gate.open()
+    eventually(lambda: scene.beats()[-1]["load"] == 0, "load 0", SOON)
+    scene.end()
+
+
+@case("rxon: tasks and jobs at work are told soon, queued ones too, and no "
+      "heartbeat within 2 s of another")
+def rxon_tasks(t):
+    scene = Scene(t, worker=NEVER, heavy=1)
+    scene.put("a")
+    scene.put("b")
+    want = {"a", "job-a", "b", "job-b"}
+    scene.wait_beat(lambda b: set(b["current_tasks"]) == want, want, SOON)
+    for i in range(5):
+        scene.fake.put(task(f"echo-{i}"))
+        scene.fake.wait_result(f"echo-{i}")
+    gaps = scene.gaps()
+    check(all(gap > 1.9 for gap in gaps), f"gaps {gaps}")
+    scene.end()
+
+
+@case("early heartbeats do not go on for ever: they have a budget")
+def early_budget(t):
+    scene = Scene(t, worker=NEVER)
+    end = time.monotonic() + 10
+    n = 0
+    while time.monotonic() < end:
+        scene.fake.put(task(f"t{n}"))
+        scene.fake.wait_result(f"t{n}")
+        n += 1
+    came = len(scene.fake.of_kind("heartbeat"))
+    check(came <= 7, f"{came} heartbeats in 10 s, {n} tasks")
+    scene.end()
+
+
+@case("rxon: a skill is hot while a child of its category is ready")
+def hot(t):
+    fake = Fake(classic=False)
+    config = t.config(fake.url, worker=NEVER, orchestrator="protocol = rxon")
+    config = config.replace("category heavy {\n    children = 2", """
+category heavy {
+    min_children = 0
+    max_children = 1
+    idle_timeout = 1s""")
+    worker = t.worker(fake.url, args=["-c", t.write("hot.conf", config)])
+    fake.wait_requests("register", 1)
+    said = fake.of_kind("register")[0].json()
+    check("echo" in said["hot_skills"], f"{said['hot_skills']}")
+    check("slow" not in said["hot_skills"], f"{said['hot_skills']}")
+    check("slow" in said["available_skills"], "slow is not offered")
+
+    def told(hot_now):
+        full = [r.json() for r in fake.of_kind("heartbeat") if r.body]
+        return bool(full) and ("slow" in full[-1]["hot_skills"]) == hot_now
+    fake.put(task("a", "slow", {"ms": 1, "name": "a"}))
+    fake.wait_result("a")
+    eventually(lambda: told(True), "it is told as hot", SOON)
+    eventually(lambda: told(False), "it is told as cold", SOON + 2)
+    worker.drain()
+
+
+@case("rxon: usage is told first, then only when it has changed or is old")
+def usage(t):
+    scene = Scene(t)
+    first = scene.wait_beat(lambda b: True, "something")
+    check(0 <= first["usage"]["cpu_load_percent"] <= 100, f"{first['usage']}")
+    check(first["usage"]["ram_used_gb"] > 0, f"{first['usage']}")
+    eventually(lambda: len(scene.beats()) >= 11, "11 full ones", 30)
+    told = [(i, b["usage"]) for i, b in enumerate(scene.beats())
+            if "usage" in b]
+    check(len(told) >= 2, "usage is never told again")
+    for (i, old), (j, new) in zip(told, told[1:]):
+        check(abs(old["cpu_load_percent"] - new["cpu_load_percent"]) > 4.8 or
+              abs(old["ram_used_gb"] - new["ram_used_gb"]) > 0 or
+              j - i >= 10, f"{old} {new}, {j - i} later")
+    scene.end()
+
+
+@case("rxon: a full sync sends the skills under another hash; asked again, it "
+      "registers again")
+def full_sync(t):
+    scene = Scene(t)
+    scene.fake.break_kind("heartbeat", replying(
+        200, b'{"status": "ok", "require_full_sync": true}'))
+    before = scene.fake.of_kind("register")[0].json()["skills_hash"]
+    beat = scene.wait_beat(lambda b: "supported_skills" in b, "skills")
+    check(beat["skills_hash"] != before, "the hash is the same")
+    scene.fake.wait_requests("register", 2)
+    scene.fake.repair()
+    seen = len(scene.beats())
+    eventually(lambda: len(scene.beats()) > seen + 1, "more heartbeats")
+    check("supported_skills" not in scene.beats()[-1], "still sent whole")
+    scene.end()
+
+
+@case("rxon: next_heartbeat_jitter_ms puts the next one off")
+def jitter(t):
+    scene = Scene(t)
+    scene.fake.break_kind("heartbeat", replying(
+        200, b'{"status": "ok", "next_heartbeat_jitter_ms": 1500}'))
+    eventually(lambda: len(scene.gaps()) >= 4, "5 heartbeats")
+    gaps = scene.gaps()[-3:]
+    check(all(2.3 < gap < 3.5 for gap in gaps), f"gaps {gaps}")
+    scene.end()
+
+
+@case("rxon: what a heartbeat's reply cancels is cancelled, by task or job",
+      "a", "job-a")
+def cancels(t, cancelled):
+    scene = Scene(t)
+    scene.put("a")
+    scene.gate.wait(1)
+    scene.fake.break_kind("heartbeat", replying(200, json.dumps(
+        {"status": "ok", "cancel_task_ids": ["other", 7, cancelled]})
+        .encode()))
+    same(scene.fake.wait_result("a", 30)["status"], "cancelled", "status")
+    scene.fake.repair()
+    scene.end()
+
+
+@case("heartbeats keep their time and do not drift")
+def on_time(t):
+    scene = Scene(t, classic=True)
+    eventually(lambda: len(scene.gaps()) >= 12, "13 heartbeats", 30)
+    gaps = scene.gaps()[-10:]
+    check(max(gaps) < 1.9, f"gaps {gaps}")
+    check(9.3 < sum(gaps) < 10.7, f"10 took {sum(gaps):.2f} s")
+    scene.end()
+
+
+@case("a heartbeat that is not answered holds back no other")
+def unanswered(t):
+    scene = Scene(t)
+    seen = len(scene.fake.wait_requests("heartbeat", 2))
+    scene.fake.break_kind("heartbeat", silent)
+    requests = scene.fake.wait_requests("heartbeat", seen + 3)
+    check(requests[-1].at - requests[-3].at < 4, "they wait for each other")
+    scene.fake.repair()
+    scene.end()
+
+
+@case("failures are tried again sooner than the interval, with a back-off")
+def back_off(t):
+    scene = Scene(t, worker="heartbeat_interval = 8s")
+    scene.fake.wait_requests("heartbeat", 1)
+    scene.fake.break_kind("heartbeat", replying(500, b"oops", "text/plain"))
+    requests = scene.fake.wait_requests("heartbeat", 5, 40)
+    gaps = [b.at - a.at for a, b in zip(requests[-4:], requests[-3:])]
+    check(gaps[0] < 2, f"gaps {gaps}")
+    check(gaps[0] < gaps[-1] < 9, f"gaps {gaps}")
+    scene.fake.repair()
+    scene.end()
+
+
+@case("stop_status = offline: draining first, offline last of all ({})",
+      "classic", "rxon")
+def offline(t, dialect):
+    scene = Scene(t, classic=dialect == "classic", worker=NEVER,
+                  orchestrator="stop_status = offline")
+    scene.put("a")
+    scene.gate.wait(1)
+    scene.worker.signal(signal.SIGTERM)
+    scene.wait_beat(lambda b: b["status"] == "draining", "draining", SOON)
+    scene.gate.open()
+    scene.worker.gone()
+    same(scene.fake.results["a"][0]["status"], "success", "status")
+    last = scene.fake.requests[-1]
+    same((last.kind, last.json()["status"]), ("heartbeat", "offline"), "last")
+    words = [b["status"] for b in scene.beats()]
+    same(words.count("offline"), 1, "times")
+    check("idle" not in words[words.index("draining"):], f"{words}")
+
+
+@case("stop_status = keep, the default, says nothing of the stop")
+def keep(t):
+    scene = Scene(t)
+    scene.put("a")
+    scene.gate.wait(1)
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("draining")
+    seen = len(scene.beats())
+    eventually(lambda: len(scene.beats()) > seen + 1, "more heartbeats")
+    scene.gate.open()
+    scene.worker.gone()
+    same({b["status"] for b in scene.beats()}, {"idle"}, "words")
+
+
+@case("a goodbye that nobody answers holds the end up for 2 s at most")
+def goodbye_unanswered(t):
+    scene = Scene(t, orchestrator="stop_status = offline")
+    scene.fake.wait_requests("heartbeat", 1)
+    scene.fake.break_kind("heartbeat", silent)
+    scene.worker.signal(signal.SIGTERM)
+    scene.wait_beat(lambda b: b["status"] == "offline", "offline")
+    at = scene.fake.requests[-1].at
+    scene.worker.gone()
+    check(time.monotonic() - at < 5, "it took too long")
+    check(scene.worker.lines("cannot tell .* that the worker stops"),
+          "nothing is said about it")
+
+
+@case("when nothing can run any more nothing is offered, still as idle; and "
+      "all again with the first child that starts ({})", "classic", "rxon")
+def nothing_runs(t, dialect):
+    broken = t.path("broken")
+    child = t.write("child", f"""#!/bin/sh
+[ -e {broken} ] && exit 1
+exec {CHILD} "$@"
+""", 0o700)
+    classic = dialect == "classic"
+    scene = Scene(t, classic=classic, env={"AVTOWORKER_CHILD": child},
+                  args=[x for name in ("light", "heavy", "default")
+                        for x in ("-o", f"category/{name}."
+                                        "withdraw_after=1s")])
+    key = "supported_tasks" if classic else "supported_skills"
+    t.write("broken", "")
+    for pid in scene.worker.children():
+        os.kill(pid, signal.SIGKILL)
+
+    def last():
+        return scene.fake.of_kind("register")[-1].json()[key]
+    eventually(lambda: last() == [], "nothing is offered", 30)
+    scene.worker.wait_log("taking back what was offered")
+    if not classic:
+        scene.fake.break_kind("heartbeat", replying(
+            200, b'{"status": "ok", "require_full_sync": true}'))
+    seen = len(scene.beats())
+    eventually(lambda: len(scene.beats()) >= seen + 2, "heartbeats")
+    same(scene.beats()[-1]["status"], "idle", "status")
+    same(last(), [], "offer")
+    scene.fake.repair()
+    os.unlink(broken)
+    eventually(lambda: '"echo"' in json.dumps(last()), "echo is offered", 60)
+    scene.fake.put(task("after"))
+    same(scene.fake.wait_result("after")["status"], "success", "status")
+    scene.end()
+
+
+main()
