@@ -156,8 +156,9 @@ const char *aw_got_text(enum aw_got got);
  * Being asked to stop. A task that has reached its soft time limit, is
  * cancelled, or is in the way of a stop of the worker, is told so when it
  * asks; nothing interrupts it. It should then return soon, with a result:
- * what it returns counts as ever. After a grace (cancel_grace in the
- * configuration) its process is killed. An avtoworker-child that is older
+ * what it returns counts as ever, but after "cancel", when its result is
+ * "cancelled" in any case. After a grace (cancel_grace in the configuration)
+ * its process is killed. An avtoworker-child that is older
  * than these two functions refuses a module that calls them.
  */
 

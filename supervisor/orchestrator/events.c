@@ -184,6 +184,7 @@ send_one(struct remote *r, struct told *t)
 	}
 	log_warn("an event is not told: %s", why.text);
 	told_free(t);
+	posting_kick(r);
 }
 
 static void
@@ -215,6 +216,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	send_next(arg);
+	posting_kick(arg);
 }
 
 bool

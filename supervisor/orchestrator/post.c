@@ -20,23 +20,27 @@
 #define RETRY_MAX_MS   ((int64_t)60 * 1000)
 #define IN_FLIGHT_MAX  32
 
-/* Sets the timer to when something may be sent again. */
+/* Sets the timer to when something may be sent again. What could be sent now
+ * waits for something that kicks: a place, or its events. */
 static void
 set_timer(struct remote *r)
 {
-	const struct lease *l = TAILQ_FIRST(&r->posting.waiting);
-	int64_t next_ms = INT64_MAX;
+	const int64_t now_ms = clock_now_ms();
+	int64_t due_ms, next_ms = INT64_MAX;
+	const struct lease *l;
 	struct timeval tv;
 
-	if (l == NULL)
+	TAILQ_FOREACH(l, &r->posting.waiting, entry) {
+		due_ms = l->deliver_after_ms > r->posting.not_before_ms ?
+		    l->deliver_after_ms :
+		    r->posting.not_before_ms;
+		if (due_ms > now_ms && due_ms < next_ms)
+			next_ms = due_ms;
+	}
+	if (next_ms == INT64_MAX)
 		return;
-	TAILQ_FOREACH(l, &r->posting.waiting, entry)
-		if (l->deliver_after_ms < next_ms)
-			next_ms = l->deliver_after_ms;
-	if (next_ms < r->posting.not_before_ms)
-		next_ms = r->posting.not_before_ms;
 	/* One more: the loop's clock may be a little ahead of ours. */
-	tv = clock_timeval(next_ms - clock_now_ms() + 1);
+	tv = clock_timeval(next_ms - now_ms + 1);
 	if (event_add(&r->posting.timer, &tv) == -1)
 		log_err("cannot set a timer for results");
 }
