@@ -42,6 +42,8 @@ struct http_call {
 	int64_t started_ms;
 	char error[CURL_ERROR_SIZE]; /* libcurl's text; or "" */
 	bool too_large : 1;
+	bool secure : 1; /* over TLS */
+	bool nameless : 1; /* without a certificate of ours */
 };
 
 /* A socket of libcurl's and its event; kept and used again. */
@@ -79,7 +81,9 @@ call_finish(struct http_call *call, CURLcode code)
 		    call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
 	else if (call->too_large)
 		reply.error = "the reply is larger than 8 MiB";
-	else if ((reply.error = tls_explain(code, call->error)) == NULL)
+	else if (!call->secure ||
+	    (reply.error = tls_explain(code, call->error, call->nameless)) ==
+		NULL)
 		reply.error = curl_easy_strerror(code);
 	if (call->reply.len > 0) {
 		reply.body = call->reply.p;
@@ -327,8 +331,11 @@ set_request(struct http_call *call, const struct http_request *r)
 	SET(CURLOPT_URL, r->url);
 	SET(CURLOPT_HTTPHEADER, http_headers_list(r->headers));
 	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
-	if (rc == CURLE_OK && strncasecmp(r->url, "https:", 6) == 0)
+	call->secure = strncasecmp(r->url, "https:", 6) == 0;
+	if (rc == CURLE_OK && call->secure) {
+		call->nameless = r->tls == NULL || r->tls->cert == NULL;
 		rc = tls_apply(e, r->tls);
+	}
 	if (r->method == HTTP_GET) {
 		SET(CURLOPT_CUSTOMREQUEST, NULL);
 		SET(CURLOPT_HTTPGET, 1L);

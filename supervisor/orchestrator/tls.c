@@ -239,18 +239,29 @@ is_about_tls(CURLcode code)
 	}
 }
 
+/* With TLS 1.3 a server may refuse us when the handshake is over; its reason
+ * comes too late as often as not, when we are writing already. */
+static bool
+was_cut_off(CURLcode code)
+{
+	return (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR);
+}
+
 const char *
-tls_explain(CURLcode code, const char *text)
+tls_explain(CURLcode code, const char *text, bool nameless)
 {
 	size_t i;
 
-	/* With TLS 1.3 it may refuse us when the handshake is over. */
-	if (!is_about_tls(code) &&
-	    ((code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR) ||
-		strstr(text, "SSL") == NULL))
+	if (!is_about_tls(code) && !was_cut_off(code))
 		return (NULL);
 	for (i = 0; i < sizeof(explanations) / sizeof(explanations[0]); i++)
 		if (strcasestr(text, explanations[i].words) != NULL)
 			return (explanations[i].clause);
+	if (was_cut_off(code))
+		return (nameless ?
+			"it has cut the TLS connection off; it may want a "
+			"client certificate (tls_cert, tls_key)" :
+			"it has cut the TLS connection off; it may not trust "
+			"our client certificate (tls_cert)");
 	return (*text != '\0' ? text : NULL);
 }

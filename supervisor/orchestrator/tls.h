@@ -6,6 +6,8 @@
 #ifndef AVTOWORKER_TLS_H
 #define AVTOWORKER_TLS_H
 
+#include <stdbool.h>
+
 #include <curl/curl.h>
 
 #include "supervisor/base/why.h"
@@ -26,7 +28,8 @@ int tls_check(struct tls *, struct why *);
 /* Sets a request up; NULL as all NULL. */
 CURLcode tls_apply(CURL *, const struct tls *);
 /* What is wrong with a connection, as one clause that says what to do about
- * it, for libcurl's code and its own text; NULL: nothing about TLS. */
-const char *tls_explain(CURLcode, const char *text);
+ * it, for libcurl's code and its own text; NULL: nothing about TLS. nameless:
+ * we have shown no certificate of ours. */
+const char *tls_explain(CURLcode, const char *text, bool nameless);
 
 #endif
