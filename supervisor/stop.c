@@ -202,7 +202,7 @@ run_progress(struct supervisor *s)
 		if (run_unfinished(s) == 0 && delivered_all &&
 		    orchestrator_goodbye(s->orchestrator) &&
 		    !children_left(s)) {
-			if (s->options->local_path == NULL && delivered_all)
+			if (s->options->local_path == NULL)
 				log_info("stopped: every result is delivered");
 			run_end(s, final_status(s));
 		}

@@ -67,18 +67,17 @@ static void
 look_at_files(struct category *cat)
 {
 	const struct log_context ctx = category_context(cat);
-	struct handler *h = NULL;
+	struct handler_file *f;
 
-	while ((h = handler_next(cat->handlers, h)) != NULL) {
-		if (strcmp(h->category, cat->name) != 0 || h->pinned == NULL ||
-		    h->pinned->told || handler_file_is_current(h->pinned))
+	TAILQ_FOREACH(f, &cat->handlers->files, entry) {
+		if (f->told || handler_file_is_current(f))
 			continue;
-		h->pinned->told = true;
+		f->told = true;
 		log_line(LOG_LEVEL_WARN, &ctx,
 		    "%s is not the file any more that it was when the worker "
 		    "read its configuration; SIGHUP takes the new one%s",
-		    h->file,
-		    handler_file_was_overwritten(h->pinned) ?
+		    f->path,
+		    handler_file_was_overwritten(f) ?
 			" (it was written over: replace it by renaming, or "
 			"children may crash)" :
 			", until then children get the old one");
@@ -93,7 +92,6 @@ start_one(struct category *cat)
 	struct why why;
 
 	look_at_files(cat);
-
 	c = child_new(
 	    &(struct child_start){
 		.env = cat->env,

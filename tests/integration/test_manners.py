@@ -440,7 +440,7 @@ def new_token(t, _name, classic):
 
 # Never late ----------------------------------------------------------------
 
-STUB = """#!{python} -ESs
+PROGRAM = """#!{python} -ESs
 import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {source!r})
@@ -455,10 +455,10 @@ def never_late(t):
     fake = Peer()
     steps = t.path("steps")
     plan = ["spin"] * 10 + ["started_stop", "announce_60m"]
-    stub = t.write("fickle-child", STUB.format(
+    program = t.write("fickle-child", PROGRAM.format(
         python=sys.executable, source=SOURCE, plan=plan, log=steps,
         child=CHILD), 0o700)
-    worker = start(t, fake, light=12, env={"AVTOWORKER_CHILD": stub},
+    worker = start(t, fake, light=12, env={"AVTOWORKER_CHILD": program},
                    worker="max_concurrent_tasks = 20")
     for i in range(12):
         fake.put(task(f"t{i}"))

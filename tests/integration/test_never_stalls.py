@@ -19,7 +19,7 @@ from harness import BUILD, CHILD, SOURCE, TOKEN, Failed, case, check, \
 
 HEARTBEAT_GAP = 4  # seconds; they are sent every second
 BIG = {"text": "a", "pad": "x" * (8 * 1024 * 1024 - 400)}
-STUB = """#!{python} -ESs
+PROGRAM = """#!{python} -ESs
 import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {source!r})
@@ -35,12 +35,12 @@ class Scene:
         self.t = t
         self.fake = Fake(poll_timeout=1)
         self.steps = t.path("steps")
-        stub = t.write("fickle-child", STUB.format(
+        program = t.write("fickle-child", PROGRAM.format(
             python=sys.executable, source=SOURCE, plan=plan, log=self.steps,
             child=CHILD), 0o700)
         args = [x for o in options for x in ("-o", o)]
         self.worker = t.worker(
-            self.fake.url, args, env={"AVTOWORKER_CHILD": stub}, light=1,
+            self.fake.url, args, env={"AVTOWORKER_CHILD": program}, light=1,
             heavy=1, before=before, worker="heartbeat_interval = 1s",
             orchestrator="protocol = classic")
 

@@ -245,12 +245,12 @@ def trials(t):
     names = [f"broken-{i}" for i in range(cores + 2)]
     starts = t.path("starts")
     os.mkdir(starts)
-    stub = t.write("child", FAILING.format(dir=starts, child=CHILD), 0o700)
+    program = t.write("child", FAILING.format(dir=starts, child=CHILD), 0o700)
     types = ("slow", "fail", "crash", "eat", "deaf", "heed", "babble")
     check(len(names) <= len(types), "more processors than handlers")
     s = Scene(t, {"light": "children = 1", **{
         name: "children = 1\nstart_timeout = 1s" for name in names}},
-        env={"AVTOWORKER_CHILD": stub}, more="".join(
+        env={"AVTOWORKER_CHILD": program}, more="".join(
             f'handler {kind} {{\n    module = "{ZOO}"\n'
             f"    category = {name}\n}}\n"
             for kind, name in zip(types, names)))
