@@ -195,6 +195,53 @@ cell_name(const json_t *row, char out[CELL_MAX])
 }
 
 static void
+cell_url(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "url", out);
+}
+
+static void
+cell_worker(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "worker_id", out);
+}
+
+static void
+cell_dialect(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "dialect", out);
+}
+
+static void
+cell_polls(const json_t *row, char out[CELL_MAX])
+{
+	put_number(row, "polls", out);
+}
+
+static void
+cell_undelivered(const json_t *row, char out[CELL_MAX])
+{
+	put_number(row, "undelivered", out);
+}
+
+static void
+cell_registered(const json_t *row, char out[CELL_MAX])
+{
+	(void)snprintf(out, CELL_MAX, "%s",
+	    is_set(row, "registered") ? "registered" : "not registered");
+}
+
+static const struct column orchestrator_columns[] = {
+	{ "ORCHESTRATOR", cell_name },
+	{ "URL", cell_url },
+	{ "WORKER", cell_worker },
+	{ "DIALECT", cell_dialect },
+	{ "POLLS", cell_polls },
+	{ "UNDELIVERED", cell_undelivered },
+	{ "NOTE", cell_registered },
+};
+
+static void
 cell_size(const json_t *row, char out[CELL_MAX])
 {
 	const int64_t min = number_of(row, "min_children");
@@ -307,6 +354,9 @@ show_status(const json_t *answer)
 	    number_of(answer, "undelivered"));
 	(void)printf(
 	    "%-12s%" PRId64 " out\n\n", "polls", number_of(answer, "polls"));
+	put_table(orchestrator_columns, NCOLUMNS(orchestrator_columns),
+	    json_object_get(answer, "orchestrators"));
+	(void)printf("\n");
 	put_table(category_columns, NCOLUMNS(category_columns),
 	    json_object_get(answer, "categories"));
 }

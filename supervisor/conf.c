@@ -91,6 +91,10 @@ conf_free(struct conf *conf)
 	categories_free(conf);
 	modules_free(conf);
 	handlers_free(conf);
+	if (conf->orchestrators_config != NULL)
+		explicit_bzero(conf->orchestrators_config,
+		    strlen(conf->orchestrators_config));
+	free(conf->orchestrators_config);
 	free(conf);
 }
 
@@ -205,15 +209,6 @@ add_untitled(struct conf_blocks *blocks)
 	return (0);
 }
 
-/* Where a key of a block was set, for problem lines. */
-static const char *
-where_of(const struct conf_block *b, const struct conf_key *key)
-{
-	const struct conf_setting *s = conf_block_get(b, key);
-
-	return (s != NULL ? s->where : b->where);
-}
-
 /* A category is named in two places, so a typing mistake in one of them would
  * quietly make another category. "default" needs no block. */
 static void
@@ -239,8 +234,8 @@ check_categories(struct conf *conf, struct conf_blocks *blocks,
 				nearest = c->name;
 		b = conf_block_find(blocks, section, h->name);
 		conf_problem_add(problems,
-		    "%s: there is no category \"%s\"; %s%s%s", where_of(b, key),
-		    h->category,
+		    "%s: there is no category \"%s\"; %s%s%s",
+		    conf_block_where(b, key), h->category,
 		    nearest != NULL ? "did you mean \"" :
 				      "add a block: category ",
 		    nearest != NULL ? nearest : h->category,
@@ -265,14 +260,14 @@ check_sizes(struct conf *conf, struct conf_blocks *blocks,
 			conf_problem_add(problems,
 			    "%s: category %s has children and max_children; "
 			    "remove one of them",
-			    where_of(b, all), c->name);
+			    conf_block_where(b, all), c->name);
 		else if (c->min_children >
 			(c->children > 0 ? c->children : c->max_children) &&
 		    (c->children > 0 || c->max_children > 0))
 			conf_problem_add(problems,
 			    "%s: category %s has min_children above what it "
 			    "may have at most",
-			    where_of(b, min), c->name);
+			    conf_block_where(b, min), c->name);
 	}
 }
 
@@ -283,7 +278,7 @@ check_limit_pair(int64_t soft, int64_t hard, const struct conf_block *b,
 	if (soft > 0 && hard > 0 && soft >= hard)
 		conf_problem_add(problems,
 		    "%s: soft_time_limit is not less than time_limit",
-		    where_of(
+		    conf_block_where(
 			b, conf_key_find(b->section->name, "soft_time_limit")));
 }
 
@@ -305,95 +300,6 @@ check_limits(struct conf *conf, struct conf_blocks *blocks,
 		    conf_block_find(
 			blocks, conf_section_find("handler"), h->name),
 		    problems);
-}
-
-static void
-check_token_file(
-    const char *where, const char *path, struct conf_problems *problems)
-{
-	struct stat st;
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -1 || fstat(fd, &st) == -1)
-		conf_problem_add(problems,
-		    "%s: token_file %s cannot be "
-		    "read: %s",
-		    where, path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		conf_problem_add(
-		    problems, "%s: token_file %s is not a file", where, path);
-	else if (st.st_size == 0)
-		conf_problem_add(
-		    problems, "%s: token_file %s is empty", where, path);
-	if (fd != -1)
-		close(fd);
-}
-
-/* The environment of a running worker holds no token any more. */
-static void
-keep_token(struct conf_orchestrator *o, const struct conf *previous,
-    struct conf_problems *problems)
-{
-	const struct conf_orchestrator *old;
-
-	if (previous == NULL || o->token != NULL)
-		return;
-	TAILQ_FOREACH(old, &previous->orchestrators, entry)
-		if (strcmp(old->name, o->name) == 0 && old->token != NULL &&
-		    (o->token = strdup(old->token)) == NULL)
-			conf_problem_memory(problems);
-}
-
-static void
-check_orchestrator(const struct conf_orchestrator *o,
-    const struct conf_block *b, struct conf_problems *problems)
-{
-	const struct conf_key *file =
-	    conf_key_find("orchestrator", "token_file");
-	const struct conf_key *token = conf_key_find("orchestrator", "token");
-
-	if (o->token_file != NULL && o->token == NULL)
-		check_token_file(where_of(b, file), o->token_file, problems);
-	/* A token or file that was given but not usable is listed already. */
-	if (o->token == NULL && conf_block_get(b, file) == NULL &&
-	    conf_block_get(b, token) == NULL)
-		conf_problem_add(problems,
-		    "%s: orchestrator %s has no token; set token_file in its "
-		    "block, or %s in the environment",
-		    b->where, o->name, token->environment);
-}
-
-static void
-check_orchestrators(struct conf *conf, struct conf_blocks *blocks,
-    const struct conf_source *source, struct conf_problems *problems)
-{
-	const struct conf_section *section = conf_section_find("orchestrator");
-	const struct conf_block *b, *first;
-	struct conf_orchestrator *o;
-
-	if ((o = TAILQ_FIRST(&conf->orchestrators)) == NULL) {
-		conf_problem_add(problems,
-		    "%s: there is no orchestrator; set ORCHESTRATOR_URL and "
-		    "WORKER_TOKEN in the environment, or add a block: "
-		    "orchestrator main { url = ... token_file = ... }",
-		    source->file != NULL ? source->file : "configuration");
-		return;
-	}
-	first = conf_block_find(blocks, section, NULL);
-	/* Blocks and structs stand in the same order. */
-	for (b = first; b != NULL && o != NULL; b = TAILQ_NEXT(b, entry)) {
-		if (b->section != section)
-			continue;
-		if (b != first)
-			conf_problem_add(problems,
-			    "%s: only one orchestrator block is supported by "
-			    "this version; the first is at %s",
-			    b->where, first->where);
-		keep_token(o, source->previous, problems);
-		check_orchestrator(o, b, problems);
-		o = TAILQ_NEXT(o, entry);
-	}
 }
 
 static bool
@@ -470,8 +376,7 @@ collect(const struct conf_source *source, struct conf_blocks *blocks,
 	}
 	conf_options_read(
 	    source->options, source->options_len, blocks, problems);
-	conf_environment_read(
-	    source->environment, source->local, blocks, problems);
+	conf_environment_read(source, blocks, problems);
 	return (0);
 }
 
@@ -493,7 +398,7 @@ build(struct conf *conf, const struct conf_source *source,
 	if (source->local)
 		orchestrators_free(conf);
 	else
-		check_orchestrators(conf, blocks, source, problems);
+		conf_orchestrators_check(conf, blocks, source, problems);
 }
 
 struct conf *

@@ -30,6 +30,16 @@ enum conf_stop_status {
 	CONF_STOP_KEEP,
 	CONF_STOP_OFFLINE
 };
+enum conf_registration {
+	CONF_REGISTRATION_WORKER, /* one, with all task types */
+	CONF_REGISTRATION_CATEGORY /* one for each category */
+};
+/* Who gets the next poll while several orchestrators have tasks. */
+enum conf_orchestrator_mode {
+	CONF_MODE_WATERFALL, /* the first, and what it leaves the next */
+	CONF_MODE_ROUND_ROBIN, /* each in turn, by weight */
+	CONF_MODE_FAILOVER /* the first that answers; one at each other */
+};
 enum conf_rate_budget {
 	CONF_RATE_AUTO, /* the published limits, once a 429 was seen */
 	CONF_RATE_ALWAYS,
@@ -54,6 +64,7 @@ struct conf_worker {
 	int64_t
 	    poll_interval_ms; /* pause after an empty poll that did not wait */
 	int64_t shutdown_timeout_ms;
+	enum conf_orchestrator_mode orchestrator_mode;
 	char *state_dir; /* NULL: found by the identity code */
 	char *pid_file; /* NULL: in state_dir, with -d only */
 	int64_t max_queued; /* leases that wait; 0: max_concurrent_tasks */
@@ -97,6 +108,9 @@ struct conf_orchestrator {
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
 	enum conf_stop_status stop_status; /* what a stop tells it */
+	int64_t priority; /* those with a smaller one come first */
+	int64_t weight; /* share of the polls; see conf_orchestrator_mode */
+	enum conf_registration registration;
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */
 	int64_t request_timeout_ms; /* limit of every other request */
 	int64_t report_stderr; /* bytes of a dead child's output that are
@@ -170,7 +184,10 @@ struct conf {
 	struct conf_log log;
 	struct conf_metrics metrics;
 	struct conf_category category_defaults; /* of one without a block */
-	TAILQ_HEAD(, conf_orchestrator) orchestrators; /* empty in local mode */
+	/* By priority; empty in local mode. */
+	TAILQ_HEAD(, conf_orchestrator) orchestrators;
+	char *orchestrators_config; /* secret: the variable that named them,
+				       as it was; or NULL */
 	TAILQ_HEAD(, conf_category) categories;
 	TAILQ_HEAD(, conf_module) modules;
 	TAILQ_HEAD(, conf_handler) handlers;
@@ -256,6 +273,9 @@ extern const size_t conf_variables_len;
 /* Calls found() for each of them that is set, and not empty. */
 void conf_variables_without_use(char **environment,
     void (*found)(const struct conf_variable *, void *arg), void *arg);
+
+/* The variable that names all orchestrators, in JSON. */
+#define CONF_ORCHESTRATORS "ORCHESTRATORS_CONFIG"
 
 /* Names of the environment variables that hold secrets; NULL-terminated. */
 extern const char *const conf_secret_variables[];

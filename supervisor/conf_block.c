@@ -105,6 +105,14 @@ conf_block_get(const struct conf_block *b, const struct conf_key *key)
 	return (find(b, key));
 }
 
+const char *
+conf_block_where(const struct conf_block *b, const struct conf_key *key)
+{
+	const struct conf_setting *s = find(b, key);
+
+	return (s != NULL ? s->where : b->where);
+}
+
 static struct conf_setting *
 setting_new(const struct conf_key *key, const char *value, const char *where,
     const char *label, enum conf_rank rank)

@@ -49,6 +49,9 @@ struct conf_block *conf_block_find(
     struct conf_blocks *, const struct conf_section *, const char *title);
 const struct conf_setting *conf_block_get(
     const struct conf_block *, const struct conf_key *);
+/* Where a key was set, or else its block: what problem lines begin with. */
+const char *conf_block_where(
+    const struct conf_block *, const struct conf_key *);
 /* Copies value and where; borrows label. A key twice in files is a problem, a
  * secret that does not come from the environment too. */
 void conf_block_set(struct conf_block *, const struct conf_key *,
@@ -62,9 +65,20 @@ int conf_file_read(
 
 /* From conf_env.c: settings of the environment and of -o; the latter makes
  * the blocks it names. */
-void conf_environment_read(char **environment, bool local, struct conf_blocks *,
-    struct conf_problems *);
+void conf_environment_read(
+    const struct conf_source *, struct conf_blocks *, struct conf_problems *);
 void conf_options_read(const char **options, size_t options_len,
     struct conf_blocks *, struct conf_problems *);
+
+/* From conf_env.c: ORCHESTRATORS_CONFIG, or NULL; that of the start when it
+ * has been wiped since. */
+const char *conf_orchestrators_list(const struct conf_source *);
+/* From conf_orchestrators.c: makes blocks of ORCHESTRATORS_CONFIG, a JSON list
+ * as the Python SDK reads it; and checks what orchestrators there are, which
+ * are then sorted by priority. */
+void conf_orchestrators_read(
+    const char *json, struct conf_blocks *, struct conf_problems *);
+void conf_orchestrators_check(struct conf *, struct conf_blocks *,
+    const struct conf_source *, struct conf_problems *);
 
 #endif

@@ -59,4 +59,6 @@ conf_restart_keys(const struct conf *old, const struct conf *new,
 		compare("orchestrator", a, b, &to);
 		b = TAILQ_NEXT(b, entry);
 	}
+	if (a != NULL || b != NULL)
+		changed("the list of orchestrators", arg);
 }

@@ -14,7 +14,7 @@ const char *const conf_secret_variables[] = {
 	"WORKER_INDIVIDUAL_TOKEN",
 	"ORCHESTRATOR_SECRET_KEY",
 	"S3_SECRET_KEY",
-	"ORCHESTRATORS_CONFIG",
+	CONF_ORCHESTRATORS,
 	NULL,
 };
 
@@ -52,63 +52,125 @@ variable_of(char **environment, const struct conf_key *key, const char **name)
 	return (variable(environment, *name));
 }
 
-/* Variables name no block, so they can only mean the one that is there.
- * Returns it, or NULL when they are ambiguous, which is then a problem. */
-static struct conf_block *
-titled_block(struct conf_blocks *blocks, const struct conf_section *section,
-    const char *name, struct conf_problems *problems)
+const char *
+conf_orchestrators_list(const struct conf_source *source)
 {
-	struct conf_block *first, *second;
+	const char *list = variable(source->environment, CONF_ORCHESTRATORS);
 
-	first = conf_block_find(blocks, section, NULL);
+	if (list == NULL && source->previous != NULL)
+		list = source->previous->orchestrators_config;
+	return (list);
+}
+
+/* The next orchestrator block, after b or the first with NULL. */
+static struct conf_block *
+next_block(struct conf_blocks *blocks, const struct conf_section *section,
+    struct conf_block *b)
+{
+	if (b == NULL)
+		return (conf_block_find(blocks, section, NULL));
+	while ((b = TAILQ_NEXT(b, entry)) != NULL && b->section != section)
+		continue;
+	return (b);
+}
+
+/* True when the list of orchestrators says it. */
+static bool
+is_listed(const struct conf_block *b, const struct conf_key *key)
+{
+	const struct conf_setting *s = conf_block_get(b, key);
+
+	return (s != NULL && s->rank == CONF_RANK_ENVIRONMENT);
+}
+
+/* True when a block says itself what a variable would say for all of them. */
+static bool
+has_its_own(const struct conf_block *b, const struct conf_key *key)
+{
+	return (conf_block_get(b, key) != NULL ||
+	    (key->secret &&
+		conf_block_get(b, conf_key_find(key->section, "token_file")) !=
+		    NULL));
+}
+
+/*
+ * Variables name no block. When there is only one they mean that one; of
+ * several they mean all that say nothing themselves, but for the url, which
+ * can be nobody's then.
+ */
+static void
+set_titled(struct conf_blocks *blocks, const struct conf_section *section,
+    const struct conf_key *key, const char *name, const char *value,
+    struct conf_problems *problems)
+{
+	struct conf_block *first = next_block(blocks, section, NULL), *b;
+
 	if (first == NULL) {
 		first = conf_block_add(blocks, section, "main", "environment");
-		if (first == NULL)
+		if (first == NULL) {
 			conf_problem_memory(problems);
-		return (first);
+			return;
+		}
 	}
-	for (second = TAILQ_NEXT(first, entry); second != NULL;
-	     second = TAILQ_NEXT(second, entry))
-		if (second->section == section)
-			break;
-	if (second == NULL)
-		return (first);
-	conf_problem_add(problems,
-	    "environment: %s could mean %s %s (%s) or %s (%s); unset it and "
-	    "write the setting into the blocks",
-	    name, section->name, first->title, first->where, second->title,
-	    second->where);
-	return (NULL);
+	if ((b = next_block(blocks, section, first)) == NULL) {
+		if (!is_listed(first, key))
+			conf_block_set(first, key, value, "environment", name,
+			    CONF_RANK_ENVIRONMENT, problems);
+		return;
+	}
+	if (key->required)
+		conf_problem_add(problems,
+		    "environment: %s could mean %s %s (%s) or %s (%s); unset "
+		    "it and write the setting into the blocks",
+		    name, section->name, first->title, first->where, b->title,
+		    b->where);
+	else
+		for (b = first; b != NULL; b = next_block(blocks, section, b))
+			if (!has_its_own(b, key))
+				conf_block_set(b, key, value, "environment",
+				    name, CONF_RANK_ENVIRONMENT, problems);
+}
+
+/* A variable that belongs to orchestrators. */
+static void
+read_titled(const struct conf_source *source, struct conf_blocks *blocks,
+    const struct conf_key *key, const char *name, const char *value,
+    struct conf_problems *problems)
+{
+	const struct conf_section *section = conf_section_find(key->section);
+	const bool listed = conf_orchestrators_list(source) != NULL;
+
+	/* Nobody needs one in local mode, nor a token alone; the list says
+	 * better than ORCHESTRATOR_URL. */
+	if (source->local || (listed && key->required) ||
+	    (key->secret && next_block(blocks, section, NULL) == NULL))
+		return;
+	set_titled(blocks, section, key, name, value, problems);
 }
 
 void
-conf_environment_read(char **environment, bool local,
+conf_environment_read(const struct conf_source *source,
     struct conf_blocks *blocks, struct conf_problems *problems)
 {
+	const char *list = conf_orchestrators_list(source);
 	size_t i;
 
+	if (list != NULL && !source->local)
+		conf_orchestrators_read(list, blocks, problems);
 	for (i = 0; i < conf_keys_len; i++) {
 		const struct conf_key *key = &conf_keys[i];
 		const struct conf_section *section;
-		struct conf_block *block;
 		const char *value, *name;
 
-		value = variable_of(environment, key, &name);
+		value = variable_of(source->environment, key, &name);
 		if (value == NULL)
 			continue;
 		section = conf_section_find(key->section);
-		/* Only an orchestrator's variables belong to a titled block:
-		 * nobody needs one in local mode, nor a token alone. */
-		if (section->title != NULL && local)
-			continue;
-		if (section->title != NULL && key->secret &&
-		    conf_block_find(blocks, section, NULL) == NULL)
-			continue;
-		block = section->title != NULL ?
-		    titled_block(blocks, section, name, problems) :
-		    conf_block_find(blocks, section, NULL);
-		if (block != NULL)
-			conf_block_set(block, key, value, "environment", name,
+		if (section->title != NULL)
+			read_titled(source, blocks, key, name, value, problems);
+		else
+			conf_block_set(conf_block_find(blocks, section, NULL),
+			    key, value, "environment", name,
 			    CONF_RANK_ENVIRONMENT, problems);
 	}
 }

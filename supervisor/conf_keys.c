@@ -212,6 +212,19 @@ static const struct conf_choice stop_statuses[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_choice registrations[] = {
+	{ "worker", CONF_REGISTRATION_WORKER },
+	{ "category", CONF_REGISTRATION_CATEGORY },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice orchestrator_modes[] = {
+	{ "waterfall", CONF_MODE_WATERFALL },
+	{ "round_robin", CONF_MODE_ROUND_ROBIN },
+	{ "failover", CONF_MODE_FAILOVER },
+	{ NULL, 0 },
+};
+
 static const struct conf_choice rate_budgets[] = {
 	{ "auto", CONF_RATE_AUTO },
 	{ "always", CONF_RATE_ALWAYS },
@@ -368,6 +381,15 @@ const struct conf_key conf_keys[] = {
 	    .min = M,
 	    .max = 1024 * G,
 	    .help = "Free memory below which no task is taken." },
+	{ .section = "worker",
+	    .name = "orchestrator_mode",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_worker, orchestrator_mode),
+	    .def = "waterfall",
+	    .choices = orchestrator_modes,
+	    .environment = "MULTI_ORCHESTRATOR_MODE",
+	    .restart = true,
+	    .help = "Who is asked next while several have tasks." },
 
 	{ .section = "resources",
 	    .name = "cpu",
@@ -537,6 +559,32 @@ const struct conf_key conf_keys[] = {
 	    .choices = stop_statuses,
 	    .restart = true,
 	    .help = "What it is told when the worker stops." },
+	{ .section = "orchestrator",
+	    .name = "priority",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_orchestrator, priority),
+	    .def = "10",
+	    .min = 0,
+	    .max = 1000000,
+	    .restart = true,
+	    .help = "Those with a smaller one are asked first." },
+	{ .section = "orchestrator",
+	    .name = "weight",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_orchestrator, weight),
+	    .def = "1",
+	    .min = 1,
+	    .max = 1000,
+	    .restart = true,
+	    .help = "Its share of the polls with round_robin." },
+	{ .section = "orchestrator",
+	    .name = "registration",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, registration),
+	    .def = "worker",
+	    .choices = registrations,
+	    .restart = true,
+	    .help = "One for the whole worker, or one for each category." },
 	{ .section = "orchestrator",
 	    .name = "poll_timeout",
 	    .type = CONF_TYPE_TIME,

@@ -36,11 +36,6 @@ const struct conf_variable conf_variables[] = {
 	{ "WORKER_ENABLE_WEBSOCKETS",
 	    "the WebSocket is not spoken; what an RXON orchestrator cancels "
 	    "comes with replies to heartbeats" },
-	{ "MULTI_ORCHESTRATOR_MODE",
-	    "this version serves a single orchestrator" },
-	{ "ORCHESTRATORS_CONFIG",
-	    "this version serves a single orchestrator; set "
-	    "ORCHESTRATOR_URL" },
 	{ "ORCHESTRATOR_SECRET_KEY",
 	    "this version does not check signatures of tasks" },
 	{ "STRICT_EVENT_VALIDATION",

@@ -84,6 +84,7 @@ struct supervisor {
 	struct control *control; /* NULL in local mode */
 	struct notify *notify; /* NULL: no service manager */
 	struct view view; /* as last shown */
+	struct orchestrator_view *view_orchestrators;
 	struct category_view *view_categories;
 	struct child_view *view_children;
 	int64_t started_ms;

@@ -26,9 +26,9 @@
 #include "supervisor/edges/notify.h"
 #include "supervisor/identity.h"
 #include "supervisor/instance.h"
+#include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/local.h"
-#include "supervisor/orchestrator/remote.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 
@@ -219,7 +219,7 @@ open_edges(struct supervisor *s, struct why *why)
 static int
 open_orchestrator_side(struct supervisor *s, struct why *why)
 {
-	struct remote_settings settings;
+	struct fleet_settings settings;
 
 	if (s->options->local_path != NULL)
 		s->orchestrator = local_new(s->loop, s->options->local_path,
@@ -231,17 +231,15 @@ open_orchestrator_side(struct supervisor *s, struct why *why)
 		if (s->worker_id == NULL ||
 		    (s->http = http_new(s->loop, why)) == NULL)
 			return (-1);
-		settings = (struct remote_settings){
-			.conf = TAILQ_FIRST(&s->boot->orchestrators),
-			.worker = &s->boot->worker,
-			.resources = &s->boot->resources,
+		settings = (struct fleet_settings){
+			.conf = s->boot,
 			.worker_id = s->worker_id,
 			.loop = s->loop,
 			.http = s->http,
 			.stats = s->stats,
 		};
 		s->orchestrator =
-		    remote_new(&settings, &run_orchestrator_ops, s, why);
+		    fleet_new(&settings, &run_orchestrator_ops, s, why);
 	}
 	return (s->orchestrator != NULL ? 0 : -1);
 }

@@ -113,8 +113,33 @@ may_lease(struct supervisor *s)
 	    s->leases.count[LEASE_QUEUED] < max_queued(s) && has_memory(s));
 }
 
+/* What waits for an order takes no place from the others. */
+static void
+add_places(struct places *places, const struct category *cat)
+{
+	if (!cat->paused)
+		places_add(places, category_places(cat), cat->queued);
+}
+
 static unsigned
-places(void *arg)
+places_of(const struct supervisor *s, const struct places *places)
+{
+	return (places_left(places, s->now->conf->worker.max_concurrent_tasks));
+}
+
+static unsigned
+places_of_category(const struct supervisor *s, const char *name)
+{
+	struct places places = { .taken = s->leases.count[LEASE_RUNNING] };
+	const struct category *cat = generation_category(s->now, name);
+
+	if (cat != NULL)
+		add_places(&places, cat);
+	return (places_of(s, &places));
+}
+
+static unsigned
+places(const char *category, void *arg)
 {
 	struct supervisor *s = arg;
 	struct places places = { .taken = s->leases.count[LEASE_RUNNING] };
@@ -123,16 +148,15 @@ places(void *arg)
 
 	if (!may_lease(s))
 		return (0);
+	if (category != NULL)
+		return (places_of_category(s, category));
 	TAILQ_FOREACH(cat, &s->now->categories, entry) {
-		/* What waits for an order takes no place from the others. */
-		if (!cat->paused)
-			places_add(&places, category_places(cat), cat->queued);
+		add_places(&places, cat);
 		offered = offered || category_is_offered(cat);
 	}
 	if (!offered && s->options->local_path != NULL)
 		return (1); /* each fails at once, and so the run ends */
-	return (
-	    places_left(&places, s->now->conf->worker.max_concurrent_tasks));
+	return (places_of(s, &places));
 }
 
 static void
@@ -261,11 +285,12 @@ delivered(struct orchestrator *o, struct lease *l, void *arg)
 {
 	struct supervisor *s = arg;
 
+	(void)o;
 	lease_free(&s->leases, l);
 	if (s->state != RUN_RUNNING)
 		run_progress(s);
 	else
-		orchestrator_kick(o);
+		orchestrator_kick(s->orchestrator);
 }
 
 static void

@@ -23,6 +23,7 @@ skill_of(const struct conf *conf, const struct handler *h)
 	const struct conf_handler *block = conf_handler(conf, h->type);
 	struct skill skill = {
 		.name = h->type,
+		.category = h->category,
 		.version = SKILL_VERSION,
 	};
 

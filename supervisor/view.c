@@ -20,6 +20,7 @@
 #include "supervisor/run.h"
 
 struct count {
+	size_t orchestrators;
 	size_t categories;
 	size_t children;
 };
@@ -106,13 +107,37 @@ show_generation(
 	}
 }
 
+static void
+show_orchestrators(struct supervisor *s)
+{
+	struct orchestrator_facts facts;
+	size_t i;
+
+	for (i = 0; orchestrator_facts(s->orchestrator, i, &facts); i++)
+		s->view_orchestrators[i] = (struct orchestrator_view){
+			.name = facts.name,
+			.url = facts.url,
+			.worker_id = facts.worker_id,
+			.dialect = facts.dialect,
+			.registered = facts.registered,
+			.polls = facts.polls,
+			.undelivered = facts.undelivered,
+		};
+}
+
 /* Room for that many; -1 when memory is short. */
 static int
 make_room(struct supervisor *s, const struct count *n)
 {
+	struct orchestrator_view *orchestrators;
 	struct category_view *categories;
 	struct child_view *children;
 
+	orchestrators = reallocarray(s->view_orchestrators,
+	    n->orchestrators + 1, sizeof(*orchestrators));
+	if (orchestrators == NULL)
+		return (-1);
+	s->view_orchestrators = orchestrators;
 	categories = reallocarray(
 	    s->view_categories, n->categories + 1, sizeof(*categories));
 	if (categories == NULL)
@@ -130,15 +155,19 @@ static const struct view *
 look(void *arg)
 {
 	struct supervisor *s = arg;
+	struct orchestrator_facts facts;
 	struct generation *g;
-	struct count n = { 0, 0 };
+	struct count n = { 0, 0, 0 };
 
+	while (orchestrator_facts(s->orchestrator, n.orchestrators, &facts))
+		n.orchestrators++;
 	count(s->now, &n);
 	TAILQ_FOREACH(g, &s->old, entry)
 		count(g, &n);
 	if (make_room(s, &n) == -1)
 		return (NULL);
-	n = (struct count){ 0, 0 };
+	show_orchestrators(s);
+	n.categories = n.children = 0;
 	show_generation(s, s->now, &n);
 	TAILQ_FOREACH(g, &s->old, entry)
 		show_generation(s, g, &n);
@@ -160,6 +189,8 @@ look(void *arg)
 		.undelivered = orchestrator_undelivered(s->orchestrator),
 		.polls = orchestrator_polls(s->orchestrator),
 		.last_turn_ms = clock_now_ms(),
+		.orchestrators = s->view_orchestrators,
+		.orchestrators_len = n.orchestrators,
 		.categories = s->view_categories,
 		.categories_len = n.categories,
 		.children = s->view_children,
@@ -277,6 +308,7 @@ const struct view_ops run_view_ops = {
 void
 view_fini(struct supervisor *s)
 {
+	free(s->view_orchestrators);
 	free(s->view_categories);
 	free(s->view_children);
 }

@@ -68,6 +68,20 @@ look(const struct request *r)
 }
 
 static void
+put_orchestrator(struct bytes *out, const struct orchestrator_view *o)
+{
+	bytes_puts(out, "{\"name\":");
+	bytes_put_json(out, o->name, strlen(o->name));
+	put_text(out, "url", o->url);
+	put_text(out, "worker_id", o->worker_id);
+	put_text(out, "dialect", o->dialect);
+	put_bool(out, "registered", o->registered);
+	put_number(out, "polls", o->polls);
+	put_number(out, "undelivered", o->undelivered);
+	bytes_puts(out, "}");
+}
+
+static void
 put_category(struct bytes *out, const struct category_view *c, int64_t now_ms)
 {
 	bytes_puts(out, "{\"name\":");
@@ -114,7 +128,12 @@ status(const struct request *r)
 	put_number(out, "finished", v->finished);
 	put_number(out, "undelivered", v->undelivered);
 	put_number(out, "polls", v->polls);
-	bytes_puts(out, ",\"categories\":[");
+	bytes_puts(out, ",\"orchestrators\":[");
+	for (i = 0; i < v->orchestrators_len; i++) {
+		bytes_puts(out, i > 0 ? "," : "");
+		put_orchestrator(out, &v->orchestrators[i]);
+	}
+	bytes_puts(out, "],\"categories\":[");
 	for (i = 0; i < v->categories_len; i++) {
 		bytes_puts(out, i > 0 ? "," : "");
 		put_category(out, &v->categories[i], now_ms);

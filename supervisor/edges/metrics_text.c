@@ -323,7 +323,12 @@ write_undelivered(struct metric_writer *w)
 static void
 write_registered(struct metric_writer *w)
 {
-	put_plain(w, w->view->registered);
+	const struct orchestrator_view *o = w->view->orchestrators;
+	size_t i;
+
+	for (i = 0; i < w->view->orchestrators_len; i++)
+		put(w, "orchestrator", o[i].name, "worker_id", o[i].worker_id,
+		    o[i].registered);
 }
 
 static void
@@ -444,7 +449,7 @@ const struct metric metrics_table[] = {
 	{ "worker_undelivered_results", "gauge", "",
 	    "Results that the orchestrator has not taken yet.",
 	    write_undelivered },
-	{ "worker_registered", "gauge", "",
+	{ "worker_registered", "gauge", "orchestrator, worker_id",
 	    "1 while the orchestrator knows this worker.", write_registered },
 	{ "worker_polls", "gauge", "", "Polls that are out.", write_polls },
 	{ "worker_request_duration_seconds", "histogram", "endpoint, outcome",

@@ -39,6 +39,16 @@ struct category_view {
 	int64_t retry_ms; /* next start after failures; 0: at once */
 };
 
+struct orchestrator_view {
+	const char *name; /* of its block */
+	const char *url;
+	const char *worker_id; /* by which it knows this worker */
+	const char *dialect; /* NULL while that is not known */
+	bool registered;
+	unsigned polls; /* that are out */
+	unsigned undelivered; /* results */
+};
+
 struct view {
 	const char *version;
 	const char *worker_id; /* NULL in local mode */
@@ -49,12 +59,14 @@ struct view {
 	unsigned generation; /* of the configuration: 1, then one more for
 				each reload */
 	bool paused;
-	bool registered;
+	bool registered; /* at one of the orchestrators at least */
 	bool short_of_memory; /* nothing is leased for lack of memory */
 	unsigned queued, running, finished; /* leases */
 	unsigned undelivered; /* results */
 	unsigned polls; /* that are out */
 	int64_t last_turn_ms; /* the loop's last sign of life */
+	const struct orchestrator_view *orchestrators;
+	size_t orchestrators_len;
 	const struct category_view *categories;
 	size_t categories_len;
 	const struct child_view *children;

@@ -212,7 +212,7 @@ kick(struct orchestrator *base)
 	if (o->kicking)
 		return;
 	o->kicking = true;
-	while (!o->draining && base->ops->places(base->arg) > 0)
+	while (!o->draining && base->ops->places(NULL, base->arg) > 0)
 		if (!next_line(o)) {
 			read_more(o);
 			break;

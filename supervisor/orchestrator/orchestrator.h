@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * orchestrator.h: where tasks come from and results go: a real orchestrator
- * (remote.c) or a file of JSON lines (local.c). The supervisor cannot tell
- * the difference.
+ * orchestrator.h: where tasks come from and results go: real orchestrators
+ * (fleet.c, and remote.c for each of them) or a file of JSON lines (local.c).
+ * The supervisor cannot tell the difference.
  */
 #ifndef AVTOWORKER_ORCHESTRATOR_H
 #define AVTOWORKER_ORCHESTRATOR_H
@@ -35,8 +35,9 @@ struct orchestrator_ops {
 	    const char *problem, void *arg);
 	/* The lease's result was taken, or given up: it is done with. */
 	void (*delivered)(struct orchestrator *, struct lease *, void *arg);
-	/* How many more tasks may be asked for now. */
-	unsigned (*places)(void *arg);
+	/* How many more tasks may be asked for now: of a category, or of any
+	 * with NULL. */
+	unsigned (*places)(const char *category, void *arg);
 	/* Registration, polls or deliveries changed, or the goodbye is said. */
 	void (*changed)(struct orchestrator *, void *arg);
 	/* Fills in the tasks of this orchestrator that are queued or running;
@@ -53,6 +54,7 @@ struct orchestrator_ops {
 /* A task type as it is offered. */
 struct skill {
 	const char *name; /* the task type */
+	const char *category; /* that runs it */
 	const char *type; /* kind of task, by which it may be asked for; or
 			     NULL */
 	const char *version;
@@ -68,6 +70,18 @@ struct offered {
 	int64_t max_concurrent_tasks;
 };
 
+/* An orchestrator, as it is shown. Borrowed. */
+struct orchestrator_facts {
+	const char *name; /* of its block */
+	const char *url;
+	const char *worker_id; /* by which it knows us */
+	const char *dialect; /* or NULL, while that is not known */
+	bool registered;
+	unsigned polls; /* that are out */
+	unsigned undelivered; /* results */
+};
+
+/* What is NULL is never called, or does nothing. */
 struct orchestrator_driver {
 	void (*offer)(struct orchestrator *, const struct offered *);
 	void (*kick)(struct orchestrator *);
@@ -82,6 +96,8 @@ struct orchestrator_driver {
 	unsigned (*polls)(const struct orchestrator *);
 	unsigned (*undelivered)(const struct orchestrator *);
 	void (*abandon_polls)(struct orchestrator *);
+	bool (*facts)(
+	    const struct orchestrator *, size_t, struct orchestrator_facts *);
 	void (*free)(struct orchestrator *);
 };
 
@@ -180,6 +196,15 @@ static inline void
 orchestrator_abandon_polls(struct orchestrator *o)
 {
 	o->driver->abandon_polls(o);
+}
+
+/* Fills in the facts of one of those that it stands for, from 0 on; false when
+ * there are no more, or none in local mode. */
+static inline bool
+orchestrator_facts(
+    const struct orchestrator *o, size_t i, struct orchestrator_facts *out)
+{
+	return (o->driver->facts != NULL && o->driver->facts(o, i, out));
 }
 
 static inline void

@@ -13,6 +13,7 @@
 #include "supervisor/base/log.h"
 #include "supervisor/conf.h"
 #include "supervisor/lease.h"
+#include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/remote.h"
 #include "supervisor/orchestrator/task_read.h"
 
@@ -51,6 +52,7 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 	int64_t delay;
 
 	r->polling.wanted = 1;
+	r->polling.failing = true;
 	if (now_ms < r->polling.not_before_ms && verdict != VERDICT_LIMITED)
 		return; /* of several at once, one is enough to complain */
 	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
@@ -70,6 +72,7 @@ brought_task(struct remote *r, const struct http_reply *reply)
 		return;
 	}
 	backoff_reset(&r->polling.backoff);
+	r->polling.failing = false;
 	if (r->polling.in_flight + 1 >= r->polling.wanted)
 		r->polling.wanted++; /* all that were wanted were out */
 	switch (task_read(reply->body, reply->body_len, &task, &why)) {
@@ -94,6 +97,7 @@ static void
 brought_nothing(struct remote *r, const struct http_reply *reply)
 {
 	backoff_reset(&r->polling.backoff);
+	r->polling.failing = false;
 	if (r->polling.wanted > 1)
 		r->polling.wanted--;
 	/* A server that does not let polls wait is not to be hammered. */
@@ -117,18 +121,23 @@ on_polled(const struct http_reply *reply, void *arg)
 		brought_nothing(r, reply);
 	else
 		brought_task(r, reply);
-	polling_kick(r);
+	fleet_kick(r->fleet);
 	if (r->polling.draining)
 		r->base.ops->changed(&r->base, r->base.arg);
 }
 
-static int
-poll_start(struct remote *r)
+void
+polling_start(struct remote *r)
 {
+	const int64_t pause_ms = manners_pause_ms(r, RATE_POLL);
 	struct poll *p;
 	struct why why;
 	int64_t delay;
 
+	if (pause_ms > 0) {
+		wait_until(r, pause_ms);
+		return;
+	}
 	if ((p = calloc(1, sizeof(*p))) == NULL)
 		why_errno(&why, "poll");
 	else {
@@ -141,33 +150,32 @@ poll_start(struct remote *r)
 		delay = backoff_next_ms(&r->polling.backoff);
 		remote_complain(r, "cannot poll", &why, delay);
 		wait_until(r, delay);
-		return (-1);
+		return;
 	}
 	TAILQ_INSERT_TAIL(&r->polling.out, p, entry);
 	r->polling.in_flight++;
-	return (0);
 }
 
-void
-polling_kick(struct remote *r)
+bool
+polling_wants_more(const struct remote *r)
 {
-	struct polling *polling = &r->polling;
-	unsigned places;
-	int64_t pause_ms;
+	const struct polling *polling = &r->polling;
 
-	if (polling->draining || !r->registration.registered ||
-	    clock_now_ms() < polling->not_before_ms)
-		return;
-	places = r->base.ops->places(r->base.arg);
-	while (polling->in_flight < places &&
-	    polling->in_flight < polling->wanted) {
-		if ((pause_ms = manners_pause_ms(r, RATE_POLL)) > 0) {
-			wait_until(r, pause_ms);
-			return;
-		}
-		if (poll_start(r) == -1)
-			return;
-	}
+	return (!polling->draining && r->registration.registered &&
+	    polling->in_flight < polling->wanted &&
+	    clock_now_ms() >= polling->not_before_ms);
+}
+
+bool
+polling_is_flowing(const struct remote *r)
+{
+	return (r->polling.wanted > 1);
+}
+
+bool
+polling_answers(const struct remote *r)
+{
+	return (r->registration.registered && !r->polling.failing);
 }
 
 static void
@@ -179,7 +187,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* The loop's clock may be a little ahead of ours. */
 	r->polling.not_before_ms = 0;
-	polling_kick(r);
+	fleet_kick(r->fleet);
 }
 
 void

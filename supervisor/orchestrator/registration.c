@@ -16,6 +16,7 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/conf.h"
+#include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/remote.h"
 
 #define RETRY_FIRST_MS ((int64_t)1000)
@@ -104,7 +105,7 @@ on_registered(const struct http_reply *reply, void *arg)
 	if (r->dialect->forgets)
 		renew_later(r);
 	heartbeat_start(r);
-	polling_kick(r);
+	fleet_kick(r->fleet);
 	posting_kick(r);
 	r->base.ops->changed(&r->base, r->base.arg);
 }
@@ -255,6 +256,7 @@ free_skills(struct skill *skills, size_t count)
 
 	for (i = 0; i < count; i++) {
 		free((char *)skills[i].name);
+		free((char *)skills[i].category);
 		free((char *)skills[i].type);
 		free((char *)skills[i].version);
 		free((char *)skills[i].cost);
@@ -280,6 +282,7 @@ copy_skills(const struct skill *from, size_t count)
 		return (NULL);
 	for (i = 0; i < count; i++)
 		if (!copied(&skills[i].name, from[i].name) ||
+		    !copied(&skills[i].category, from[i].category) ||
 		    !copied(&skills[i].type, from[i].type) ||
 		    !copied(&skills[i].version, from[i].version) ||
 		    !copied(&skills[i].cost, from[i].cost)) {

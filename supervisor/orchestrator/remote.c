@@ -253,12 +253,6 @@ offer(struct orchestrator *o, const struct offered *offered)
 }
 
 static void
-kick(struct orchestrator *o)
-{
-	polling_kick((struct remote *)o);
-}
-
-static void
 touch(struct orchestrator *o)
 {
 	heartbeat_touch((struct remote *)o);
@@ -324,6 +318,23 @@ tell_event(
 	events_add((struct remote *)o, l, event);
 }
 
+static bool
+facts(const struct orchestrator *o, size_t i, struct orchestrator_facts *out)
+{
+	const struct remote *r = (const struct remote *)o;
+
+	*out = (struct orchestrator_facts){
+		.name = r->conf->name,
+		.url = r->conf->url,
+		.worker_id = r->facts.id,
+		.dialect = r->dialect != NULL ? r->dialect->name : NULL,
+		.registered = registered(o),
+		.polls = polls(o),
+		.undelivered = undelivered(o),
+	};
+	return (i == 0);
+}
+
 static void
 remote_free(struct orchestrator *o)
 {
@@ -348,7 +359,6 @@ remote_free(struct orchestrator *o)
 
 static const struct orchestrator_driver driver = {
 	.offer = offer,
-	.kick = kick,
 	.touch = touch,
 	.goodbye = goodbye,
 	.deliver = deliver,
@@ -359,6 +369,7 @@ static const struct orchestrator_driver driver = {
 	.polls = polls,
 	.undelivered = undelivered,
 	.abandon_polls = abandon_polls,
+	.facts = facts,
 	.free = remote_free,
 };
 
@@ -413,7 +424,7 @@ own_address(void)
 	return (strdup(text));
 }
 
-struct orchestrator *
+struct remote *
 remote_new(const struct remote_settings *set,
     const struct orchestrator_ops *ops, void *arg, struct why *why)
 {
@@ -426,6 +437,7 @@ remote_new(const struct remote_settings *set,
 	}
 	r->base = (struct orchestrator){ &driver, ops, arg };
 	r->conf = set->conf;
+	r->fleet = set->fleet;
 	r->loop = set->loop;
 	r->http = set->http;
 	r->stats = set->stats;
@@ -460,5 +472,5 @@ remote_new(const struct remote_settings *set,
 		remote_free(&r->base);
 		return (NULL);
 	}
-	return (&r->base);
+	return (r);
 }

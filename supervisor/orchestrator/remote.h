@@ -2,7 +2,8 @@
 /*
  * remote.h: a real orchestrator over HTTP: one struct, and one file for each
  * kind of request with a clock of its own: registration.c, heartbeat.c,
- * poll.c, post.c, events.c. Only those files and remote.c include this.
+ * poll.c, post.c, events.c. Only those files, remote.c and fleet.c include
+ * this.
  */
 #ifndef AVTOWORKER_REMOTE_H
 #define AVTOWORKER_REMOTE_H
@@ -29,6 +30,7 @@ struct conf_orchestrator;
 struct conf_resources;
 struct conf_worker;
 struct event_base;
+struct fleet;
 struct stats;
 
 struct registration {
@@ -96,6 +98,7 @@ struct polling {
 	int64_t not_before_ms; /* no poll starts earlier */
 	struct event timer; /* not_before is over */
 	unsigned refusals; /* results refused in a row */
+	bool failing : 1; /* the last one has failed */
 	bool draining : 1;
 };
 
@@ -133,6 +136,7 @@ struct telling {
 struct remote {
 	struct orchestrator base; /* first */
 	const struct conf_orchestrator *conf;
+	struct fleet *fleet; /* that it is of */
 	struct event_base *loop;
 	struct http *http; /* borrowed */
 	struct stats *stats; /* borrowed; or NULL */
@@ -168,10 +172,11 @@ struct remote_settings {
 	struct event_base *loop;
 	struct http *http;
 	struct stats *stats; /* requests are counted there; or NULL */
+	struct fleet *fleet; /* who decides when it polls */
 };
 
-/* NULL and why. */
-struct orchestrator *remote_new(const struct remote_settings *,
+/* NULL and why. To be freed by orchestrator_free(). */
+struct remote *remote_new(const struct remote_settings *,
     const struct orchestrator_ops *, void *arg, struct why *);
 /* Starts a request with our headers; takes the body. */
 struct http_call *remote_request(struct remote *, enum http_method,
@@ -237,7 +242,14 @@ bool events_end(struct remote *, const struct lease *, bool hurry);
 void events_fini(struct remote *);
 /* poll.c */
 int polling_init(struct remote *);
-void polling_kick(struct remote *);
+/* One more poll would do, if there is a place for it. */
+bool polling_wants_more(const struct remote *);
+/* Starts one; without memory or in a pause it is not wanted for a while. */
+void polling_start(struct remote *);
+/* Tasks have come of late. */
+bool polling_is_flowing(const struct remote *);
+/* It is registered and its polls do not fail. */
+bool polling_answers(const struct remote *);
 void polling_abandon(struct remote *);
 /* A result was taken, or refused for good: three refusals stop the polls. */
 void polling_result_taken(struct remote *);

@@ -184,7 +184,8 @@ def tasks(t):
                    endpoint="result", outcome="ok") == 6, "results")
     same(value_of(f, "worker_request_duration_seconds_count",
                   endpoint="register", outcome="ok"), 1, "registrations")
-    same(value_of(f, "worker_registered"), 1, "registered")
+    same(value_of(f, "worker_registered", orchestrator="main",
+                  worker_id="w-1"), 1, "registered")
     same(value_of(f, "worker_leases", state="running"), 0, "running")
     same(len(f["worker_info"]), 1, "worker_info")
     same(f["worker_info"][0][0]["worker_id"], "w-1", "worker_id")

@@ -395,20 +395,100 @@ wants_an_orchestrator_and_its_token(void)
 }
 
 static void
-supports_one_orchestrator_only(void)
+takes_several_orchestrators(void)
 {
 	char *environment[] = { "WORKER_TOKEN=s3cret", NULL };
+	char *url_too[] = { ORCHESTRATOR, NULL };
+	struct given given = { .text = "orchestrator a { url = http://a }\n"
+				       "orchestrator b { url = http://b\n"
+				       "priority = 2\n"
+				       "token_file = /etc/passwd }\n"
+				       "orchestrator c { url = http://c }\n",
+		.environment = environment,
+		.orchestrated = true };
+	const struct conf_orchestrator *o;
+	struct conf *conf = build_well(&given);
 
-	REFUSES((&(struct given){ .text = "orchestrator a { url = http://a\n"
-					  "token_file = /dev/null/x }\n"
-					  "orchestrator b { url = http://b }\n",
-		    .environment = environment,
-		    .orchestrated = true }),
-	    "environment: WORKER_TOKEN could mean orchestrator a (",
-	    "@:2: token_file /dev/null/x cannot be read: Not a directory",
-	    "@:3: only one orchestrator block is supported by this version; "
-	    "the first is at ",
-	    "@:3: orchestrator b has no token");
+	o = TAILQ_FIRST(&conf->orchestrators);
+	ASSERT_STR(o->name, "b");
+	ASSERT(o->token == NULL);
+	o = TAILQ_NEXT(o, entry);
+	ASSERT_STR(o->name, "a");
+	ASSERT_STR(o->token, "s3cret");
+	ASSERT_INT(o->priority, 10);
+	ASSERT_INT(o->weight, 1);
+	o = TAILQ_NEXT(o, entry);
+	ASSERT_STR(o->name, "c");
+	ASSERT_STR(o->token, "s3cret");
+	conf_free(conf);
+	given.environment = url_too;
+	REFUSES(&given,
+	    "environment: ORCHESTRATOR_URL could mean orchestrator a (");
+	given.text = "orchestrator a { url = http://a }\n"
+		     "orchestrator b { url = http://a/ }\n";
+	given.environment = environment;
+	REFUSES(&given,
+	    "@:2: orchestrator b has the url of orchestrator a; remove one "
+	    "of them");
+}
+
+#define LIST "ORCHESTRATORS_CONFIG="
+
+static void
+takes_a_list_of_orchestrators(void)
+{
+	char *environment[] = { LIST "[{\"url\": \"http://b\"},"
+				     "{\"url\": \"http://z/\", \"priority\": 1,"
+				     " \"weight\": 3, \"token\": \"own\"},"
+				     "{\"url\": \"http://a\", \"more\": []}]",
+		"ORCHESTRATOR_URL=http://unused", "WORKER_TOKEN=s3cret", NULL };
+	struct given given = { .environment = environment,
+		.orchestrated = true };
+	const struct conf_orchestrator *o;
+	struct conf *conf = build_well(&given);
+
+	o = TAILQ_FIRST(&conf->orchestrators);
+	ASSERT_STR(o->url, "http://z");
+	ASSERT_STR(o->token, "own");
+	ASSERT_INT(o->weight, 3);
+	o = TAILQ_NEXT(o, entry);
+	ASSERT_STR(o->url, "http://a");
+	ASSERT_STR(o->token, "s3cret");
+	o = TAILQ_NEXT(o, entry);
+	ASSERT_STR(o->url, "http://b");
+	ASSERT(TAILQ_NEXT(o, entry) == NULL);
+	conf_free(conf);
+	environment[0] = LIST "[{\"url\": \"http://z\", \"token\": \"own\"}]";
+	conf = build_well(&given);
+	ASSERT_STR(TAILQ_FIRST(&conf->orchestrators)->token, "own");
+	conf_free(conf);
+}
+
+static void
+refuses_a_list_that_is_none(void)
+{
+	char *environment[] = { NULL, "WORKER_TOKEN=s3cret", NULL };
+	struct given given = { .environment = environment,
+		.orchestrated = true };
+
+	environment[0] = LIST "[{\"url\": \"http://a\", \"token\": \"s3cret\"";
+	REFUSES(
+	    &given, "environment: ORCHESTRATORS_CONFIG is no JSON (character ");
+	environment[0] = LIST "[]";
+	REFUSES(&given,
+	    "environment: ORCHESTRATORS_CONFIG is not usable; expected a JSON "
+	    "list of 1 to 100 objects");
+	environment[0] = LIST "[{\"url\": \"http://a\"}, {\"url\": 1}]";
+	REFUSES(&given,
+	    "environment: entry 2 of ORCHESTRATORS_CONFIG is not usable; ");
+	environment[0] = LIST "[{\"url\": \"http://a\", \"weight\": 0}]";
+	REFUSES(
+	    &given, "environment: ORCHESTRATORS_CONFIG is \"0\"; expected ");
+	environment[0] = LIST "[{\"url\": \"http://a\"}]";
+	given.text = "orchestrator a { url = http://a }\n";
+	REFUSES(&given,
+	    "environment: ORCHESTRATORS_CONFIG names orchestrators, and so "
+	    "does ");
 }
 
 static void
@@ -976,7 +1056,9 @@ static const struct test tests[] = {
 	{ "overrides the one orchestrator", overrides_the_one_orchestrator },
 	{ "wants an orchestrator and its token",
 	    wants_an_orchestrator_and_its_token },
-	{ "supports one orchestrator only", supports_one_orchestrator_only },
+	{ "takes several orchestrators", takes_several_orchestrators },
+	{ "takes a list of orchestrators", takes_a_list_of_orchestrators },
+	{ "refuses a list that is none", refuses_a_list_that_is_none },
 	{ "checks the token file", checks_the_token_file },
 	{ "keeps secrets out of files and lines",
 	    keeps_secrets_out_of_files_and_lines },

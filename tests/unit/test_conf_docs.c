@@ -209,7 +209,7 @@ is_variable(const char *name)
 			strcmp(key->environment_first, name) == 0))
 			return (true);
 	}
-	return (false);
+	return (strcmp(name, CONF_ORCHESTRATORS) == 0);
 }
 
 static void

@@ -75,9 +75,15 @@ static void
 shows_plain_figures(void)
 {
 	struct stats *stats = stats_new();
+	const struct orchestrator_view orchestrators[] = {
+		{ .name = "a", .worker_id = "me-1", .registered = true },
+		{ .name = "b", .worker_id = "me-1" },
+	};
 	struct view v = empty_view(stats);
 	char *text;
 
+	v.orchestrators = orchestrators;
+	v.orchestrators_len = 2;
 	v.worker_id = "me-1";
 	v.started_ms = 4500;
 	v.generation = 3;
@@ -93,7 +99,10 @@ shows_plain_figures(void)
 	has_line(text, "worker_leases{state=\"finished\"} 3");
 	has_line(text, "worker_undelivered_results 4");
 	has_line(text, "worker_polls 5");
-	has_line(text, "worker_registered 1");
+	has_line(
+	    text, "worker_registered{orchestrator=\"a\",worker_id=\"me-1\"} 1");
+	has_line(
+	    text, "worker_registered{orchestrator=\"b\",worker_id=\"me-1\"} 0");
 	has_line(text, "worker_paused 0");
 	has_line(text, "worker_generation 3");
 	has_line(text, "worker_start_time_seconds 5.5");
@@ -288,6 +297,8 @@ the_man_page_has_the_table(void)
 static void
 the_text_has_the_labels_of_the_table(void)
 {
+	const struct orchestrator_view orchestrator = { .name = "o",
+		.worker_id = "w" };
 	const struct category_view category = { .name = "a" };
 	struct stats *stats = stats_new();
 	struct view v = empty_view(stats);
@@ -299,6 +310,8 @@ the_text_has_the_labels_of_the_table(void)
 	stats_request(stats, "e", "o", 1);
 	stats_pause(stats, "e", 61000);
 	stats_skew(stats, "main", -1500);
+	v.orchestrators = &orchestrator;
+	v.orchestrators_len = 1;
 	v.categories = &category;
 	v.categories_len = 1;
 	text = text_of(&v);

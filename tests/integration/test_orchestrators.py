@@ -1,0 +1,318 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""One worker for several orchestrators: each has its own token, its own tasks
+and its own troubles."""
+import json
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import harness  # noqa: E402
+import peers  # noqa: E402
+from fake_orchestrator import Fake, silent, task  # noqa: E402
+from harness import (TOKEN, Worker, case, check,  # noqa: E402
+                     eventually, main, proc_read, same)
+
+WAIT = 30
+
+
+class Peer(Fake):
+    """Knows how many polls were parked at once."""
+
+    def __init__(self, token=TOKEN, **more):
+        self.parked = self.most_parked = 0
+        super().__init__(**more)
+        self.token = token
+
+    def answer_poll(self, request):
+        with self.changed:
+            self.parked += 1
+            self.most_parked = max(self.parked, self.most_parked)
+        try:
+            return super().answer_poll(request)
+        finally:
+            with self.changed:
+                self.parked -= 1
+
+    def put_many(self, name, count, kind="slow", **params):
+        for i in range(count):
+            self.put(task(f"{name}-{i}", kind, {"name": f"{name}-{i}",
+                                                **params}))
+
+    def wait_all(self, name, count, limit=WAIT):
+        for i in range(count):
+            self.wait_result(f"{name}-{i}", limit)
+
+
+def block(t, name, peer, more=""):
+    path = t.write(f"token-{name}", peer.token + "\n")
+    return f"""
+orchestrator {name} {{
+    url = "{peer.url}"
+    token_file = "{path}"
+    {more}
+}}"""
+
+
+def config(t, first, second, worker="", first_more="", second_more="",
+           **more):
+    """The first is called main, the second is called other."""
+    return t.config(first.url, worker=worker, token=first.token,
+                    orchestrator=first_more,
+                    more=block(t, "other", second, second_more), **more)
+
+
+def order(*fakes):
+    """Task ids in the order of their results."""
+    results = [(r.at, r.json()["task_id"])
+               for fake in fakes for r in fake.of_kind("result")]
+    return [name for _, name in sorted(results)]
+
+
+@case("results go back to where their tasks came from, with its token ({})",
+      ("classic", True), ("rxon", False))
+def apart(t, _dialect, classic):
+    a, b = Peer("first-token", classic=classic), Peer("other-token",
+                                                      classic=not classic)
+    worker = Worker(t, config(t, a, b))
+    a.put_many("a", 20, ms=1)
+    b.put_many("b", 20, ms=1)
+    a.wait_all("a", 20)
+    b.wait_all("b", 20)
+    for fake, name in ((a, "a"), (b, "b")):
+        check(all(k.startswith(name + "-") for k in fake.results),
+              f"results at {name}: {list(fake.results)}")
+        same({r.headers["X-Worker-Token"] for r in fake.requests},
+             {fake.token}, "tokens")
+        same({len(v) for v in fake.results.values()}, {1}, "results")
+    worker.drain()
+
+
+@case("one that is down is said once in a while and costs the other nothing")
+def down(t):
+    a = Peer()
+    b = Peer(start=False)
+    worker = Worker(t, config(t, b, a, worker="heartbeat_interval = 1s"))
+    worker.wait_log("cannot register at http")
+    began = time.monotonic()
+    a.put_many("a", 50, ms=1)
+    a.wait_all("a", 50)
+    took = time.monotonic() - began
+    check(took < 10, f"50 tasks took {took:.1f} s")
+    b.start()
+    b.wait_requests("poll", 1, WAIT)
+    b.put_many("b", 5, ms=1)
+    b.wait_all("b", 5)
+    worker.drain()
+
+
+@case("one that never answers delays no heartbeat to the other, and no task")
+def mute(t):
+    a, b = Peer(), Peer()
+    for kind in ("register", "heartbeat", "poll", "result"):
+        b.break_kind(kind, silent)
+    worker = Worker(t, config(
+        t, b, a, worker="heartbeat_interval = 1s",
+        first_more="protocol = classic\n    request_timeout = 2s"))
+    a.wait_requests("heartbeat", 2, WAIT)
+    a.put_many("a", 20, ms=1)
+    a.wait_all("a", 20)
+    a.wait_requests("heartbeat", 8, WAIT)
+    times = [r.at for r in a.of_kind("heartbeat")]
+    worst = max(y - x for x, y in zip(times, times[1:]))
+    check(worst < 2, f"{worst:.2f} s between two heartbeats, not 1 s")
+    b.repair()
+    worker.drain()
+
+
+def busy_pair(t, worker, a_more="", b_more=""):
+    """A worker that runs one task at a time, and much work at both."""
+    a, b = Peer(), Peer()
+    a.put_many("a", 60, ms=1)
+    b.put_many("b", 60, ms=1)
+    config_text = config(
+        t, a, b, heavy=1, first_more=a_more, second_more=b_more,
+        worker="max_concurrent_tasks = 1\n    max_queued = 1\n    " + worker)
+    return a, b, Worker(t, config_text)
+
+
+def share(names, count):
+    return sum(n.startswith("a-") for n in names[:count])
+
+
+@case("{}: the first is served first",
+      ("waterfall",), ("failover",))
+def in_order(t, mode):
+    a, b, worker = busy_pair(t, f"orchestrator_mode = {mode}",
+                             "priority = 1", "priority = 2")
+    a.wait_all("a", 60)
+    b.wait_all("b", 60)
+    got = share(order(a, b), 40)
+    check(got >= 36, f"{got} of the first 40 tasks are of the first")
+    worker.drain()
+
+
+@case("priority decides who is first, not the place in the file")
+def priority(t):
+    a, b, worker = busy_pair(t, "", "priority = 20", "priority = 3")
+    b.wait_all("b", 60)
+    got = share(order(a, b), 40)
+    check(got <= 4, f"{got} of the first 40 tasks are of the second")
+    a.wait_all("a", 60)
+    worker.drain()
+
+
+@case("round_robin: shares follow the weights")
+def weights(t):
+    a, b, worker = busy_pair(t, "orchestrator_mode = round_robin",
+                             "weight = 3", "weight = 1")
+    a.wait_all("a", 60)
+    b.wait_all("b", 60)
+    got = share(order(a, b), 40)
+    check(26 <= got <= 34, f"{got} of the first 40 tasks, not 30, are of the "
+          f"one with weight 3")
+    worker.drain()
+
+
+@case("round_robin: who has nothing costs the other nothing")
+def round_robin_idle(t):
+    a, b = Peer(), Peer()
+    worker = Worker(t, config(
+        t, a, b, heavy=1, first_more="weight = 100",
+        worker="orchestrator_mode = round_robin\n"
+               "    max_concurrent_tasks = 1"))
+    a.wait_requests("poll", 1)
+    b.wait_requests("poll", 1)
+    b.put_many("b", 60, ms=1)
+    b.wait_all("b", 60)
+    a.put_many("a", 1, ms=1)
+    a.wait_all("a", 1)
+    worker.drain()
+
+
+@case("failover: a single poll is parked at the second while the first answers")
+def single_poll(t):
+    a, b = Peer(poll_timeout=5), Peer()
+    worker = Worker(t, config(
+        t, a, b, heavy=8, worker="orchestrator_mode = failover"))
+    a.wait_requests("poll", 1)
+    b.put_many("b", 40, ms=20)
+    b.wait_all("b", 40)
+    same(b.most_parked, 1, "most polls parked at the second")
+    a.server.shutdown()
+    a.server.server_close()
+    a.put(task("never", "slow", {}))  # lets go of its poll
+    worker.wait_log("poll failed at " + a.url)
+    b.put_many("c", 200, ms=20)
+    eventually(lambda: b.most_parked > 1,
+               "more polls at the second when the first is gone", WAIT)
+    b.wait_all("c", 200)
+    worker.signal(15)
+    worker.gone(60)
+
+
+@case("ORCHESTRATORS_CONFIG names them all, is a secret, and survives a reload")
+def listed(t):
+    a, b = Peer("first-token"), Peer()
+    value = json.dumps([
+        {"url": a.url, "priority": 20, "token": "first-token"},
+        {"url": b.url + "/", "priority": 5, "weight": 2}])
+    text = t.config("http://unused", heavy=1)
+    start = text.index("orchestrator main")
+    text = text[:start] + text[text.index("category light"):]
+    worker = Worker(t, text, env={
+        "ORCHESTRATORS_CONFIG": value, "WORKER_TOKEN": TOKEN,
+        "ORCHESTRATOR_URL": "http://127.0.0.1:1"})
+    a.put_many("a", 5, ms=1)
+    b.put_many("b", 5, ms=1)
+    a.wait_all("a", 5)
+    b.wait_all("b", 5)
+    check("first-token" not in proc_read(worker.pid, "environ"),
+          "the token is in the environment block")
+    worker.signal(1)
+    worker.wait_log("reload: done")
+    a.put_many("c", 5, ms=1)
+    a.wait_all("c", 5)
+    check("first-token" not in worker.log(), "the token is in the log")
+    worker.drain()
+
+
+@case("one registration for each category: a full one leaves the others alone")
+def categories(t):
+    a = Peer()
+    gate = t.gate()
+    worker = Worker(t, t.config(
+        a.url, light=1, heavy=1, orchestrator="registration = category"))
+    a.wait_requests("register", 3, WAIT)
+    offers = {r.json()["worker_id"]: r.json()["supported_tasks"]
+              for r in a.of_kind("register")}
+    same(sorted(offers), ["w-1-default", "w-1-heavy", "w-1-light"], "ids")
+    check("slow" in offers["w-1-heavy"] and "echo" not in offers["w-1-heavy"],
+          f"offers {offers}")
+    check("echo" in offers["w-1-light"] and "slow" not in offers["w-1-light"],
+          f"offers {offers}")
+
+    def polls_of(name):
+        return [r.at for r in a.of_kind("poll") if f"/{name}/" in r.path]
+
+    eventually(lambda: all(polls_of(name) for name in offers),
+               "each is polled")
+    a.put(task("full", "slow", {"gate": gate.path, "name": "full"}))
+    gate.wait(1)
+    began = time.monotonic()
+    a.put_many("light", 20, "echo")
+    a.wait_all("light", 20)
+    # The poll that was out may end, but no other one is begun.
+    eventually(lambda: len([x for x in polls_of("w-1-light")
+                            if x > began]) > 5, "light is polled")
+    late = [x for x in polls_of("w-1-heavy") if x > began + 0.5]
+    same(late, [], "polls of the full category")
+    gate.open()
+    ids = {r.json()["task_id"]: r.json()["worker_id"]
+           for r in a.of_kind("result")}
+    a.wait_result("full")
+    check(ids["light-0"].startswith("w-1-"), f"{ids}")
+    worker.drain()
+
+
+@case("a worker at two real ones of both dialects at once")
+def real_pair(t):
+    classic = harness.Orchestrator(t, "1.0b5")
+    rxon = harness.Orchestrator(t, "1.0b30")
+    worker = Worker(t, t.config(classic.url, more=f"""
+orchestrator other {{
+    url = "{rxon.url}"
+    token_file = "{t.write("token2", TOKEN)}"
+}}"""))
+    for orch in (classic, rxon):
+        orch.wait_worker()
+    jobs = {orch: orch.submit("echo", {"text": "{i}"}, 30)
+            for orch in (classic, rxon)}
+    for orch, ids in jobs.items():
+        orch.wait(ids, "finished")
+    rxon.kill()
+    classic.wait(classic.submit("echo", {"text": "{i}"}, 30), "finished")
+    worker.signal(15)
+    worker.gone(60)
+
+
+@case("status shows each of them")
+def status(t):
+    a, b = Peer(), Peer(start=False)
+    worker = Worker(t, config(t, a, b))
+    worker.wait_log("registered at " + a.url)
+    ctl = os.path.join(harness.BUILD, "avtoworkerctl")
+    shown = harness.Program(
+        t, "ctl", [ctl, "-s", t.path("state/control.sock"),
+                   "status"], {"PATH": "/usr/bin"})
+    shown.wait()
+    lines = [x.split() for x in shown.output().splitlines()]
+    rows = {x[0]: x for x in lines if x and x[0] in ("main", "other")}
+    same(rows["main"][-1], "registered", "main")
+    same(rows["other"][-2:], ["not", "registered"], "other")
+    worker.drain()
+
+
+main(prepare=lambda: [peers.python_of(v) for v in ("1.0b5", "1.0b30")])
