@@ -40,6 +40,7 @@ category forest {{
             env=env, before=before)
         os.close(read_fd)
         self.count = 0
+        self.planter = 0  # the process that runs the handlers
 
     def submit(self, handler, **params):
         self.count += 1
@@ -71,7 +72,8 @@ category forest {{
         locks = []
         for kind in kinds[:-1]:
             locks.append(self.t.path(self.t.unused("lock")))
-            self.run("plant", kind=kind, lock=locks[-1], size=size)
+            self.planter = self.run("plant", kind=kind, lock=locks[-1],
+                                    size=size)["data"]["pid"]
         locks.append(self.t.path(self.t.unused("lock")))
         hold = self.t.path(self.t.unused("hold"))
         self.submit("plant", kind=kinds[-1], lock=locks[-1], size=size,
@@ -116,10 +118,9 @@ def kill_child(t, category):
 def kill_host(t):
     f = Forest(t, "launcher = yes\n sweep = exit")
     locks = f.plant_all()
-    launcher = f.child()
-    host = next(p for p, (parent, _) in parents().items()
-                if parent == launcher)
-    os.kill(host, signal.SIGKILL)
+    # Not the first child of the launcher: what is planted may be that, when
+    # the numbers of processes have begun anew.
+    os.kill(f.planter, signal.SIGKILL)
     wait_free(locks)
     result = f.result(f"t-{f.count}")
     same(result["status"], "failure", "status")
