@@ -40,7 +40,7 @@
  */
 enum frame_type {
 	/* to the child */
-	FRAME_TASK = 1, /* idle: {task_id, job_id, type, params} */
+	FRAME_TASK = 1, /* idle: {task_id, job_id, type, params, ...} */
 	FRAME_CANCEL = 2, /* busy: {reason, grace_ms} */
 	FRAME_STOP = 3, /* idle, busy: finish, then exit; {} */
 

@@ -131,12 +131,14 @@ void
 lease_set_running(struct lease_table *t, struct lease *l)
 {
 	set_state(t, l, LEASE_RUNNING);
+	l->running_ms = clock_now_ms();
 }
 
 void
 lease_set_queued(struct lease_table *t, struct lease *l)
 {
 	set_state(t, l, LEASE_QUEUED);
+	l->running_ms = 0;
 }
 
 void
@@ -145,8 +147,11 @@ lease_finish(struct lease_table *t, struct lease *l, struct result *result)
 	set_state(t, l, LEASE_FINISHED);
 	l->result = *result;
 	*result = (struct result){ 0 };
-	/* Params may be megabytes, and nobody asks for them again. */
+	if (l->running_ms != 0)
+		l->ran_ms = clock_now_ms() - l->running_ms;
+	/* They may be megabytes, and nobody asks for them again. */
 	bytes_fini(&l->task.params);
+	bytes_fini(&l->task.params_metadata);
 }
 
 const char *

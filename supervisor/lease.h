@@ -43,6 +43,8 @@ struct lease {
 	struct orchestrator *origin; /* borrowed; where the result goes */
 	struct result result; /* valid once finished */
 	int64_t leased_ms; /* when it came */
+	int64_t running_ms; /* when a child got it last; 0: none has */
+	int64_t ran_ms; /* until it was finished, if running_ms is set */
 	int64_t deadline_ms; /* clock_now_ms() at which it must have ended; 0:
 				never */
 	struct backoff delivery; /* of its own result, when it is refused */

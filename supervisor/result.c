@@ -46,6 +46,8 @@ result_fini(struct result *r)
 	free(r->tail);
 	bytes_fini(&r->data);
 	bytes_fini(&r->details);
+	bytes_fini(&r->metadata);
+	bytes_fini(&r->data_metadata);
 	*r = (struct result){ 0 };
 }
 
@@ -124,6 +126,8 @@ result_read(const char *text, size_t len, struct result *out, struct why *why)
 	}
 	if (read_string(&root, "status", TASK_ID_MAX, &r.status, why) == -1 ||
 	    read_object(&root, "data", &r.data, why) == -1 ||
+	    read_object(&root, "metadata", &r.metadata, why) == -1 ||
+	    read_object(&root, "data_metadata", &r.data_metadata, why) == -1 ||
 	    read_error(&root, &r, why) == -1) {
 		result_fini(&r);
 		return (-1);

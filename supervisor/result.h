@@ -13,6 +13,7 @@
 #define CODE_PERMANENT     "PERMANENT_ERROR"
 #define CODE_INVALID_INPUT "INVALID_INPUT_ERROR"
 #define CODE_CONTRACT      "CONTRACT_VIOLATION_ERROR"
+#define CODE_SECURITY      "SECURITY_ERROR"
 #define CODE_TIMEOUT       "TIMEOUT_ERROR"
 #define CODE_EXHAUSTED     "RESOURCE_EXHAUSTED_ERROR"
 
@@ -22,6 +23,9 @@ struct result {
 	char *message; /* for people; NULL when there is no error */
 	struct bytes data; /* checked text of a JSON object, or empty */
 	struct bytes details; /* of the error: the same, or empty */
+	struct bytes metadata; /* of the job: the same, or empty */
+	struct bytes data_metadata; /* of files in the data, by their paths: the
+				       same, or empty */
 	char *tail; /* last output of a child that died; NULL: none. It may
 		       hold anything, so it is sent only where asked for */
 };

@@ -216,8 +216,8 @@ run_place(struct supervisor *s, struct lease *l)
 }
 
 static bool
-leased(
-    struct orchestrator *o, struct task *task, const char *problem, void *arg)
+leased(struct orchestrator *o, struct task *task,
+    const struct task_fault *fault, void *arg)
 {
 	struct supervisor *s = arg;
 	const struct log_context ctx = {
@@ -237,8 +237,8 @@ leased(
 		return (false);
 	}
 	view_show_soon(s);
-	if (problem != NULL)
-		fail(s, l, CODE_INVALID_INPUT, problem);
+	if (fault != NULL)
+		fail(s, l, fault->code, fault->text);
 	else
 		run_place(s, l);
 	return (true);

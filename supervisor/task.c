@@ -16,6 +16,33 @@ task_id_ok(const char *text)
 	    strcmp(text, ".") != 0 && strcmp(text, "..") != 0);
 }
 
+/* A member that is there only when it has a value. */
+static void
+put_member(struct bytes *out, const char *name, const struct bytes *value)
+{
+	if (value->len == 0)
+		return;
+	bytes_printf(out, ",\"%s\":", name);
+	bytes_append(out, value->p, value->len);
+}
+
+void
+task_put(const struct task *t, struct bytes *out)
+{
+	bytes_printf(out,
+	    "{\"task_id\":\"%s\",\"job_id\":\"%s\",\"type\":\"%s\"", t->task_id,
+	    t->job_id, t->type);
+	put_member(out, "priority", &t->priority);
+	if (t->deadline_ms != 0)
+		bytes_printf(
+		    out, ",\"deadline_ms\":%lld", (long long)t->deadline_ms);
+	put_member(out, "tracing_context", &t->tracing_context);
+	put_member(out, "metadata", &t->metadata);
+	put_member(out, "params_metadata", &t->params_metadata);
+	put_member(out, "params", &t->params);
+	bytes_puts(out, "}");
+}
+
 void
 task_fini(struct task *t)
 {
@@ -23,5 +50,9 @@ task_fini(struct task *t)
 	free(t->job_id);
 	free(t->type);
 	bytes_fini(&t->params);
+	bytes_fini(&t->priority);
+	bytes_fini(&t->tracing_context);
+	bytes_fini(&t->metadata);
+	bytes_fini(&t->params_metadata);
 	*t = (struct task){ 0 };
 }

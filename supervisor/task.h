@@ -17,10 +17,23 @@ struct task {
 	struct bytes params; /* checked text of a JSON object */
 	int64_t deadline_ms; /* clock_wall_ms() at which its result is worth
 				nothing any more; 0: never */
+	/* What else came with it: checked text, or empty. */
+	struct bytes priority; /* a number */
+	struct bytes tracing_context; /* an object; this and the others */
+	struct bytes metadata;
+	struct bytes params_metadata;
+};
+
+/* Why a task is not run, and the code by which that is answered. */
+struct task_fault {
+	const char *code; /* CODE_... */
+	const char *text;
 };
 
 /* True when text may stand in a path, a log line or a metric label. */
 bool task_id_ok(const char *text);
+/* Appends it as a child is given it (child/channel.h). */
+void task_put(const struct task *, struct bytes *out);
 /* Frees the content and leaves it empty. */
 void task_fini(struct task *);
 

@@ -20,11 +20,7 @@ child_run(struct child *c, struct lease *l, const struct task_limits *limits,
 	int rc = -1;
 
 	assert(child_is_free(c));
-	bytes_printf(&b,
-	    "{\"task_id\":\"%s\",\"job_id\":\"%s\",\"type\":\"%s\",\"params\":",
-	    l->task.task_id, l->task.job_id, l->task.type);
-	bytes_append(&b, l->task.params.p, l->task.params.len);
-	bytes_puts(&b, "}");
+	task_put(&l->task, &b);
 	if (bytes_failed(&b))
 		why_set(why, "no memory to hand it to a child");
 	else if (b.len > CHANNEL_TO_CHILD_MAX)

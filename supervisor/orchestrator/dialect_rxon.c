@@ -20,6 +20,8 @@
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
 
+#define ENVELOPE_MAX 1024u /* bytes that seal() adds, and costs */
+
 /* Completes a message, an object that is not empty: time, nonce, signature.
  * Source: contract, 5.1 and 5.2. */
 static int
@@ -298,6 +300,29 @@ read_wishes(const char *body, size_t len, struct beat_wishes *wishes)
 		read_cancels(&value, wishes);
 }
 
+static void
+put_object(struct bytes *out, const char *name, const struct bytes *object)
+{
+	if (object->len <= 2)
+		return;
+	bytes_printf(out, ",\"%s\":", name);
+	bytes_append(out, object->p, object->len);
+}
+
+/* Merged into the job's own, which must be there (S11): as the handler has it,
+ * else as it came, if there is room for it. */
+static void
+put_metadata(struct bytes *out, const struct lease *l)
+{
+	if (l->task.metadata.len == 0)
+		return;
+	if (l->result.metadata.len > 0)
+		put_object(out, "metadata", &l->result.metadata);
+	else if (l->task.metadata.len + out->len <
+	    MESSAGE_MAX_BYTES - ENVELOPE_MAX)
+		put_object(out, "metadata", &l->task.metadata);
+}
+
 static int
 result(const struct worker_facts *facts, const struct lease *l,
     struct bytes *out, struct why *why)
@@ -307,6 +332,13 @@ result(const struct worker_facts *facts, const struct lease *l,
 	    "\"origin_worker_id\":\"%s\",",
 	    l->task.job_id, l->task.task_id, facts->id, facts->id);
 	dialect_put_outcome(facts, l, out);
+	put_object(out, "data_metadata", &l->result.data_metadata);
+	put_metadata(out, l);
+	if (l->running_ms != 0)
+		bytes_printf(out,
+		    ",\"costs\":{\"execution_time_seconds\":%lld.%03lld}",
+		    (long long)(l->ran_ms / 1000),
+		    (long long)(l->ran_ms % 1000));
 	bytes_puts(out, "}");
 	return (seal(facts, out, why));
 }
@@ -330,6 +362,7 @@ event(const struct worker_facts *facts, const struct lease *l, const char *type,
 	    (unsigned long long)(id[1] & 0xffffffffffffULL), facts->id,
 	    facts->id, type, l->task.task_id, l->task.task_id, l->task.job_id);
 	bytes_append(out, payload->p, payload->len);
+	put_object(out, "trace_context", &l->task.tracing_context);
 	bytes_puts(out, "}");
 	return (seal(facts, out, why));
 }

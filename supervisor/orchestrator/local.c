@@ -23,6 +23,7 @@
 #include "supervisor/base/log.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/local.h"
+#include "supervisor/orchestrator/task_read.h"
 
 #define READ_SIZE      (64u * 1024)
 #define LINE_MAX_BYTES CHANNEL_TO_CHILD_MAX
@@ -48,10 +49,10 @@ struct local {
 static void read_more(struct local *);
 
 static void
-take(struct local *o, struct task *task, const char *problem)
+take(struct local *o, struct task *task, const struct task_fault *fault)
 {
 	o->out++;
-	if (o->base.ops->leased(&o->base, task, problem, o->base.arg))
+	if (o->base.ops->leased(&o->base, task, fault, o->base.arg))
 		return;
 	log_err("line %lu is left out", o->line);
 	o->out--;
@@ -110,7 +111,7 @@ read_task(struct local *o, const char *text, size_t len, struct task *task,
 		return (-1);
 	} else
 		bytes_append(&task->params, params.p, params.len);
-	return (0);
+	return (task_read_more(&root, task, why));
 }
 
 static void
@@ -131,7 +132,7 @@ take_bad_line(struct local *o, struct task *task, const struct why *why)
 		o->failed++;
 		return;
 	}
-	take(o, task, problem.text);
+	take(o, task, &(struct task_fault){ CODE_INVALID_INPUT, problem.text });
 }
 
 static bool

@@ -15,6 +15,7 @@ struct lease;
 struct orchestrator;
 struct task;
 struct task_event;
+struct task_fault;
 
 #define AT_WORK_MAX 1000 /* ids that a heartbeat tells */
 
@@ -27,12 +28,11 @@ struct at_work {
 };
 
 struct orchestrator_ops {
-	/* A task came. Takes the task's content. problem: why it cannot be
-	 * run (it is then to be answered with INVALID_INPUT_ERROR), or NULL.
-	 * False when no lease is made of it (said in the log): nothing will
-	 * be delivered for it. */
+	/* A task came. Takes the task's content. fault: why it is not to be
+	 * run but answered at once, or NULL. False when no lease is made of
+	 * it (said in the log): nothing will be delivered for it. */
 	bool (*leased)(struct orchestrator *, struct task *,
-	    const char *problem, void *arg);
+	    const struct task_fault *fault, void *arg);
 	/* The lease's result was taken, or given up: it is done with. */
 	void (*delivered)(struct orchestrator *, struct lease *, void *arg);
 	/* How many more tasks may be asked for now: of a category, or of any

@@ -63,6 +63,8 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 static void
 brought_task(struct remote *r, const struct http_reply *reply)
 {
+	enum task_reading reading;
+	struct task_fault fault;
 	struct task task;
 	struct why why;
 
@@ -75,22 +77,22 @@ brought_task(struct remote *r, const struct http_reply *reply)
 	r->polling.failing = false;
 	if (r->polling.in_flight + 1 >= r->polling.wanted)
 		r->polling.wanted++; /* all that were wanted were out */
-	switch (task_read(reply->body, reply->body_len, &task, &why)) {
-	case TASK_READ:
-		(void)r->base.ops->leased(&r->base, &task, NULL, r->base.arg);
-		break;
-	case TASK_UNRUNNABLE:
-		(void)r->base.ops->leased(
-		    &r->base, &task, why.text, r->base.arg);
-		break;
-	case TASK_LOST:
+	reading = task_read(reply->body, reply->body_len, &task, &why);
+	if (reading == TASK_LOST) {
 		/* Nothing to answer to, and perhaps no orchestrator at all. */
 		r->polling.wanted = 1;
 		remote_complain(
 		    r, "a reply to a poll is lost", &why, RETRY_FIRST_MS);
 		wait_until(r, RETRY_FIRST_MS);
-		break;
+		return;
 	}
+	fault = (struct task_fault){
+		.code = reading == TASK_FORBIDDEN ? CODE_SECURITY :
+						    CODE_INVALID_INPUT,
+		.text = why.text,
+	};
+	(void)r->base.ops->leased(
+	    &r->base, &task, reading == TASK_READ ? NULL : &fault, r->base.arg);
 }
 
 static void

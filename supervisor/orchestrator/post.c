@@ -166,6 +166,7 @@ replace(struct lease *l, const char *code, const struct why *why)
 	    "the result of %s cannot be sent: %s; reporting %s", l->task.type,
 	    why->text, code);
 	result_fini(&l->result);
+	bytes_fini(&l->task.metadata); /* it would go with the next one */
 	l->result = result_failure(code,
 	    "the result of handler %s cannot be "
 	    "sent: %s",

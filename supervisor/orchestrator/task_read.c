@@ -5,6 +5,7 @@
  * answered, even when the rest of the reply is no JSON at all.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,16 +107,85 @@ read_id(const struct jslice *root, const char *name, struct why *why)
 /* Seconds since 1970, as an integer or a float; anything else is no deadline
  * (contract, 5.5 and S2). */
 static int64_t
-read_deadline(const struct jslice *root)
+read_deadline(const struct jslice *value)
 {
-	struct jslice value;
 	double seconds;
 
-	if (!jscan_get(root, "deadline", &value) ||
-	    jscan_double(&value, &seconds) == -1 || seconds < 1 ||
+	if (jscan_double(value, &seconds) == -1 || seconds < 1 ||
 	    seconds > DEADLINE_MAX)
 		return (0);
 	return ((int64_t)(seconds * 1000));
+}
+
+/* What is handed on as it came. */
+static const struct {
+	const char *name;
+	size_t offset; /* of the bytes in struct task */
+	enum jscan_type type;
+} handed_on[] = {
+	{ "priority", offsetof(struct task, priority), JSCAN_NUMBER },
+	{ "tracing_context", offsetof(struct task, tracing_context),
+	    JSCAN_OBJECT },
+	{ "metadata", offsetof(struct task, metadata), JSCAN_OBJECT },
+	{ "params_metadata", offsetof(struct task, params_metadata),
+	    JSCAN_OBJECT },
+};
+
+static bool
+hand_on(struct task *task, const struct jslice *key, const struct jslice *value)
+{
+	struct bytes *to;
+	size_t i;
+
+	for (i = 0; i < sizeof(handed_on) / sizeof(handed_on[0]); i++)
+		if (value->type == handed_on[i].type &&
+		    jscan_string_is(key, handed_on[i].name)) {
+			to = (struct bytes *)((char *)task +
+			    handed_on[i].offset);
+			bytes_append(to, value->p, value->len);
+			return (!bytes_failed(to));
+		}
+	return (true);
+}
+
+int
+task_read_more(const struct jslice *root, struct task *task, struct why *why)
+{
+	struct jslice key, value;
+	struct jscan_iter it;
+
+	/* Once, for what it walks over may be megabytes. */
+	jscan_begin(&it, root);
+	while (jscan_next(&it, &key, &value)) {
+		if (jscan_string_is(&key, "deadline"))
+			task->deadline_ms = read_deadline(&value);
+		if (!hand_on(task, &key, &value)) {
+			why_set(why, "no memory for the task");
+			return (-1);
+		}
+	}
+	return (0);
+}
+
+/* The job that a task is of may be allowed some skills only (contract, 5.5).
+ * A list that we do not understand allows nothing. */
+static bool
+is_allowed(const struct jslice *root, const char *type)
+{
+	struct jslice policy, list, value;
+	struct jscan_iter it;
+
+	if (!jscan_get(root, "policy", &policy) ||
+	    !jscan_get(&policy, "allowed_skills", &list) ||
+	    list.type == JSCAN_NULL)
+		return (true);
+	if (list.type != JSCAN_ARRAY)
+		return (false);
+	jscan_begin(&it, &list);
+	while (jscan_next(&it, NULL, &value))
+		if (value.type == JSCAN_STRING && jscan_string_is(&value, type))
+			return (true);
+	return (false);
 }
 
 enum task_reading
@@ -145,10 +215,16 @@ task_read(const char *body, size_t len, struct task *task, struct why *why)
 		return (TASK_UNRUNNABLE);
 	} else
 		bytes_append(&task->params, params.p, params.len);
-	task->deadline_ms = read_deadline(&root);
 	if (bytes_failed(&task->params)) {
 		why_set(why, "no memory for the task's params");
 		return (TASK_UNRUNNABLE);
+	}
+	if (task_read_more(&root, task, why) == -1)
+		return (TASK_UNRUNNABLE);
+	if (!is_allowed(&root, task->type)) {
+		why_set(why,
+		    "the task's policy.allowed_skills does not hold its type");
+		return (TASK_FORBIDDEN);
 	}
 	return (TASK_READ);
 }

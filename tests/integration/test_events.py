@@ -42,6 +42,18 @@ def order(t):
     worker.drain()
 
 
+@case("the trace context of a task comes back with its events")
+def traced(t):
+    fake, worker = scene(t)
+    fake.put({**task("t-1", "tell", {"times": 1}),
+              "tracing_context": {"traceparent": "00-abc-def-01"}})
+    fake.wait_result("t-1")
+    for event in told(fake):
+        same(event["trace_context"], {"traceparent": "00-abc-def-01"},
+             "trace context")
+    worker.drain()
+
+
 @case("a task that tells much is heard seldom")
 def seldom(t):
     fake, worker = scene(t)

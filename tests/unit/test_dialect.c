@@ -574,6 +574,125 @@ rxon_signs_its_results(void)
 	}
 }
 
+static char *
+rxon_result_text(const char *task_metadata, const char *metadata)
+{
+	const struct worker_facts facts = make_facts();
+	struct lease l = make_lease("success", NULL, NULL, NULL, NULL);
+	struct bytes out = { 0 };
+	char nonce[33], *text;
+	struct why why;
+	json_t *root;
+
+	bytes_puts(&l.task.metadata, task_metadata);
+	bytes_puts(&l.result.metadata, metadata);
+	ASSERT_INT(dialect_rxon.result(&facts, &l, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	text = json_dumps(json_object_get(root, "metadata"), JSON_COMPACT);
+	json_decref(root);
+	bytes_fini(&l.task.metadata);
+	result_fini(&l.result);
+	return (text);
+}
+
+static const struct {
+	const char *task, *handler, *want;
+} metadata_rows[] = {
+	{ "", "", NULL },
+	{ "", "{\"h\":1}", NULL },
+	{ "{\"t\":1}", "", "{\"t\":1}" },
+	{ "{\"t\":1}", "{\"h\":2}", "{\"h\":2}" },
+	{ "{}", "{\"h\":2}", "{\"h\":2}" },
+	{ "{}", "", NULL },
+	{ "{\"t\":1}", "{}", NULL },
+};
+
+static void
+rxon_tells_metadata_of_tasks_with_metadata(void)
+{
+	char *text;
+	size_t i;
+
+	for (i = 0; i < sizeof(metadata_rows) / sizeof(metadata_rows[0]); i++) {
+		text = rxon_result_text(
+		    metadata_rows[i].task, metadata_rows[i].handler);
+		ASSERT_STR(text, metadata_rows[i].want);
+		free(text);
+	}
+}
+
+static void
+rxon_leaves_out_metadata_that_is_too_much(void)
+{
+	struct bytes big = { 0 };
+	char *text;
+	int i;
+
+	bytes_puts(&big, "{\"a\":\"");
+	for (i = 0; i < 1024; i++)
+		bytes_printf(&big, "%01024d", 0);
+	bytes_puts(&big, "\"}");
+	bytes_append(&big, "", 1);
+	text = rxon_result_text(big.p, "");
+	ASSERT_STR(text, NULL);
+	free(text);
+	bytes_fini(&big);
+}
+
+static void
+rxon_tells_costs_and_files(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct lease l = make_lease("success", NULL, NULL, NULL, NULL);
+	struct bytes out = { 0 };
+	char nonce[33];
+	struct why why;
+	json_t *root;
+
+	l.running_ms = 1;
+	l.ran_ms = 12005;
+	bytes_puts(&l.result.data_metadata,
+	    "{\"files[0]\":{\"uri\":\"s3://b/k\",\"size\":3,\"etag\":\"e\"}}");
+	ASSERT_INT(dialect_rxon.result(&facts, &l, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	check_json(root,
+	    "{\"job_id\":\"j-1\",\"task_id\":\"t-1\",\"worker_id\":\"w-1\","
+	    "\"origin_worker_id\":\"w-1\",\"status\":\"success\","
+	    "\"data_metadata\":{\"files[0]\":{\"uri\":\"s3://b/k\","
+	    "\"size\":3,\"etag\":\"e\"}},"
+	    "\"costs\":{\"execution_time_seconds\":12.005}}");
+	result_fini(&l.result);
+}
+
+static void
+rxon_tells_events_with_their_trace(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct lease l = make_lease(NULL, NULL, NULL, NULL, NULL);
+	struct bytes out = { 0 }, payload = { 0 };
+	char nonce[33];
+	struct why why;
+	json_t *root;
+
+	bytes_puts(&l.task.tracing_context, "{\"traceparent\":\"00-a\"}");
+	bytes_puts(&payload, "{\"progress\":0.5}");
+	ASSERT_INT(
+	    dialect_rxon.event(&facts, &l, "progress", &payload, &out, &why),
+	    0);
+	root = open_envelope(&out, nonce);
+	ASSERT_INT(
+	    strlen(json_string_value(json_object_get(root, "event_id"))), 36);
+	ASSERT_INT(json_object_del(root, "event_id"), 0);
+	check_json(root,
+	    "{\"worker_id\":\"w-1\",\"origin_worker_id\":\"w-1\","
+	    "\"event_type\":\"progress\",\"payload\":{\"progress\":0.5},"
+	    "\"origin_task_id\":\"t-1\",\"target_task_id\":\"t-1\","
+	    "\"target_job_id\":\"j-1\","
+	    "\"trace_context\":{\"traceparent\":\"00-a\"}}");
+	bytes_fini(&payload);
+	bytes_fini(&l.task.tracing_context);
+}
+
 static void
 rxon_refuses_what_cannot_be_signed(void)
 {
@@ -729,6 +848,14 @@ static const struct test tests[] = {
 	    rxon_never_repeats_a_nonce },
 	{ "rxon: nothing is signed without a token", rxon_needs_a_token },
 	{ "rxon: results are flat and signed", rxon_signs_its_results },
+	{ "rxon: metadata goes back when the task carried some (S11)",
+	    rxon_tells_metadata_of_tasks_with_metadata },
+	{ "rxon: metadata that would make a result too large is left out",
+	    rxon_leaves_out_metadata_that_is_too_much },
+	{ "rxon: a result has its costs and what is known of its files",
+	    rxon_tells_costs_and_files },
+	{ "rxon: an event has the trace context of its task",
+	    rxon_tells_events_with_their_trace },
 	{ "rxon: a number that cannot be signed is refused",
 	    rxon_refuses_what_cannot_be_signed },
 	{ "replies are judged by status and body", judges_replies },

@@ -264,6 +264,90 @@ reads_deadlines(void)
 	}
 }
 
+/* Reads a task and compares it as a child would get it. */
+static void
+check_handed_on(const char *more, const char *want)
+{
+	struct bytes body = { 0 }, frame = { 0 };
+	struct task task;
+	struct why why;
+
+	bytes_printf(&body, "{" IDS ",\"type\":\"echo\"%s}", more);
+	ASSERT_INT(task_read(body.p, body.len, &task, &why), TASK_READ);
+	task_put(&task, &frame);
+	bytes_append(&frame, "", 1);
+	ASSERT(!bytes_failed(&frame));
+	ASSERT_STR(frame.p, want);
+	task_fini(&task);
+	bytes_fini(&frame);
+	bytes_fini(&body);
+}
+
+#define HANDED "{\"task_id\":\"t-1\",\"job_id\":\"j-1\",\"type\":\"echo\""
+
+static void
+hands_members_on(void)
+{
+	check_handed_on("", HANDED ",\"params\":{}}");
+	check_handed_on(",\"priority\":2.50,\"step\":1,\"depth\":0,"
+			"\"security\":{\"signer_id\":\"c\"},\"sig\":\"00\","
+			"\"tracing_context\":{\"traceparent\":\"00-a-b-01\"},"
+			"\"deadline\":1790000060.5,\"metadata\":{ \"m\":1 },"
+			"\"params\":{\"f\":\"s3://b/k\"},\"params_metadata\":"
+			"{\"f\":{\"size\":18446744073709551616}},"
+			"\"policy\":{\"allowed_skills\":[\"x\",\"echo\"]}",
+	    HANDED ",\"priority\":2.50,\"deadline_ms\":1790000060500,"
+		   "\"tracing_context\":{\"traceparent\":\"00-a-b-01\"},"
+		   "\"metadata\":{ \"m\":1 },\"params_metadata\":"
+		   "{\"f\":{\"size\":18446744073709551616}},"
+		   "\"params\":{\"f\":\"s3://b/k\"}}");
+	/* Nested ones of those names are somebody else's. */
+	check_handed_on(",\"params\":{\"metadata\":{}},\"x\":{\"priority\":1}",
+	    HANDED ",\"params\":{\"metadata\":{}}}");
+}
+
+static void
+leaves_out_what_has_another_form(void)
+{
+	check_handed_on(",\"priority\":\"high\",\"tracing_context\":[],"
+			"\"metadata\":null,\"params_metadata\":\"x\","
+			"\"deadline\":{},\"policy\":7",
+	    HANDED ",\"params\":{}}");
+	check_handed_on(",\"policy\":{\"allowed_skills\":null,\"more\":[]}",
+	    HANDED ",\"params\":{}}");
+}
+
+static const char *const forbidding[] = {
+	"[]",
+	"[\"other\"]",
+	"[\"ech\",\"echo2\",[\"echo\"],null]",
+	"\"echo\"",
+	"{\"echo\":true}",
+	"false",
+};
+
+static void
+obeys_allowed_skills(void)
+{
+	struct bytes body = { 0 };
+	struct task task;
+	struct why why;
+	size_t i;
+
+	for (i = 0; i < sizeof(forbidding) / sizeof(forbidding[0]); i++) {
+		bytes_printf(&body,
+		    "{" IDS ",\"type\":\"echo\",\"policy\":"
+		    "{\"allowed_skills\":%s}}",
+		    forbidding[i]);
+		test_same_int(__FILE__, __LINE__, forbidding[i],
+		    task_read(body.p, body.len, &task, &why), TASK_FORBIDDEN);
+		ASSERT_STR(task.task_id, "t-1");
+		ASSERT(strstr(why.text, "allowed_skills") != NULL);
+		task_fini(&task);
+		bytes_fini(&body);
+	}
+}
+
 static const struct test tests[] = {
 	{ "whole tasks are read, whatever else they carry", reads_whole_tasks },
 	{ "a task with ids can be answered, whatever is wrong with it",
@@ -272,6 +356,12 @@ static const struct test tests[] = {
 	{ "ids of 128 characters are taken, not of 129", limits_ids },
 	{ "a reply may be cut anywhere", survives_every_cut },
 	{ "deadlines are read, and what is none is not", reads_deadlines },
+	{ "deadline, priority, tracing context and metadata are handed on",
+	    hands_members_on },
+	{ "members of another form are left out",
+	    leaves_out_what_has_another_form },
+	{ "policy.allowed_skills without the type forbids the task",
+	    obeys_allowed_skills },
 	{ "params that are nested too deep are answered",
 	    answers_what_is_too_deep },
 };
