@@ -19,6 +19,7 @@
 #define CHANNEL_STDOUT         1 /* one pipe, read line by line by the supervisor */
 #define CHANNEL_STDERR         2 /* the same pipe */
 #define CHANNEL_FD             3 /* the child's end of the channel, blocking */
+#define CHANNEL_FD_TEXT        "3" /* AVTOWORKER_CHANNEL of channel programs */
 
 /* Limits on payloads, in bytes. */
 #define CHANNEL_TO_CHILD_MAX   (8u * 1024 * 1024)

@@ -26,8 +26,7 @@
 static int
 keep_channel(const struct launch *l)
 {
-	(void)l;
-	return (fcntl(CHANNEL_FD, F_SETFD, FD_CLOEXEC));
+	return (fcntl(CHANNEL_FD, F_SETFD, l->program ? 0 : FD_CLOEXEC));
 }
 
 static int
@@ -144,7 +143,8 @@ settle_signals(const struct launch *l)
 	struct sigaction act = { .sa_handler = SIG_IGN };
 	size_t i;
 
-	(void)l;
+	if (l->program)
+		return (0);
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (sigaction(ignored[i], &act, NULL) == -1)
 			return (-1);

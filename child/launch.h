@@ -21,6 +21,8 @@ struct launch {
 	const char *directory; /* NULL: as it is */
 	int oom_score_adj; /* added to what it is */
 	bool subreaper; /* orphans of ours come to us */
+	bool program; /* another program will be executed: it gets the channel
+			 and signals as programs are used to have them */
 };
 
 /* Takes every step in turn. Returns -1 and why at the first that fails: the

@@ -58,17 +58,15 @@ note_code(char message[TASK_MESSAGE_MAX + 8], const char *code)
 	memcpy(message + strlen(message), note, (size_t)len + 1);
 }
 
-static void
-set_error(struct aw_task *task, const char *status, const char *code,
-    const char *fmt, va_list ap)
+void
+task_set_error(struct aw_task *task, const char *status, const char *code,
+    const char *text, const struct jslice *details)
 {
 	/* Some room beyond the limit shows where its last character ends. */
 	char message[TASK_MESSAGE_MAX + 8];
 	struct bytes *out = &task->result;
 
-	if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
-		(void)snprintf(message, sizeof(message),
-		    "(the message could not be formatted)");
+	(void)snprintf(message, sizeof(message), "%s", text);
 	cut(message, TASK_MESSAGE_MAX);
 	if (!code_is_sane(code)) {
 		note_code(message, code);
@@ -81,8 +79,26 @@ set_error(struct aw_task *task, const char *status, const char *code,
 	    status, code);
 	bytes_puts(out, "\"message\":");
 	bytes_put_json(out, message, strlen(message));
+	if (details->p != NULL) {
+		bytes_puts(out, ",\"details\":");
+		bytes_append(out, details->p, details->len);
+	}
 	bytes_puts(out, "}}");
 	task->has_result = true;
+	task->succeeded = false;
+}
+
+static void
+set_error(struct aw_task *task, const char *status, const char *code,
+    const char *fmt, va_list ap)
+{
+	const struct jslice none = { 0 };
+	char message[TASK_MESSAGE_MAX + 8];
+
+	if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
+		(void)snprintf(message, sizeof(message),
+		    "(the message could not be formatted)");
+	task_set_error(task, status, code, message, &none);
 }
 
 void
@@ -144,6 +160,7 @@ set_data(struct aw_task *task, struct bytes *whole)
 	if (bytes_failed(whole)) {
 		/* task_result() says so. */
 		task->result.failed = task->has_result = true;
+		task->succeeded = false;
 		return;
 	}
 	if (whole->len > CHANNEL_FROM_CHILD_MAX) {
@@ -164,22 +181,27 @@ set_data(struct aw_task *task, struct bytes *whole)
 	}
 	bytes_fini(&task->result);
 	task->result = bytes_take(whole);
-	task->has_result = true;
+	task->has_result = task->succeeded = true;
+}
+
+void
+task_set_data(struct aw_task *task, const char *text, size_t len)
+{
+	struct bytes whole = { 0 };
+
+	bytes_puts(&whole, DATA_HEAD);
+	bytes_append(&whole, text, len);
+	set_data(task, &whole);
+	bytes_fini(&whole);
 }
 
 void
 aw_success(struct aw_task *task, const char *data)
 {
-	struct bytes whole = { 0 };
-
-	if (data == NULL) {
+	if (data == NULL)
 		contract_violation(task, "a null pointer", 0);
-		return;
-	}
-	bytes_puts(&whole, DATA_HEAD);
-	bytes_puts(&whole, data);
-	set_data(task, &whole);
-	bytes_fini(&whole);
+	else
+		task_set_data(task, data, strlen(data));
 }
 
 struct aw_json *
@@ -206,12 +228,62 @@ aw_success_data(struct aw_task *task)
 		set_data(task, &json->text);
 }
 
+void
+task_add_member(
+    struct aw_task *task, const char *name, const struct jslice *value)
+{
+	bytes_printf(&task->extra, ",\"%s\":", name);
+	bytes_append(&task->extra, value->p, value->len);
+}
+
+void
+task_not_ours(struct aw_task *task, const char *category)
+{
+	aw_failure(task, "TRANSIENT_ERROR",
+	    "this child of category \"%s\" has no handler of type \"%s\"",
+	    category, task->type);
+}
+
+/* Gives the result its own status and the members that go with it. */
+static void
+complete(struct aw_task *task)
+{
+	static const char head[] = "{\"status\":\"success\"";
+	const size_t skip =
+	    task->succeeded && task->word[0] != '\0' ? sizeof(head) - 1 : 0;
+	struct bytes whole = { 0 };
+
+	if (skip == 0 && task->extra.len == 0)
+		return;
+	if (skip > 0)
+		bytes_printf(&whole, "{\"status\":\"%s\"", task->word);
+	bytes_append(
+	    &whole, task->result.p + skip, task->result.len - skip - 1);
+	bytes_append(&whole, task->extra.p, task->extra.len);
+	bytes_puts(&whole, "}");
+	whole.failed |= task->extra.failed;
+	if (whole.len > CHANNEL_FROM_CHILD_MAX)
+		aw_failure(task, "PERMANENT_ERROR",
+		    "the result of handler \"%s\" is %zu bytes with its "
+		    "metadata, the limit is %u",
+		    task->type, whole.len, CHANNEL_FROM_CHILD_MAX);
+	else {
+		bytes_fini(&task->result);
+		task->result = bytes_take(&whole);
+		task->succeeded = false;
+	}
+	task->extra.len = 0;
+	bytes_fini(&whole);
+}
+
 const char *
 task_result(struct aw_task *task, size_t *len)
 {
 	if (!task->has_result)
 		aw_failure(task, "TRANSIENT_ERROR",
 		    "handler \"%s\" returned without a result", task->type);
+	if (!bytes_failed(&task->result))
+		complete(task);
 	if (bytes_failed(&task->result)) {
 		*len = sizeof(no_memory) - 1;
 		return (no_memory);

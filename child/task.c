@@ -62,15 +62,46 @@ make_room(struct aw_task *task, size_t len, struct bytes *why)
 	return (0);
 }
 
+/* What a task may have and need not. */
+static void
+get_optional(struct aw_task *task, const struct jslice *root)
+{
+	struct {
+		const char *name;
+		enum jscan_type type;
+		struct jslice *slice;
+	} const members[] = {
+		{ "priority", JSCAN_NUMBER, &task->priority },
+		{ "metadata", JSCAN_OBJECT, &task->metadata },
+		{ "params_metadata", JSCAN_OBJECT, &task->params_metadata },
+		{ "tracing_context", JSCAN_OBJECT, &task->tracing_context },
+	};
+	struct jslice value;
+	size_t i, len;
+
+	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		*members[i].slice = jscan_get(root, members[i].name, &value) &&
+			value.type == members[i].type ?
+		    value :
+		    (struct jslice){ 0 };
+	task->deadline_ms = 0;
+	if (jscan_get(root, "deadline_ms", &value))
+		(void)jscan_int64(&value, &task->deadline_ms);
+	task->workspace = NULL;
+	if (jscan_get(root, "workspace", &value))
+		task->workspace = decode(task, &value, &len);
+}
+
 int
 task_begin(
     struct aw_task *task, const char *payload, size_t len, struct bytes *why)
 {
-	/* The payload wraps the params: one more level, and its own tokens. */
+	/* The payload wraps the params and three more objects that came with
+	 * them: one more level, and its own tokens. */
 	const struct jscan_limits limits = {
 		.max_bytes = CHANNEL_TO_CHILD_MAX,
 		.max_depth = jscan_payload_limits.max_depth + 1,
-		.max_tokens = jscan_payload_limits.max_tokens + 16,
+		.max_tokens = 4 * jscan_payload_limits.max_tokens + 32,
 	};
 	struct jscan_error error;
 	struct jslice root;
@@ -86,6 +117,7 @@ task_begin(
 	    get_id(task, &root, "job_id", &task->job_id, why) == -1 ||
 	    get_id(task, &root, "type", &task->type, why) == -1)
 		return (-1);
+	get_optional(task, &root);
 	if (!jscan_get(&root, "params", &task->params) ||
 	    task->params.type != JSCAN_OBJECT)
 		aw_invalid_input(task, "params must be an object");
@@ -100,7 +132,9 @@ task_end(struct aw_task *task)
 	task->wire = NULL;
 	task->cancel_reason = NULL;
 	task->looked = (struct timespec){ 0 };
-	task->has_result = task->writing = false;
+	task->has_result = task->succeeded = task->writing = false;
+	task->extra.len = 0;
+	task->word[0] = '\0';
 	if (task->decoded_size > KEEP_BYTES) {
 		free(task->decoded);
 		task->decoded = NULL;
@@ -110,6 +144,8 @@ task_end(struct aw_task *task)
 		bytes_fini(&task->data.text);
 	if (task->result.size > KEEP_BYTES)
 		bytes_fini(&task->result);
+	if (task->extra.size > KEEP_BYTES || task->extra.failed)
+		bytes_fini(&task->extra);
 }
 
 void
@@ -118,6 +154,7 @@ task_fini(struct aw_task *task)
 	free(task->decoded);
 	bytes_fini(&task->data.text);
 	bytes_fini(&task->result);
+	bytes_fini(&task->extra);
 	*task = (struct aw_task){ 0 };
 }
 

@@ -19,6 +19,7 @@
 
 #define TASK_MESSAGE_MAX 4096 /* bytes of an error message */
 #define TASK_CODE_MAX    64 /* bytes of an error code */
+#define TASK_WORD_MAX    128 /* bytes of a status */
 
 struct wire;
 
@@ -30,9 +31,17 @@ struct aw_task {
 	const char *task_id; /* these three point into decoded */
 	const char *job_id;
 	const char *type;
+	const char *workspace; /* the same; NULL when it has none */
+	int64_t deadline_ms; /* Unix time; 0 when it has none */
 	struct jslice params; /* an object */
+	struct jslice priority; /* a number; p is NULL when it has none */
+	struct jslice metadata; /* these three are objects; likewise */
+	struct jslice params_metadata;
+	struct jslice tracing_context;
 	struct aw_json data; /* the writer; it begins with the result's head */
 	struct bytes result; /* payload of the result frame */
+	struct bytes extra; /* ",NAME:VALUE..." that is added to it */
+	char word[TASK_WORD_MAX + 1]; /* its status in place of "success" */
 	struct wire
 	    *wire; /* borrowed; where a cancel frame may come; or NULL */
 	uint64_t lease; /* of the task frame */
@@ -41,12 +50,23 @@ struct aw_task {
 	int64_t reports_until_ms; /* when the bucket of reports is full again */
 	bool writing : 1; /* data has been begun */
 	bool has_result : 1; /* result holds one */
+	bool succeeded : 1; /* and it is a success */
 };
 
 /* Reads a task frame's payload. Returns -1 and why when it is no task. A task
  * whose params are no object gets its result here. */
 int task_begin(
     struct aw_task *, const char *payload, size_t len, struct bytes *why);
+/* Sets a success whose data is that text, or what is wrong with it. */
+void task_set_data(struct aw_task *, const char *text, size_t len);
+/* Sets an error; details is an object, or its p is NULL. */
+void task_set_error(struct aw_task *, const char *status, const char *code,
+    const char *message, const struct jslice *details);
+/* Adds a member to whatever the result is; value is JSON, checked. */
+void task_add_member(
+    struct aw_task *, const char *name, const struct jslice *value);
+/* Sets the result of a task whose type this child does not have. */
+void task_not_ours(struct aw_task *, const char *category);
 /* The payload of the result frame, inventing what the handler did not set;
  * *len bytes, valid until task_end(). Never fails. */
 const char *task_result(struct aw_task *, size_t *len);
