@@ -105,6 +105,9 @@ struct conf_orchestrator {
 	char *url; /* http or https; no trailing slash, no user info */
 	char *token; /* secret, from the environment; or NULL */
 	char *token_file; /* read when needed, if there is no token; or NULL */
+	char *task_key; /* secret, from the environment; or NULL */
+	char *task_key_file; /* the same for the key; neither: tasks are not
+				verified */
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
 	enum conf_stop_status stop_status; /* what a stop tells it */

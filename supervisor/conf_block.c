@@ -142,9 +142,10 @@ conf_block_set(struct conf_block *b, const struct conf_key *key,
 	if (key->secret && rank != CONF_RANK_ENVIRONMENT) {
 		conf_problem_add(problems,
 		    "%s: %s.%s is not read from here, where others would see "
-		    "it; put it in a file and set token_file, or in the "
-		    "environment as %s",
-		    where, key->section, key->name, key->environment);
+		    "it; put it in a file and set %s, or in the environment "
+		    "as %s",
+		    where, key->section, key->name, key->file,
+		    key->environment);
 		return;
 	}
 	if (old != NULL && rank == CONF_RANK_FILE) {

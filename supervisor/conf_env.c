@@ -89,7 +89,7 @@ has_its_own(const struct conf_block *b, const struct conf_key *key)
 {
 	return (conf_block_get(b, key) != NULL ||
 	    (key->secret &&
-		conf_block_get(b, conf_key_find(key->section, "token_file")) !=
+		conf_block_get(b, conf_key_find(key->section, key->file)) !=
 		    NULL));
 }
 

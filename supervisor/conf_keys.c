@@ -89,6 +89,12 @@ is_token(const char *s)
 }
 
 static bool
+is_task_key(const char *s)
+{
+	return (is_printable(s, ' ', 4096));
+}
+
+static bool
 is_path(const char *s)
 {
 	size_t i;
@@ -523,6 +529,7 @@ const struct conf_key conf_keys[] = {
 	    .expects = "1 to 4096 printable ASCII characters without spaces",
 	    .environment = "WORKER_TOKEN",
 	    .environment_first = "WORKER_INDIVIDUAL_TOKEN",
+	    .file = "token_file",
 	    .secret = true,
 	    .restart = true,
 	    .help = "The token itself; from the environment only." },
@@ -535,6 +542,27 @@ const struct conf_key conf_keys[] = {
 	    .expects = "an absolute path",
 	    .restart = true,
 	    .help = "File that holds the token." },
+	{ .section = "orchestrator",
+	    .name = "task_key",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, task_key),
+	    .unset = "task_key_file, else nothing is verified",
+	    .check = is_task_key,
+	    .expects = "1 to 4096 printable ASCII characters",
+	    .environment = "ORCHESTRATOR_SECRET_KEY",
+	    .file = "task_key_file",
+	    .secret = true,
+	    .restart = true,
+	    .help = "The key itself; from the environment only." },
+	{ .section = "orchestrator",
+	    .name = "task_key_file",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_orchestrator, task_key_file),
+	    .unset = "the key comes from the environment, or there is none",
+	    .check = is_absolute_path,
+	    .expects = "an absolute path",
+	    .restart = true,
+	    .help = "File that holds the key by which tasks are verified." },
 	{ .section = "orchestrator",
 	    .name = "protocol",
 	    .type = CONF_TYPE_CHOICE,

@@ -42,6 +42,7 @@ struct conf_key {
 	const struct conf_choice *choices;
 	const char *environment; /* variable, or NULL */
 	const char *environment_first; /* one that wins over it, or NULL */
+	const char *file; /* of a secret: the key that names a file with it */
 	const char *help;
 	bool required : 1; /* a block without it is a problem */
 	bool secret : 1; /* from the environment only, and never shown */

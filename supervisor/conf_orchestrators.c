@@ -154,54 +154,65 @@ conf_orchestrators_read(const char *json, struct conf_blocks *blocks,
  */
 
 static void
-check_token_file(
-    const char *where, const char *path, struct conf_problems *problems)
+check_secret_file(const struct conf_key *key, const char *where,
+    const char *path, struct conf_problems *problems)
 {
 	struct stat st;
 	int fd;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd == -1 || fstat(fd, &st) == -1)
-		conf_problem_add(problems,
-		    "%s: token_file %s cannot be "
-		    "read: %s",
-		    where, path, strerror(errno));
+		conf_problem_add(problems, "%s: %s %s cannot be read: %s",
+		    where, key->name, path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
-		conf_problem_add(
-		    problems, "%s: token_file %s is not a file", where, path);
+		conf_problem_add(problems, "%s: %s %s is not a file", where,
+		    key->name, path);
 	else if (st.st_size == 0)
 		conf_problem_add(
-		    problems, "%s: token_file %s is empty", where, path);
+		    problems, "%s: %s %s is empty", where, key->name, path);
 	if (fd != -1)
 		close(fd);
 }
 
-/* The environment of a running worker holds no token any more. */
+/* The environment of a running worker holds no secrets any more. */
 static void
-keep_token(struct conf_orchestrator *o, const struct conf *previous,
+keep_secret(char **secret, const char *old, struct conf_problems *problems)
+{
+	if (*secret == NULL && old != NULL && (*secret = strdup(old)) == NULL)
+		conf_problem_memory(problems);
+}
+
+static void
+keep_secrets(struct conf_orchestrator *o, const struct conf *previous,
     struct conf_problems *problems)
 {
 	const struct conf_orchestrator *old;
 
-	if (previous == NULL || o->token != NULL)
+	if (previous == NULL)
 		return;
 	TAILQ_FOREACH(old, &previous->orchestrators, entry)
-		if (strcmp(old->name, o->name) == 0 && old->token != NULL &&
-		    (o->token = strdup(old->token)) == NULL)
-			conf_problem_memory(problems);
+		if (strcmp(old->name, o->name) == 0) {
+			keep_secret(&o->token, old->token, problems);
+			keep_secret(&o->task_key, old->task_key, problems);
+		}
 }
 
 static void
 check_orchestrator(const struct conf_orchestrator *o,
     const struct conf_block *b, struct conf_problems *problems)
 {
-	const struct conf_key *file =
-	    conf_key_find("orchestrator", "token_file");
 	const struct conf_key *token = conf_key_find("orchestrator", "token");
+	const struct conf_key *file =
+	    conf_key_find("orchestrator", token->file);
+	const struct conf_key *key =
+	    conf_key_find("orchestrator", "task_key_file");
 
 	if (o->token_file != NULL && o->token == NULL)
-		check_token_file(
-		    conf_block_where(b, file), o->token_file, problems);
+		check_secret_file(
+		    file, conf_block_where(b, file), o->token_file, problems);
+	if (o->task_key_file != NULL && o->task_key == NULL)
+		check_secret_file(
+		    key, conf_block_where(b, key), o->task_key_file, problems);
 	/* A token or file that was given but not usable is listed already. */
 	if (o->token == NULL && conf_block_get(b, file) == NULL &&
 	    conf_block_get(b, token) == NULL)
@@ -276,7 +287,7 @@ conf_orchestrators_check(struct conf *conf, struct conf_blocks *blocks,
 	for (; b != NULL && o != NULL; b = TAILQ_NEXT(b, entry)) {
 		if (b->section != section)
 			continue;
-		keep_token(o, source->previous, problems);
+		keep_secrets(o, source->previous, problems);
 		check_orchestrator(o, b, problems);
 		check_alone(conf, o, b, problems);
 		o = TAILQ_NEXT(o, entry);

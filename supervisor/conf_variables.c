@@ -36,8 +36,12 @@ const struct conf_variable conf_variables[] = {
 	{ "WORKER_ENABLE_WEBSOCKETS",
 	    "the WebSocket is not spoken; what an RXON orchestrator cancels "
 	    "comes with replies to heartbeats" },
-	{ "ORCHESTRATOR_SECRET_KEY",
-	    "this version does not check signatures of tasks" },
+	{ "SECRET_KEY",
+	    "set ORCHESTRATOR_SECRET_KEY; many programs use this name for "
+	    "secrets of their own" },
+	{ "REQUIRE_TASK_SIGNATURE",
+	    "with a key every task must be signed, without one none is "
+	    "verified" },
 	{ "STRICT_EVENT_VALIDATION",
 	    "events are not compared with a schema here" },
 	{ "WORKER_SKILLS_DIR",

@@ -181,8 +181,10 @@ finish(struct supervisor *s, struct lease *l, struct result *result)
 		log_line(LOG_LEVEL_DEBUG, &ctx, "%s: %s in %lld ms", type,
 		    status, (long long)took_ms);
 	else
-		log_line(LOG_LEVEL_INFO, &ctx, "%s: %s, %s: %s", type, status,
-		    l->result.code,
+		log_line(strcmp(l->result.code, CODE_SECURITY) == 0 ?
+			LOG_LEVEL_WARN :
+			LOG_LEVEL_INFO,
+		    &ctx, "%s: %s, %s: %s", type, status, l->result.code,
 		    l->result.message != NULL ? l->result.message : "");
 	orchestrator_deliver(l->origin, l);
 }

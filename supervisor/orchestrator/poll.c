@@ -86,6 +86,8 @@ brought_task(struct remote *r, const struct http_reply *reply)
 		wait_until(r, RETRY_FIRST_MS);
 		return;
 	}
+	if (reading == TASK_READ && remote_verify(r, reply, &why) == -1)
+		reading = TASK_FORBIDDEN;
 	fault = (struct task_fault){
 		.code = reading == TASK_FORBIDDEN ? CODE_SECURITY :
 						    CODE_INVALID_INPUT,

@@ -17,22 +17,24 @@
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/remote.h"
+#include "supervisor/orchestrator/task_signature.h"
 #include "supervisor/stats.h"
 
-#define TOKEN_MAX 4096
+#define SECRET_MAX 4096
 
-/* The first line of the token file; NULL and why. */
+/* The first line of a file that holds a secret; key is what names it. NULL and
+ * why. */
 static char *
-read_token_file(const char *path, struct why *why)
+read_secret(const char *key, const char *path, struct why *why)
 {
-	char buf[TOKEN_MAX];
-	char *token = NULL;
+	char buf[SECRET_MAX];
+	char *secret = NULL;
 	ssize_t n;
 	int fd;
 
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) == -1 ||
 	    (n = read(fd, buf, sizeof(buf) - 1)) == -1) {
-		why_errno(why, "cannot read token_file %s", path);
+		why_errno(why, "cannot read %s %s", key, path);
 		if (fd != -1)
 			(void)close(fd);
 		return (NULL);
@@ -41,19 +43,19 @@ read_token_file(const char *path, struct why *why)
 	buf[n] = '\0';
 	buf[strcspn(buf, "\r\n")] = '\0';
 	if (buf[0] == '\0')
-		why_set(why, "token_file %s is empty", path);
-	else if ((token = strdup(buf)) == NULL)
-		why_errno(why, "token");
+		why_set(why, "%s %s is empty", key, path);
+	else if ((secret = strdup(buf)) == NULL)
+		why_errno(why, "%s", key);
 	explicit_bzero(buf, sizeof(buf));
-	return (token);
+	return (secret);
 }
 
 static void
-free_token(char *token)
+free_secret(char *secret)
 {
-	if (token != NULL)
-		explicit_bzero(token, strlen(token));
-	free(token);
+	if (secret != NULL)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
 }
 
 static struct http_headers *
@@ -82,20 +84,20 @@ load_token(struct remote *r, struct why *why)
 	char *token;
 
 	if (r->conf->token == NULL)
-		token = read_token_file(r->conf->token_file, why);
+		token = read_secret("token_file", r->conf->token_file, why);
 	else if ((token = strdup(r->conf->token)) == NULL)
 		why_errno(why, "token");
 	if (token == NULL)
 		return (-1);
 	if (r->token != NULL && strcmp(token, r->token) == 0) {
-		free_token(token);
+		free_secret(token);
 		return (0);
 	}
 	if ((headers = make_headers(r, token, why)) == NULL) {
-		free_token(token);
+		free_secret(token);
 		return (-1);
 	}
-	free_token(r->token);
+	free_secret(r->token);
 	r->token = token;
 	r->facts.token = token;
 	if (r->headers == NULL)
@@ -103,6 +105,45 @@ load_token(struct remote *r, struct why *why)
 	else
 		http_headers_replace(r->headers, headers);
 	return (0);
+}
+
+/* Reads the key by which tasks are verified (again), if there is to be one. */
+static int
+load_task_key(struct remote *r, struct why *why)
+{
+	char *key;
+
+	if (r->conf->task_key == NULL && r->conf->task_key_file == NULL)
+		return (0);
+	if (r->conf->task_key == NULL)
+		key = read_secret("task_key_file", r->conf->task_key_file, why);
+	else if ((key = strdup(r->conf->task_key)) == NULL)
+		why_errno(why, "task_key");
+	if (key == NULL)
+		return (-1);
+	free_secret(r->task_key);
+	r->task_key = key;
+	return (0);
+}
+
+int
+remote_verify(struct remote *r, const struct http_reply *reply, struct why *why)
+{
+	struct why reading;
+
+	if (r->task_key == NULL ||
+	    task_signature_check(
+		reply->body, reply->body_len, r->task_key, why) == 0)
+		return (0);
+	if (r->conf->task_key != NULL)
+		return (-1);
+	/* The key may have been changed since. */
+	if (load_task_key(r, &reading) == -1) {
+		log_warn("%s", reading.text);
+		return (-1);
+	}
+	return (task_signature_check(
+	    reply->body, reply->body_len, r->task_key, why));
 }
 
 static enum rate_kind
@@ -346,7 +387,8 @@ remote_free(struct orchestrator *o)
 	posting_fini(r);
 	events_fini(r);
 	http_headers_free(r->headers);
-	free_token(r->token);
+	free_secret(r->token);
+	free_secret(r->task_key);
 	free((char *)r->facts.hostname);
 	free((char *)r->facts.address);
 	free(r->url_register);
@@ -468,7 +510,8 @@ remote_new(const struct remote_settings *set,
 		remote_free(&r->base);
 		return (NULL);
 	}
-	if (manners_init(r, why) == -1 || load_token(r, why) == -1) {
+	if (manners_init(r, why) == -1 || load_token(r, why) == -1 ||
+	    load_task_key(r, why) == -1) {
 		remote_free(&r->base);
 		return (NULL);
 	}

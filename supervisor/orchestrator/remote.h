@@ -146,6 +146,7 @@ struct remote {
 	unsigned told_limits; /* bit per rate_kind */
 	int64_t told_skew_ms; /* of the clocks, as last warned of; or 0 */
 	char *token; /* secret */
+	char *task_key; /* secret; NULL: tasks are not verified */
 	char *url_register;
 	char *url_worker;
 	char *url_poll;
@@ -190,6 +191,9 @@ enum verdict remote_judge(
  * anything else with status 200 came from somebody else (a proxy's page). */
 enum verdict remote_judge_object(
     struct remote *, const struct http_reply *, struct why *);
+/* Verifies the signature of a task, where there is a key for that. -1 and
+ * why. */
+int remote_verify(struct remote *, const struct http_reply *, struct why *);
 /* A reply that shows us our token must not be shown to the log: replaces why
  * when it does. */
 void remote_redact(

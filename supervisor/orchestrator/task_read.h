@@ -13,7 +13,7 @@ struct task;
 enum task_reading {
 	TASK_READ, /* whole */
 	TASK_UNRUNNABLE, /* its ids are known: it can be answered; see why */
-	TASK_FORBIDDEN, /* read whole, but its own policy forbids it; see why */
+	TASK_FORBIDDEN, /* read whole, but it is not allowed; see why */
 	TASK_LOST, /* not even that; see why */
 };
 

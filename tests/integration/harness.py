@@ -270,7 +270,7 @@ class Program:
 class Orchestrator(Program):
     """A real one; its jobs are driven over the control port."""
 
-    def __init__(self, t, version, poll_timeout=2, port=None):
+    def __init__(self, t, version, poll_timeout=2, port=None, more_env=None):
         self.port = port or free_port()
         self.control = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -281,6 +281,7 @@ class Orchestrator(Program):
         os.mkdir(directory)
         env = {k: v for k, v in os.environ.items()
                if k in ("PATH", "LANG", "LC_ALL")}
+        env.update(more_env or {})
         super().__init__(
             t, name,
             [peers.python_of(version), "-B",

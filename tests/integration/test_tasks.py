@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: ISC
 """What comes with tasks besides their params, what is made of it, and what
 goes back with their results."""
+import hashlib
+import hmac
+import json
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import case, check, main, same  # noqa: E402
+from harness import case, check, main, proc_read, same  # noqa: E402
 
 EVERYTHING = {
     "priority": 2.5, "step": 1, "depth": 3, "parent_hash": "ab",
@@ -71,6 +74,64 @@ def classic_result(t):
     fake, worker = scene(t, classic=True)
     fake.put(task("t-1", "echo", {}, metadata={"m": 1}))
     same(set(fake.wait_result("t-1")), {"status", "data"}, "members")
+    worker.drain()
+
+
+KEY = "the orchestrator's own key"
+
+
+def signed(body, key=KEY):
+    """The task, with the signature of an orchestrator 1.0b30. Nothing in it
+    may need the canonical form of numbers, or be null."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"),
+                      ensure_ascii=False)
+    return {**body, "sig": hmac.new(key.encode(), text.encode(),
+                                    hashlib.sha256).hexdigest(),
+            "security": {"signer_id": "client"}}
+
+
+def refused(fake, worker, task_id):
+    result = fake.wait_result(task_id)
+    same((result["status"], result["error"]["code"]),
+         ("failure", "SECURITY_ERROR"), "result")
+    check("sign" in result["error"]["message"], f"{result}")
+    same(len(worker.lines("SECURITY_ERROR")), 1, "lines in the log")
+
+
+@case("with a key, tasks that the orchestrator has signed are run")
+def signature_right(t):
+    fake, worker = scene(t, env={"ORCHESTRATOR_SECRET_KEY": KEY})
+    fake.put(signed(task("t-1", "echo", {"ё": [1, "\n"]})))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    check(KEY not in worker.log(), "the key is in the log")
+    check(KEY not in proc_read(worker.pid, "environ"),
+          "the key is in the environment")
+    worker.drain()
+
+
+@case("with a key, a task {} is SECURITY_ERROR, and one line in the log",
+      ("with a wrong signature", signed(task("t-1"), "another key")),
+      ("changed after it was signed",
+       {**signed(task("t-1")), "params": {"rm": "-rf"}}),
+      ("without a signature", task("t-1")))
+def signature_wrong(t, _name, forged):
+    fake, worker = scene(t, env={"ORCHESTRATOR_SECRET_KEY": KEY})
+    fake.put(forged)
+    refused(fake, worker, "t-1")
+    worker.drain()
+
+
+@case("the key is read from task_key_file, and again when it has changed")
+def signature_file(t):
+    path = t.write("key", KEY + "\n")
+    fake, worker = scene(t, orchestrator=f"task_key_file = {path}")
+    fake.put(signed(task("t-1")))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    t.write("key", "a new one\n")
+    fake.put(signed(task("t-2"), "a new one"))
+    same(fake.wait_result("t-2")["status"], "success", "status")
+    fake.put(signed(task("t-3")))
+    refused(fake, worker, "t-3")
     worker.drain()
 
 

@@ -271,7 +271,8 @@ every_variable_without_use_is_in_the_man_page(void)
 static struct conf *
 build_text(const char *text, bool local)
 {
-	char *environment[] = { "WORKER_TOKEN=x", NULL };
+	char *environment[] = { "WORKER_TOKEN=x", "ORCHESTRATOR_SECRET_KEY=x",
+		NULL };
 	struct conf_source source = { .environment = environment,
 		.local = local };
 	char path[] = "/tmp/avtoworker-conf-XXXXXX";
