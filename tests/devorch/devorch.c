@@ -15,6 +15,7 @@
 #include "tests/devorch/fault.h"
 #include "tests/devorch/ledger.h"
 #include "tests/devorch/options.h"
+#include "tests/devorch/resume.h"
 #include "tests/devorch/spec.h"
 #include "tests/devorch/stats.h"
 #include "tests/devorch/work.h"
@@ -108,8 +109,10 @@ main(int argc, char **argv)
 		warnx("cannot make an event loop");
 		goto done;
 	}
-	if (o.ledger != NULL &&
-	    (o.api.polls.ledger = ledger_new(o.ledger, &why)) == NULL) {
+	if ((o.resume && resume(o.ledger, work, &why) == -1) ||
+	    (o.ledger != NULL &&
+		(o.api.polls.ledger = ledger_new(o.ledger, o.resume, &why)) ==
+		    NULL)) {
 		warnx("%s", why.text);
 		goto done;
 	}

@@ -9,6 +9,8 @@
 #include "tests/devorch/report.h"
 #include "tests/devorch/server.h"
 
+#define DATA_MAX 4096 /* bytes of a result's data that are written down */
+
 struct ledger {
 	FILE *f;
 	int error; /* errno of the first line that could not be written */
@@ -22,12 +24,12 @@ static const char *const verdicts[] = {
 };
 
 struct ledger *
-ledger_new(const char *path, struct why *why)
+ledger_new(const char *path, bool append, struct why *why)
 {
 	struct ledger *l;
 
 	if ((l = calloc(1, sizeof(*l))) == NULL ||
-	    (l->f = fopen(path, "we")) == NULL) {
+	    (l->f = fopen(path, append ? "ae" : "we")) == NULL) {
 		why_errno(why, "--ledger %s", path);
 		free(l);
 		return (NULL);
@@ -97,7 +99,7 @@ ledger_result(struct ledger *l, enum work_verdict verdict, const struct work *w,
 	    "{\"event\":\"result\",\"at_us\":%lld,\"verdict\":\"%s\",",
 	    (long long)r->arrived_ns / 1000, verdicts[verdict]);
 	report_put(&line, job == NULL ? "" : work_type(w, job), job, worker, r,
-	    result);
+	    result, DATA_MAX);
 	put(l, &line);
 }
 

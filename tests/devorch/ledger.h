@@ -7,6 +7,7 @@
 #ifndef DEVORCH_LEDGER_H
 #define DEVORCH_LEDGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "supervisor/base/why.h"
@@ -16,8 +17,8 @@
 struct jslice;
 struct ledger;
 
-/* NULL and why. */
-struct ledger *ledger_new(const char *path, struct why *why);
+/* Writes on behind what is there, or anew. NULL and why. */
+struct ledger *ledger_new(const char *path, bool append, struct why *why);
 /* Closes it; NULL is fine. Returns -1 and why when some of it is missing. */
 int ledger_free(struct ledger *, struct why *why);
 

@@ -34,6 +34,7 @@ enum option_letter {
 	OPT_EXIT_WHEN_DONE,
 	OPT_PRINT,
 	OPT_LEDGER,
+	OPT_RESUME,
 	OPT_JSON,
 	OPT_HELP,
 };
@@ -87,7 +88,11 @@ static const struct row {
 	    "the summary; summary: that alone (the default)" },
 	{ "ledger", "FILE", OPT_LEDGER,
 	    "write a JSON line there for each task and result, whatever\n"
-	    "becomes of it, for heartbeats and for faults" },
+	    "becomes of it, for heartbeats and for faults; data of more\n"
+	    "than 4 KB stand there as data_bytes and data_sha256" },
+	{ "resume", NULL, OPT_RESUME,
+	    "go on where the run that wrote --ledger was ended, even by a\n"
+	    "SIGKILL; the tasks and the dialect must be the same" },
 	{ "json", NULL, OPT_JSON, "print the summary as one line of JSON" },
 	{ "help", NULL, OPT_HELP, "print this" },
 };
@@ -231,6 +236,9 @@ read_option(struct options *o, const struct row *row, const char *text)
 	case OPT_LEDGER:
 		o->ledger = text;
 		return (0);
+	case OPT_RESUME:
+		o->resume = true;
+		return (0);
 	case OPT_JSON:
 		o->json = true;
 		return (0);
@@ -252,6 +260,10 @@ check(const struct options *o)
 		tasks |= o->uses[i].option != OPT_FAULT;
 	if (o->api.exit_when_done && !tasks) {
 		warnx("--exit-when-done needs tasks; add --tasks TYPE=COUNT");
+		return (-1);
+	}
+	if (o->resume && o->ledger == NULL) {
+		warnx("--resume needs --ledger");
 		return (-1);
 	}
 	if (o->api.verify && (!o->api.rxon || o->api.token == NULL)) {

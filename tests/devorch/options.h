@@ -21,6 +21,7 @@ struct options {
 	struct api_options api;
 	struct work_options work;
 	const char *ledger; /* path; NULL: none */
+	bool resume : 1; /* go on from the ledger */
 	bool summary : 1; /* at the end, on stdout */
 	bool json : 1; /* as one line of JSON */
 	struct option_use *uses;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: ISC */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <openssl/evp.h>
 
 #include "child/bytes.h"
 #include "child/json_scan.h"
@@ -32,11 +35,27 @@ put_member(struct bytes *out, const struct jslice *object, const char *name)
 			out->p[i] = ' ';
 }
 
+/* Data that are too long to be repeated. */
+static void
+put_digest(struct bytes *out, const struct jslice *data)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned i, len = 0;
+
+	(void)EVP_Digest(data->p, data->len, sum, &len, EVP_sha256(), NULL);
+	bytes_printf(out, ",\"data_bytes\":%zu,\"data_sha256\":\"", data->len);
+	for (i = 0; i < len; i++)
+		bytes_printf(out, "%02x", sum[i]);
+	bytes_puts(out, "\"");
+}
+
 void
 report_put(struct bytes *out, const char *type, const struct job *job,
     const char *worker, const struct work_result *r,
-    const struct jslice *result)
+    const struct jslice *result, size_t data_max)
 {
+	struct jslice data;
+
 	bytes_puts(out, "\"job_id\":");
 	bytes_put_json(out, r->job_id, strlen(r->job_id));
 	put_text(out, "task_id", r->task_id);
@@ -45,7 +64,10 @@ report_put(struct bytes *out, const char *type, const struct job *job,
 	if (job != NULL)
 		bytes_printf(out, ",\"attempt\":%u", (unsigned)job->attempt);
 	put_text(out, "status", r->status[0] == '\0' ? "success" : r->status);
-	put_member(out, result, "data");
+	if (jscan_get(result, "data", &data) && data.len > data_max)
+		put_digest(out, &data);
+	else
+		put_member(out, result, "data");
 	put_member(out, result, "error");
 	if (job != NULL)
 		bytes_printf(out, ",\"latency_us\":%lld",
@@ -59,7 +81,7 @@ report_result(const char *type, const struct job *job, const char *worker,
 	struct bytes line = { 0 };
 
 	bytes_puts(&line, "{");
-	report_put(&line, type, job, worker, r, result);
+	report_put(&line, type, job, worker, r, result, SIZE_MAX);
 	bytes_puts(&line, "}\n");
 	if (!bytes_failed(&line))
 		(void)fwrite(line.p, 1, line.len, stdout);

@@ -483,6 +483,54 @@ def _():
              (task["task_id"], {"x": 1}))
 
 
+def resumed(dialect):
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "ledger")
+        options = ("--tasks", "a=3", "--tasks", "b=2", "--ledger", path,
+                   "--resume", "--dialect", dialect)
+        with Devorch(*options) as d:
+            d.ask("POST", "/workers/register", {"worker_id": "w-1"})
+            first, second, third = (d.poll()[1] for _ in range(3))
+            d.result(first, data={"text": "x" * 5000})
+            d.result(second, "failure", error={"code": "TRANSIENT_ERROR"})
+        with open(path, encoding="ascii") as f:
+            lines = [json.loads(line) for line in f]
+        same((lines[4]["data_bytes"], lines[4]["data_sha256"]),
+             (5012, hashlib.sha256(
+                 b'{"text": "%s"}' % (b"x" * 5000)).hexdigest()))
+        with open(path, "a", encoding="ascii") as f:
+            f.write('{"event":"result","verdict":"acc')  # cut by its end
+        with Devorch(*options) as d:
+            d.ask("POST", "/workers/register", {"worker_id": "w-1"})
+            again = d.poll()[1]
+            same((again["job_id"], again["task_id"] == second["task_id"]),
+                 (second["job_id"], False))
+            for task in (again, third, d.poll()[1], d.poll()[1]):
+                d.result(task)
+            d.result(first)
+            summary = d.summary()
+            same((summary["lost"], summary["jobs"]["finished"],
+                  summary["duplicates"]), (0, 5, 1))
+        with open(path, encoding="ascii") as f:
+            lines = [json.loads(line) for line in f]
+        same(len({x["task_id"] for x in lines if x["event"] == "task"}), 6)
+        # Other tasks than those of the ledger.
+        p = subprocess.run([PROGRAM, *options[2:]], capture_output=True,
+                           text=True, timeout=LIMIT)
+        same((p.returncode, p.stdout), (71, ""))
+        assert "this is not what" in p.stderr, p.stderr
+
+
+@test("classic: goes on where a run that was killed has ended")
+def _():
+    resumed("classic")
+
+
+@test("RXON: goes on where a run that was killed has ended")
+def _():
+    resumed("rxon")
+
+
 @test("says what is wrong with its options")
 def _():
     for options in (["--tasks", "a=0"], ["--tasks", "a=1:[]"],
@@ -491,7 +539,7 @@ def _():
                     ["--fault", "poll:500:3/0"], ["--fault", "x:500"],
                     ["--fault", "poll:html=3"], ["--bad-task", "none"],
                     ["--exit-when-done"], ["--dialect", "x"], ["extra"],
-                    ["--rate", "fast"], ["--verify-signatures"],
+                    ["--rate", "fast"], ["--resume"], ["--verify-signatures"],
                     ["--task-file", "/nonexistent"]):
         p = subprocess.run([PROGRAM, *options], capture_output=True,
                            text=True, timeout=LIMIT)

@@ -242,11 +242,22 @@ work_wait_ns(const struct work *w, int64_t now_ns)
 	return (0);
 }
 
+/* The job's next task is handed out. */
+static void
+lease(struct work *w, struct job *job, int64_t now_ns)
+{
+	const struct bad_task *bad = w->specs->list[job->spec].bad;
+
+	w->leases++;
+	job->leased_ns = now_ns;
+	set_state(w, job,
+	    bad != NULL && !bad->answerable ? JOB_UNANSWERABLE : JOB_LEASED);
+}
+
 struct job *
 work_lease(struct work *w, int64_t now_ns, struct bytes *message)
 {
 	struct job *job;
-	const struct bad_task *bad;
 
 	if (work_wait_ns(w, now_ns) != 0 || (job = next_job(w)) == NULL)
 		return (NULL);
@@ -257,13 +268,29 @@ work_lease(struct work *w, int64_t now_ns, struct bytes *message)
 		w->next_ns += (int64_t)(1e9 / w->options->rate);
 	}
 	job->attempt++;
-	job->leased_ns = now_ns;
 	write_task(w, job, message);
-	w->leases++;
-	bad = w->specs->list[job->spec].bad;
-	set_state(w, job,
-	    bad != NULL && !bad->answerable ? JOB_UNANSWERABLE : JOB_LEASED);
+	lease(w, job, now_ns);
 	return (job);
+}
+
+int
+work_lease_again(struct work *w, const char *task_id, int64_t leased_ns)
+{
+	char again[WORK_ID_SIZE];
+	struct job *job;
+
+	if (w->njobs == 0)
+		w->run = (uint32_t)strtoul(
+		    task_id + (w->options->dialect == WORK_RXON ? 5 : 0), NULL,
+		    16);
+	if ((job = next_job(w)) == NULL)
+		return (-1);
+	job->attempt++;
+	work_task_id(w, job, again);
+	if (strcmp(again, task_id) != 0)
+		return (-1);
+	lease(w, job, leased_ns);
+	return (0);
 }
 
 /* ---- results ---- */

@@ -85,6 +85,9 @@ int64_t work_wait_ns(const struct work *, int64_t now_ns);
 /* Leases the next task and appends its message; NULL when there is none (see
  * work_wait_ns()) or no memory. Valid until the next call. */
 struct job *work_lease(struct work *, int64_t now_ns, struct bytes *message);
+/* The task that an earlier run of the same options has leased there; in its
+ * order, with the results between them. Returns -1 when it cannot be. */
+int work_lease_again(struct work *, const char *task_id, int64_t leased_ns);
 /* Takes a result. job is set unless it is unknown. */
 enum work_verdict work_result(
     struct work *, const struct work_result *, struct job **job);
