@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Runs avtoworkerd with handlers that misbehave, kills and stops its children
-at random, disturbs its orchestrator, and then compares what was handed out
-with what came back: lost, wrong, unexpected and accepted twice must be empty,
-and nothing of the worker may be left, in processes, descriptors or memory.
+at random, disturbs its orchestrator, kills either and starts it again, and
+then compares what was handed out with what came back: lost, wrong, unexpected
+and accepted twice must be empty, and nothing of the worker may be left, in
+processes, descriptors or memory.
 
 The orchestrator is avtoworker-devorch; its ledger is the truth. What is done
 to the worker follows from the seed; when it meets which task does not.
+
+Counted apart: tasks that met a kill on their way from the orchestrator to the
+worker's disk (window), and copies of results of which the worker could not
+know that they had arrived, at most one for each blow or withheld answer.
 """
 import argparse
 import collections
 import ctypes
 import heapq
-import http.client
 import os
 import random
 import shutil
@@ -20,7 +24,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -30,6 +33,8 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, "integration"))
 from harness import descendants, free_port, parents, proc_read  # noqa: E402
 
 from ledger import DEATHS, Ledger, Spec  # noqa: E402
+from processes import (Pulse, age, born, children_of, descriptors,  # noqa: E402
+                       resident_kb)
 
 TOKEN = "the-chaos-token"
 TASKS = 100000000
@@ -37,6 +42,7 @@ START_LIMIT = 30
 DRAIN_LIMIT = 120
 BIG_IN = 8 * 1024 * 1024 - 600
 BIG_OUT = 900 * 1024
+YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
 CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -141,68 +147,6 @@ def wait_for(claim, what, limit):
         time.sleep(0.02)
 
 
-def descriptors(pid):
-    """{kind: how many} of a process."""
-    kinds = collections.Counter()
-    directory = f"/proc/{pid}/fd"
-    for name in os.listdir(directory):
-        try:
-            kinds[os.readlink(f"{directory}/{name}").partition(":[")[0]] += 1
-        except OSError:
-            continue
-    return kinds
-
-
-def resident_kb(pid):
-    for line in proc_read(pid, "status").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
-
-
-def children_of(pid):
-    return [p for p, (parent, state) in parents().items()
-            if parent == pid and state != "Z"]
-
-
-def age(pid):
-    """Seconds since it was started."""
-    fields = proc_read(pid, "stat").rpartition(")")[2].split()
-    if len(fields) < 20:
-        return 0
-    with open("/proc/uptime", encoding="ascii") as f:
-        up = float(f.read().split()[0])
-    return up - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-class Pulse(threading.Thread):
-    """Asks for /health all the time: the longest answer is the longest time
-    that the worker's loop stood still, and a little more."""
-
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.port = port
-        self.answers = 0
-        self.longest = 0.0
-        self.on = True
-
-    def run(self):
-        conn = None
-        while self.on:
-            begun = time.monotonic()
-            try:
-                if conn is None:
-                    conn = http.client.HTTPConnection(
-                        "127.0.0.1", self.port, timeout=30)
-                conn.request("GET", "/health")
-                conn.getresponse().read()
-                self.longest = max(self.longest, time.monotonic() - begun)
-                self.answers += 1
-            except (OSError, http.client.HTTPException):
-                conn = None
-            time.sleep(0.05)
-
-
 class Run:
     """One run, from the start of the two programs to the verdict."""
 
@@ -219,7 +163,12 @@ class Run:
         self.lag = 0.0  # how late we ourselves were, at worst
         self.broken = []
         self.left = set()
+        self.port = 0  # any, at first
+        self.specs = self.make_specs()
+        # None while they are down, by us.
         self.devorch = self.worker = self.ledger = None
+        self.orphans = []  # (when to look, {pid: when it was started})
+        self.started = 0.0  # when the worker was, the last time
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -236,7 +185,7 @@ class Run:
             first = self.random.randrange(20, 20 + every)
             yield f"--fault={kind}:{first}-/{every}"
 
-    def specs(self):
+    def make_specs(self):
         specs = [Spec(category, mode, **more)
                  for weight, category, mode, more in MIX
                  for _ in range(weight)
@@ -245,24 +194,34 @@ class Run:
         return specs
 
     def start_devorch(self):
-        specs = self.specs()
+        """The first time, or again on the same port with the same memory."""
+        again = self.ledger is not None
         faults = [] if "faults" in self.args.without else list(self.faults())
         verify = ["--verify-signatures"] if self.args.dialect == "rxon" \
             else []
         with open(self.path("devorch.out"), "wb") as out:
             self.devorch = subprocess.Popen(
                 [os.path.join(self.args.build, "avtoworker-devorch"),
-                 "--listen=127.0.0.1:0", f"--token={TOKEN}", "--hold",
+                 f"--listen=127.0.0.1:{self.port}", f"--token={TOKEN}",
                  f"--dialect={self.args.dialect}", *verify, "--json",
                  f"--rate={self.args.rate}", "--retries=3",
                  "--poll-timeout=2", f"--ledger={self.path('ledger')}",
-                 *faults, *(s.option(TASKS // 1000) for s in specs)],
+                 "--resume" if again else "--hold", *faults,
+                 *(s.option(TASKS // 1000) for s in self.specs)],
                 stdout=out)
-        wait_for(lambda: os.path.getsize(self.path("devorch.out")) > 0,
+        wait_for(lambda: os.path.getsize(self.path("devorch.out")) > 0 or
+                 self.devorch.poll() is not None,
                  "the orchestrator listens", START_LIMIT)
         with open(self.path("devorch.out"), encoding="ascii") as f:
-            self.port = int(f.readline().partition("=")[2])
-        self.ledger = Ledger(self.path("ledger"), specs)
+            ready = f.readline()
+        if not ready:
+            raise Trouble(f"the orchestrator ended with "
+                          f"{self.devorch.returncode}")
+        self.port = int(ready.partition("=")[2])
+        if again:
+            self.ledger.restarted()
+        else:
+            self.ledger = Ledger(self.path("ledger"), self.specs)
 
     def write_config(self, broken=False):
         pick = self.random.choice
@@ -278,13 +237,15 @@ class Run:
             f.write(text)
         os.rename(self.conf_path + ".new", self.conf_path)
 
-    def start_worker(self):
+    def prepare_worker(self):
         for name in ("home", "tmp", "state"):
             os.mkdir(self.path(name))
         with open(os.open(self.path("token"), os.O_WRONLY | os.O_CREAT,
                           0o600), "w", encoding="ascii") as f:
             f.write(TOKEN + "\n")
         self.write_config()
+
+    def start_worker(self):
         environment = {k: v for k, v in os.environ.items()
                        if k.endswith("SAN_OPTIONS")}
         environment.update(
@@ -292,16 +253,20 @@ class Run:
             HOME=self.path("home"), TMPDIR=self.path("tmp"),
             AVTOWORKER_CHILD=os.path.join(self.args.build,
                                           "avtoworker-child"))
-        with open(self.log_path, "wb") as log:
+        with open(self.log_path, "ab") as log:
             self.worker = subprocess.Popen(
                 [os.path.join(self.args.build, "avtoworkerd"), "-c",
                  self.conf_path], env=environment, stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, start_new_session=True)
+        self.started = time.monotonic()
+
+    def wait_worker(self):
+        """It is there, and so are children of each handler, before anything
+        happens to them."""
         wait_for(lambda: b"registered at" in self.log() or self.is_dead(),
                  "the worker registers", START_LIMIT)
         if self.is_dead():
             raise Trouble("the worker ended at its start:\n" + self.tail())
-        # Each handler's children, before anything happens to them.
         wait_for(lambda: len(children_of(self.worker.pid)) >= 4,
                  "children", START_LIMIT)
 
@@ -313,7 +278,8 @@ class Run:
         return self.log()[-4000:].decode("utf-8", "replace")
 
     def is_dead(self):
-        return self.worker.poll() is not None
+        """It has ended, and we did not do it."""
+        return self.worker is not None and self.worker.poll() is not None
 
     # ---- what is done to it
 
@@ -329,8 +295,11 @@ class Run:
             return False
         return True
 
+    def blow(self):
+        self.ledger.blows.append(int(time.monotonic() * 1e6))
+
     def victim(self):
-        below = sorted(descendants(self.worker.pid))
+        below = sorted(descendants(self.worker.pid)) if self.worker else []
         return self.random.choice(below) if below else None
 
     def kill_one(self, number=signal.SIGKILL):
@@ -359,7 +328,52 @@ class Run:
             self.send(pid, self.random.choice((signal.SIGTERM,
                                                signal.SIGINT)))
 
+    def kill_worker(self):
+        """As by the kernel: without a word. It comes back on the same state
+        directory; what it has left behind must be gone by then or soon."""
+        self.later(self.random.expovariate(1 / self.args.worker_kills),
+                   self.kill_worker)
+        if self.worker is None or \
+                time.monotonic() - self.started < YOUNG_LEAST:
+            return
+        below = {pid: born(pid) for pid in descendants(self.worker.pid)}
+        self.blow()
+        self.worker.kill()
+        self.worker.wait()
+        self.blow()
+        self.worker = None
+        self.counts["worker kills"] += 1
+        self.orphans.append((time.monotonic() + self.args.left_limit, below))
+        self.later(self.random.uniform(0, 1), self.start_worker)
+
+    def look_for_orphans(self):
+        """Of workers that were killed long enough ago."""
+        while self.orphans and self.orphans[0][0] <= time.monotonic():
+            for pid, when in self.orphans.pop(0)[1].items():
+                if when == 0 or born(pid) != when:
+                    continue
+                # Without a launcher, what a handler has started may live on.
+                if proc_read(pid, "comm").strip() != "chaos-left":
+                    self.fail(f"process {pid} outlived a worker that was "
+                              f"killed: {proc_read(pid, 'cmdline')[:200]!r}")
+                self.send(pid, signal.SIGKILL)
+
+    def kill_orchestrator(self):
+        self.later(self.random.expovariate(1 / self.args.orchestrator_kills),
+                   self.kill_orchestrator)
+        if self.devorch is None:
+            return
+        self.blow()
+        self.devorch.kill()
+        self.devorch.wait()
+        self.blow()
+        self.devorch = None
+        self.counts["orchestrator kills"] += 1
+        self.later(self.random.uniform(0, 3), self.start_devorch)
+
     def reload(self):
+        if self.worker is None:
+            return
         broken = self.random.random() < 0.3
         self.write_config(broken)
         self.send(self.worker.pid, signal.SIGHUP)
@@ -368,10 +382,13 @@ class Run:
             self.later(0.5, self.write_config)
 
     def pause(self):
-        self.send(self.worker.pid, signal.SIGTSTP)
+        if self.worker is None:
+            return
+        pid = self.worker.pid
+        self.send(pid, signal.SIGTSTP)
         self.counts["pauses"] += 1
         self.later(self.random.uniform(0.05, 0.5),
-                   lambda: self.send(self.worker.pid, signal.SIGCONT))
+                   lambda: self.send(pid, signal.SIGCONT))
 
     ACTIONS = ((50, "kill", kill_one), (10, "kill", crash_one),
                (10, "kill", burst), (15, "stop", stop_one),
@@ -388,13 +405,14 @@ class Run:
     def look_for_leftovers(self):
         """Processes that handlers have left and that still live. Tasks that
         leave any are over at once, so their age tells."""
-        for pid in descendants(os.getpid()):
+        for pid in descendants(self.worker.pid) if self.worker else ():
             if proc_read(pid, "comm").strip() == "chaos-left" and \
                     age(pid) > self.args.left_limit:
                 self.left.add(pid)
 
     def watch(self):
         self.look_for_leftovers()
+        self.look_for_orphans()
         self.later(1, self.watch)
 
     def disturb(self):
@@ -402,6 +420,10 @@ class Run:
         end = time.monotonic() + self.args.seconds
         self.later(0.5, self.strike)
         self.later(1, self.watch)
+        if self.args.worker_kills:
+            self.later(2, self.kill_worker)
+        if self.args.orchestrator_kills:
+            self.later(3, self.kill_orchestrator)
         while (now := time.monotonic()) < end:
             if self.is_dead():
                 raise Trouble(f"the worker ended with "
@@ -416,11 +438,13 @@ class Run:
 
     def settle(self):
         """No new jobs; all that were begun come to their end."""
-        self.devorch.send_signal(signal.SIGUSR2)
-        while self.actions:  # what was stopped goes on
+        again = (self.strike, self.watch, self.kill_worker,
+                 self.kill_orchestrator)
+        while self.actions:  # what was stopped goes on, what is down returns
             function = heapq.heappop(self.actions)[2]
-            if function not in (self.strike, self.watch):
+            if function not in again:
                 function()
+        self.devorch.send_signal(signal.SIGUSR2)
         end = time.monotonic() + DRAIN_LIMIT
         quiet = time.monotonic()
         while time.monotonic() < end and time.monotonic() - quiet < 3:
@@ -429,7 +453,8 @@ class Run:
                               self.tail())
             tasks = self.ledger.tasks
             self.ledger.read()
-            if self.ledger.open or self.ledger.tasks != tasks:
+            self.look_for_orphans()
+            if self.orphans or self.ledger.lost() or self.ledger.tasks != tasks:
                 quiet = time.monotonic()
             time.sleep(0.05)
 
@@ -500,7 +525,7 @@ class Run:
                     self.fail("sanitizer: " + line)
 
     def strays(self):
-        mine = {self.worker.pid, self.devorch.pid}
+        mine = {p.pid for p in (self.worker, self.devorch) if p is not None}
         for pid, (parent, state) in parents().items():
             if parent == os.getpid() and state == "Z" and pid not in mine:
                 os.waitpid(pid, os.WNOHANG)
@@ -508,7 +533,9 @@ class Run:
 
     def run(self):
         self.start_devorch()
+        self.prepare_worker()
         self.start_worker()
+        self.wait_worker()
         pulse = Pulse(self.metrics)
         pulse.start()
         before = descriptors(self.worker.pid)
@@ -533,7 +560,7 @@ class Run:
                 process.kill()
                 process.wait()
         for _ in range(5):
-            for pid in self.strays() if self.worker else ():
+            for pid in self.strays():
                 self.send(pid, signal.SIGKILL)
 
     def report(self):
@@ -546,8 +573,12 @@ class Run:
               f"tasks, {c['killed']} processes killed, {book.deaths} tasks "
               f"ended by a death, {c['stopped']} stopped for a while, "
               f"{c['reloads']} reloads, {c['pauses']} pauses, "
+              f"{c['worker kills']} kills of the worker, "
+              f"{c['orchestrator kills']} of the orchestrator, "
               f"{book.result_faults} results not acknowledged")
-        print(", ".join(f"{name} {len(found)}" for name, found in sets))
+        print(", ".join(f"{name} {len(found)}" for name, found in sets) +
+              f"; apart from that: window {book.window()}, "
+              f"copies {sum(book.copies.values())}")
         print(f"longest /health {c['stall_us'] / 1000:.0f} ms, heartbeat "
               f"gap {book.heartbeat_gap():.1f} s, memory {c['kb']} KB")
         if self.args.verbose:
@@ -570,6 +601,11 @@ def read_arguments(argv=None):
                    default="classic")
     p.add_argument("--rate", type=float, default=80, help="tasks a second")
     p.add_argument("--kills", type=float, default=4, help="blows a second")
+    p.add_argument("--worker-kills", type=float, default=0,
+                   metavar="SECONDS",
+                   help="mean time between two kill -9 of the worker itself")
+    p.add_argument("--orchestrator-kills", type=float, default=0,
+                   metavar="SECONDS", help="the same for its orchestrator")
     p.add_argument("--stall", type=float, default=1000, metavar="MS",
                    help="how long the worker's loop may stand still")
     p.add_argument("--memory", type=float, default=128, metavar="MB",

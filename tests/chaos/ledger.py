@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: ISC
 """What the orchestrator saw, judged: every task that was handed out has got
 exactly one result, and one that its mode allows."""
+import bisect
+import collections
+import hashlib
 import json
+import os
 import re
 import zlib
 
@@ -20,6 +24,10 @@ MODES = {
     "stop_self": TIMEOUT,
 }
 DEATHS = 3  # max_deaths_per_task
+# A task that was handed out so shortly before a process was killed (or after,
+# when nobody had noticed yet) may never have got there, or not to the disk.
+WINDOW_US = 300000
+AFTER_BLOW = 10  # seconds after which heartbeats are regular again
 
 
 class Spec:
@@ -55,7 +63,11 @@ class Ledger:
         self.specs = specs
         self.file = open(path, "rb")
         self.part = b""
-        self.open = {}  # task id: (spec, number, attempt, when)
+        self.open = {}  # task id: (spec, number, attempt, when in us)
+        self.blows = []  # when the worker, its orchestrator or a connection
+        # of theirs was ended, in us, in order
+        self.accepted_us = {}  # task id: when, where a copy may follow
+        self.fault_us = collections.deque()  # results without an answer
         self.tasks = 0
         self.results = 0
         self.deaths = 0  # results that tell of a child's death
@@ -63,7 +75,9 @@ class Ledger:
         self.wrong = []
         self.unexpected = []
         self.twice = []  # accepted, and had been accepted before
-        self.copies = 0  # duplicates, as the orchestrator calls them
+        self.copies = collections.Counter()  # task id: duplicates, as the
+        # orchestrator calls them
+        self.unexplained = []  # of them
         self.result_faults = 0
         self.beats = []  # seconds
         self.last_us = 0
@@ -77,30 +91,49 @@ class Ledger:
             self.take(json.loads(line))
         return len(lines)
 
+    def restarted(self):
+        """The orchestrator cuts off what it was writing when it was killed."""
+        self.read()
+        self.file.seek(-len(self.part), os.SEEK_CUR)
+        self.part = b""
+
     def take(self, e):
         self.last_us = e["at_us"]
         if e["event"] == "task":
             self.tasks += 1
             self.open[e["task_id"]] = (
-                self.specs[e["spec"]], e["number"], e["attempt"])
+                self.specs[e["spec"]], e["number"], e["attempt"], e["at_us"])
         elif e["event"] == "heartbeat":
             self.beats.append(e["at_us"] / 1e6)
         elif e["event"] == "result" and "verdict" in e:
             self.result(e)
         elif e["event"] == "result":
             self.result_faults += 1
+            self.fault_us.append(e["at_us"])
+
+    def copy(self, e):
+        """Explained by as many blows and withheld answers since the result
+        itself as there are copies of it."""
+        task = e["task_id"]
+        self.copies[task] += 1
+        since = self.accepted_us.get(task, e["at_us"])
+        reasons = [at for at in (*self.blows, *self.fault_us)
+                   if since - WINDOW_US <= at <= e["at_us"]]
+        if self.copies[task] > len(reasons):
+            self.unexplained.append(brief(e))
 
     def result(self, e):
         self.results += 1
         task = e["task_id"]
         if e["verdict"] == "duplicate":
-            self.copies += 1
+            self.copy(e)
         elif e["verdict"] != "accepted":
             self.unexpected.append(f"{e['verdict']}: {brief(e)}")
         elif task not in self.open:
             self.twice.append(brief(e))
         else:
-            spec, number, attempt = self.open.pop(task)
+            spec, number, attempt, _ = self.open.pop(task)
+            self.accepted_us[task] = e["at_us"]
             trouble = self.judge(e, spec, number, attempt)
             if trouble:
                 self.wrong.append(f"{spec.category}/{spec.mode} attempt "
@@ -135,27 +168,44 @@ class Ledger:
         data = e.get("data") or {}
         want = {"task_id": e["task_id"], "n": number,
                 "crc": zlib.crc32(spec.text(number))}
+        if spec.mode == "big_result":
+            want["big"] = chr(97 + number % 26) * spec.size
+            text = json.dumps({k: want[k] for k in (
+                "big", "task_id", "n", "crc")}, separators=(",", ":"))
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            return None if e.get("data_sha256") == digest \
+                else "its data is damaged"
         for key, value in want.items():
             if data.get(key) != value:
                 return f"{key} is {data.get(key)!r}, not {value!r}"
-        big = data.get("big", "")
-        if spec.mode == "big_result" and \
-                big != chr(97 + number % 26) * spec.size:
-            return "its data is damaged"
         return None
 
+    def in_window(self, handed_us):
+        """Whether a blow may have met the task before it was on the disk."""
+        at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
+        return at < len(self.blows) and self.blows[at] <= handed_us + WINDOW_US
+
     def lost(self):
-        return [f"{task}: {spec.category}/{spec.mode} attempt {attempt}"
-                for task, (spec, _, attempt) in self.open.items()]
+        return [f"{task}: {spec.category}/{spec.mode} attempt {attempt}, "
+                f"handed out at {at_us}"
+                for task, (spec, _, attempt, at_us) in self.open.items()
+                if not self.in_window(at_us)]
+
+    def window(self):
+        """Tasks that met a blow on their way."""
+        return len(self.open) - len(self.lost())
 
     def accepted_twice(self):
-        """A copy is explained by an answer that was withheld."""
-        extra = max(0, self.copies - self.result_faults)
-        return self.twice + ["a copy that nothing explains"] * extra
+        return self.twice + self.unexplained
 
     def heartbeat_gap(self):
-        return max((b - a for a, b in zip(self.beats, self.beats[1:])),
-                   default=0)
+        """The longest in which nobody was struck."""
+        gap = 0
+        for a, b in zip(self.beats, self.beats[1:]):
+            at = bisect.bisect_left(self.blows, (a - AFTER_BLOW) * 1e6)
+            if at == len(self.blows) or self.blows[at] > b * 1e6:
+                gap = max(gap, b - a)
+        return gap
 
 
 def brief(e):
