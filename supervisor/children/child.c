@@ -24,6 +24,7 @@
 #include "supervisor/lease.h"
 
 #define STOP_TIMEOUT_MS ((int64_t)5 * 1000)
+#define LATE_MS         ((int64_t)2 * 1000) /* no load explains that */
 #define OUTPUT_MAX      ((int64_t)1024 * 1024) /* before its first task */
 
 static const struct {
@@ -55,6 +56,7 @@ child_set_state(struct child *c, enum child_state to)
 	c->last = c->state;
 	c->state = to;
 	c->since_ms = clock_now_ms();
+	c->put_off = false;
 	memory_use_busy(&c->memory, to == CHILD_BUSY);
 }
 
@@ -84,11 +86,16 @@ child_arm(struct child *c)
 			(void)event_del(&c->timer);
 		return;
 	}
+	c->due_ms = now_ms + wait_ms;
 	tv = clock_timeval(wait_ms);
 	if (event_add(&c->timer, &tv) == -1) {
 		const struct log_context ctx = child_context(c);
 
-		log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer for a child");
+		log_line(LOG_LEVEL_ERR, &ctx,
+		    "no memory for a child's timer; ending the child");
+		/* Whatever it does now might last for ever. */
+		child_kill(c, DEATH_INTERRUPTED,
+		    "had to be ended: no memory for its timer");
 	}
 }
 
@@ -132,6 +139,7 @@ child_malformed(const char *text, void *arg)
 
 	why_set(&why, "broke the channel: %s", text);
 	log_line(LOG_LEVEL_WARN, &ctx, "child %s; ending it", why.text);
+	frame_stream_deafen(&c->channel); /* or there is a line for each */
 	child_kill(c, DEATH_PROTOCOL, why.text);
 }
 
@@ -189,6 +197,19 @@ limit_over(struct child *c)
 		child_kill(c, DEATH_STOP, "did not leave within 5 s");
 }
 
+/* We did not run for so long, being stopped, or frozen together with our
+ * children: they are not to pay for it. What they have said meanwhile is read
+ * first, and they get the time again, once. */
+static void
+put_off(struct child *c, int64_t late_ms, int64_t now_ms)
+{
+	c->put_off = true;
+	if (c->limit_ms != 0 && c->limit_ms <= now_ms)
+		c->limit_ms = now_ms + late_ms;
+	if (c->state == CHILD_BUSY)
+		task_clock_put_off(&c->clock, late_ms, now_ms);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -197,6 +218,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (now_ms - c->due_ms >= LATE_MS && !c->put_off)
+		put_off(c, now_ms - c->due_ms, now_ms);
 	if (c->limit_ms != 0 && now_ms >= c->limit_ms)
 		limit_over(c);
 	else if (c->state == CHILD_BUSY)

@@ -88,6 +88,7 @@ struct child {
 	struct task_clock clock; /* of the task; valid while busy */
 	int64_t limit_ms; /* when starting, stopping or a closed channel has
 			     lasted long enough; 0: no such limit */
+	int64_t due_ms; /* when the timer was to fire; valid while it is set */
 	int64_t cpu_limit_ms; /* that the child keeps by itself; 0: none */
 	int64_t born_ms; /* when it was started */
 	int64_t since_ms; /* when the state began */
@@ -106,6 +107,7 @@ struct child {
 	bool launched : 1; /* pid is a launcher, and the handler's process is
 			      its child */
 	bool was_ready : 1; /* it has said ready */
+	bool put_off : 1; /* its limits were, in this state: see on_timer() */
 	bool closed : 1; /* it has closed its channel */
 	bool dying : 1; /* dead, and being read for the last time */
 	bool lease_started : 1; /* it has said started for its lease */

@@ -100,6 +100,8 @@ on_log(struct child *c, const struct frame_header *h, const char *payload)
 		child_malformed("log without a message", c);
 		return;
 	}
+	if (!output_takes(&c->output, h->length))
+		return;
 	if (jscan_get(&root, "level", &value))
 		level = level_named(&value);
 	if (jscan_get(&root, "name", &value) &&

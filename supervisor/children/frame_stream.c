@@ -19,8 +19,8 @@
 #define READ_SIZE    (64u * 1024)
 #define KEEP_PAYLOAD (16u * 1024) /* a larger buffer is given back */
 
-static void
-stop_reading(struct frame_stream *s)
+void
+frame_stream_deafen(struct frame_stream *s)
 {
 	s->unreadable = true;
 	(void)event_del(&s->readable);
@@ -29,7 +29,7 @@ stop_reading(struct frame_stream *s)
 static void
 malformed(struct frame_stream *s, const char *text)
 {
-	stop_reading(s);
+	frame_stream_deafen(s);
 	s->ops->malformed(text, s->arg);
 }
 
@@ -118,7 +118,7 @@ read_some(struct frame_stream *s)
 		return ((size_t)n);
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
-		stop_reading(s);
+		frame_stream_deafen(s);
 		s->ops->closed(s->arg);
 	}
 	return (0);

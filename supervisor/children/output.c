@@ -27,6 +27,20 @@ note(struct output *o, const char *fmt, int64_t bytes)
 	o->ops->note(text, o->arg);
 }
 
+bool
+output_takes(struct output *o, size_t bytes)
+{
+	if (o->dropped == 0 &&
+	    (o->max == 0 || o->given + (int64_t)bytes <= o->max)) {
+		o->given += (int64_t)bytes;
+		return (true);
+	}
+	if (o->dropped == 0)
+		note(o, "output beyond %lld bytes is dropped", o->max);
+	o->dropped += (int64_t)bytes;
+	return (false);
+}
+
 /* Gives out the line in the buffer, or what there is of it, or drops it; it
  * took so many bytes. */
 static void
@@ -35,14 +49,7 @@ end_line(struct output *o, size_t bytes)
 	const size_t len = o->len;
 
 	o->len = 0;
-	if (o->dropped == 0 && o->max > 0 &&
-	    o->given + (int64_t)bytes > o->max) {
-		o->dropped = (int64_t)bytes;
-		note(o, "output beyond %lld bytes is dropped", o->max);
-		return;
-	}
-	o->given += (int64_t)bytes;
-	if (len == 0)
+	if (!output_takes(o, bytes) || len == 0)
 		return;
 	o->buf[len] = '\0';
 	o->ops->line(o->buf, o->arg);

@@ -8,6 +8,8 @@
 
 #include "supervisor/children/task_clock.h"
 
+#define LISTEN_MS 250 /* enough to read any result that is in a channel */
+
 static int64_t
 smaller(int64_t a, int64_t b)
 {
@@ -85,6 +87,16 @@ task_clock_cancel(struct task_clock *c, enum cancel_reason reason,
 	c->reason = reason;
 	c->grace_ms = c->end_at_ms > now_ms ? c->end_at_ms - now_ms : 0;
 	return (true);
+}
+
+void
+task_clock_put_off(struct task_clock *c, int64_t late_ms, int64_t now_ms)
+{
+	if (c->end_at_ms == 0 || c->end_at_ms > now_ms)
+		return;
+	if (c->cause == DEATH_DEADLINE && late_ms > LISTEN_MS)
+		late_ms = LISTEN_MS;
+	c->end_at_ms = now_ms + late_ms;
 }
 
 enum task_due

@@ -62,6 +62,10 @@ void task_clock_start(
  * it has been already, and only the end has come nearer, perhaps. */
 bool task_clock_cancel(
     struct task_clock *, enum cancel_reason, int64_t grace_ms, int64_t now_ms);
+/* Nobody has looked for so long: an end that is due by now comes after that
+ * time again; that of a deadline, which is somebody else's, at once, but not
+ * before its child has been listened to. */
+void task_clock_put_off(struct task_clock *, int64_t late_ms, int64_t now_ms);
 /* What is due, most urgent first; each is given out once. */
 enum task_due task_clock_due(struct task_clock *, int64_t now_ms);
 /* Milliseconds until something is due; -1 when nothing will be. */

@@ -13,7 +13,7 @@ import struct
 import sys
 
 TASK = 1
-READY, STARTED, RESULT = 16, 17, 18
+READY, STARTED, RESULT, LOG = 16, 17, 18, 19
 CHANNEL = 3
 
 
@@ -245,6 +245,20 @@ def result_other_lease(c):
     c.lease += 1
     send(c.result())
     c.stay()
+
+
+def result_after_wrong_ones(c):
+    """All at once, as far as the pipe takes them."""
+    c.begin()
+    wrong = frame(RESULT, {"status": "success"}, c.lease + 1)
+    send(wrong * 2000 + c.result())
+    c.stay()
+
+
+def log_flood(c):
+    c.begin()
+    send(frame(LOG, {"message": "so much to say " + "x" * 100}) * 5000)
+    send(c.result())
 
 
 def copy_holds(c):

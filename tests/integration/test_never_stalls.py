@@ -353,6 +353,50 @@ else:
          "for processes can be made")(lambda t: None)
 
 
+@case("what comes behind a wrong frame is not read: it costs one line")
+def wrong_frames(t):
+    scene = Scene(t, ["result_after_wrong_ones"])
+    scene.put("first")
+    error = scene.failure("first", "TRANSIENT_ERROR")
+    check("for another lease" in error["message"], f"message: {error}")
+    scene.goes_on()
+    same(len(scene.worker.lines("broke the channel.*ending it")), 1, "lines")
+
+
+@case("what a handler logs by itself counts as its output")
+def log_flood(t):
+    scene = Scene(t, ["log_flood"], ["category/light.output_limit=10K"])
+    scene.put("first")
+    same(scene.success("first")["from"], "log_flood", "the result")
+    scene.worker.wait_log("output beyond 10240 bytes is dropped")
+    scene.goes_on()
+    count = len(scene.worker.lines("so much to say"))
+    check(50 < count < 100, f"{count} lines of 5000")
+
+
+@case("a supervisor that was stopped for longer than any limit kills nobody "
+      "for that")
+def stopped_supervisor(t):
+    fake = Fake(poll_timeout=1)
+    worker = t.worker(
+        fake.url, ["-o", "category/heavy.time_limit=1500ms"], heavy=3,
+        orchestrator="protocol = classic")
+    gate = t.gate()
+    for i in range(3):  # results larger than the pipe between them
+        fake.put(task(f"t-{i}", "slow", {
+            "gate": gate.path, "name": "x" * 400000}))
+    gate.wait(3)
+    worker.signal(signal.SIGSTOP)
+    asleep(worker.pid)
+    stopped = time.monotonic()
+    gate.open()
+    eventually(lambda: time.monotonic() > stopped + 4, "4 s")
+    worker.signal(signal.SIGCONT)
+    for i in range(3):
+        same(fake.wait_result(f"t-{i}")["status"], "success", "status")
+    worker.drain()
+
+
 # A thousand deaths a second -------------------------------------------------
 
 class Devorch:

@@ -259,6 +259,36 @@ ends_at_the_hard_limit(void)
 	close_scene(&s);
 }
 
+/* As if the supervisor had been stopped for ten seconds. */
+static void
+come_late(struct scene *s)
+{
+	s->child->clock.end_at_ms = clock_now_ms();
+	s->child->due_ms = clock_now_ms() - 10000;
+	(void)event_del(&s->child->timer);
+	event_active(&s->child->timer, EV_TIMEOUT, 1);
+	(void)event_base_loop(s->base, EVLOOP_ONCE);
+}
+
+static void
+is_not_to_blame_for_our_absence(void)
+{
+	const struct task_limits limits = { .hard_ms = 60000 };
+	struct scene s;
+
+	open_scene(&s, "slow");
+	run(&s, "slow", NEVER, &limits);
+	RUN_UNTIL(&s, s.child->lease_started);
+	come_late(&s);
+	ASSERT_STR(child_state_name(s.child->state), "busy");
+	ASSERT(s.child->clock.end_at_ms > clock_now_ms() + 5000);
+	come_late(&s); /* once is enough */
+	RUN_UNTIL(&s, s.child == NULL);
+	check_death(&s, DEATH_TIME_LIMIT, DEATH_STAGE_HANDLER,
+	    "ran longer than time_limit (60 s)");
+	close_scene(&s);
+}
+
 /* The grace before a hard limit is enough for who listens. */
 static void
 hears_of_the_hard_limit(void)
@@ -534,6 +564,8 @@ says_that_there_is_a_core(void)
 static const struct test tests[] = {
 	{ "a handler that listens hears its soft limit", hears_the_soft_limit },
 	{ "a hard limit ends the child", ends_at_the_hard_limit },
+	{ "limits that pass while we are stopped are put off",
+	    is_not_to_blame_for_our_absence },
 	{ "a hard limit is told a grace before", hears_of_the_hard_limit },
 	{ "neither blocked signals nor SIGSTOP hold up the end",
 	    ends_what_is_deaf },

@@ -86,6 +86,29 @@ reckons(void)
 	}
 }
 
+static void
+is_put_off(void)
+{
+	struct task_limits limits = { .hard_ms = 1000, .grace_ms = 100 };
+	struct task_clock c;
+
+	task_clock_start(&c, &limits, START);
+	task_clock_put_off(&c, 5000, START + 500);
+	ASSERT_INT(after_start(c.end_at_ms), 1000); /* not due */
+	task_clock_put_off(&c, 5000, START + 6000);
+	ASSERT_INT(after_start(c.end_at_ms), 11000);
+	ASSERT_INT(task_clock_due(&c, START + 6000), TASK_ASK);
+	ASSERT_INT(c.grace_ms, 5000);
+	limits.deadline_ms = START + 800;
+	task_clock_start(&c, &limits, START);
+	task_clock_put_off(&c, 5000, START + 6000);
+	ASSERT_INT(after_start(c.end_at_ms), 6250);
+	limits = (struct task_limits){ 0 };
+	task_clock_start(&c, &limits, START);
+	task_clock_put_off(&c, 5000, START + 6000);
+	ASSERT_INT(c.end_at_ms, 0);
+}
+
 static const struct task_limits all = {
 	.slow_ms = 100,
 	.soft_ms = 200,
@@ -176,6 +199,7 @@ is_asked_once(void)
 }
 
 static const struct test tests[] = {
+	{ "an end that nobody could see comes later", is_put_off },
 	{ "limits become moments", reckons },
 	{ "each moment comes once", comes_due_once_each },
 	{ "what is late gives way to what is urgent", ends_at_once_when_late },
