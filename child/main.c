@@ -8,7 +8,7 @@
  * WHAT is TYPE=FILE... for modules, TYPE PATH [ARG...] with --kind exec, and
  * PATH [ARG...] with --kind channel. Descriptor 3 is the channel. Not for
  * people, hence no help: the options are those of the table in arguments.c,
- * put together by supervisor/children/program.c.
+ * put together by supervisor/children/command.c.
  */
 #include <errno.h>
 #include <fcntl.h>

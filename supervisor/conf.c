@@ -9,9 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "supervisor/conf.h"
 #include "supervisor/conf_block.h"
@@ -21,6 +21,8 @@
 
 /* Longest name that conf_is_name() allows. */
 #define NAME_LEN 64
+/* The same of conf_is_task_type(). */
+#define TYPE_LEN 128
 
 static void
 free_values(const char *section, void *base)
@@ -302,6 +304,25 @@ check_limits(struct conf *conf, struct conf_blocks *blocks,
 		    problems);
 }
 
+/* One thing runs a handler. */
+static void
+check_runners(struct conf *conf, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const struct conf_handler *h;
+
+	TAILQ_FOREACH(h, &conf->handlers, entry)
+		if (h->module != NULL && h->exec != NULL)
+			conf_problem_add(problems,
+			    "%s: handler %s has module and exec; remove one "
+			    "of them",
+			    conf_block_where(
+				conf_block_find(blocks,
+				    conf_section_find("handler"), h->name),
+				conf_key_find("handler", "exec")),
+			    h->name);
+}
+
 static bool
 module_exists(const struct conf *conf, const char *name)
 {
@@ -341,12 +362,22 @@ module_name(const struct conf *conf, const char *file, char *name, size_t size)
 }
 
 static void
-add_argument(
-    struct conf *conf, const char *file, struct conf_problems *problems)
+report_argument(const struct conf_key *key, const char *file,
+    struct conf_problems *problems)
+{
+	struct conf_shown shown;
+	char expects[256];
+
+	conf_value_expects(key, expects, sizeof(expects));
+	conf_problem_add(problems, "command line: HANDLER is %s; expected %s",
+	    conf_show(file, &shown), expects);
+}
+
+static void
+add_module(struct conf *conf, const char *file, struct conf_problems *problems)
 {
 	const struct conf_key *key = conf_key_find("module", "file");
-	char name[NAME_LEN + 1], expects[256];
-	struct conf_shown shown;
+	char name[NAME_LEN + 1];
 	struct conf_module *m;
 
 	module_name(conf, file, name, sizeof(name));
@@ -355,11 +386,90 @@ add_argument(
 		return;
 	}
 	m->from_argv = true;
-	if (conf_value_set(key, file, m) == 0)
+	if (conf_value_set(key, file, m) == -1)
+		report_argument(key, file, problems);
+}
+
+/* The base name of a file without its extension. */
+static void
+stem_of(const char *file, char *stem, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+	const char *base = slash != NULL ? slash + 1 : file;
+	const char *dot = strrchr(base, '.');
+	const size_t len =
+	    dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
+
+	(void)snprintf(
+	    stem, size, "%.*s", len < size ? (int)len : (int)size - 1, base);
+}
+
+/* A file of the command line, which is where the caller is. */
+static void
+set_command(const struct conf_key *key, const char *file, void *base,
+    struct conf_problems *problems)
+{
+	char path[PATH_MAX];
+	const int len = snprintf(path, sizeof(path), "%s%s",
+	    strchr(file, '/') == NULL ? "./" : "", file);
+
+	if (file[0] == '\0' || len >= (int)sizeof(path) ||
+	    conf_value_set(key, path, base) == -1)
+		report_argument(key, file, problems);
+}
+
+/* The handler of that task type; a block may say more about it. */
+static void
+add_executable(
+    struct conf *conf, const char *file, struct conf_problems *problems)
+{
+	const struct conf_key *key = conf_key_find("handler", "exec");
+	struct conf_shown shown;
+	struct conf_handler *h;
+	char type[TYPE_LEN + 2];
+
+	stem_of(file, type, sizeof(type));
+	if (!conf_is_task_type(type)) {
+		conf_problem_add(problems,
+		    "command line: the base name of HANDLER %s is no task "
+		    "type; name it in a block: handler TYPE { exec = PATH }",
+		    conf_show(file, &shown));
 		return;
-	conf_value_expects(key, expects, sizeof(expects));
-	conf_problem_add(problems, "command line: HANDLER is %s; expected %s",
-	    conf_show(file, &shown), expects);
+	}
+	TAILQ_FOREACH(h, &conf->handlers, entry)
+		if (strcmp(h->name, type) == 0)
+			break;
+	if (h == NULL && (h = handler_new(conf, type)) == NULL) {
+		conf_problem_memory(problems);
+		return;
+	}
+	if (h->module != NULL || h->exec != NULL) {
+		conf_problem_add(problems,
+		    "command line: HANDLER %s: something else runs task type "
+		    "%s already",
+		    conf_show(file, &shown), type);
+		return;
+	}
+	h->from_argv = true;
+	set_command(key, file, h, problems);
+}
+
+static bool
+ends_in(const char *file, const char *ending)
+{
+	const size_t len = strlen(file), n = strlen(ending);
+
+	return (len >= n && strcmp(file + len - n, ending) == 0);
+}
+
+static void
+add_argument(
+    struct conf *conf, const char *file, struct conf_problems *problems)
+{
+	if (ends_in(file, ".so"))
+		add_module(conf, file, problems);
+	else
+		add_executable(conf, file, problems);
 }
 
 /* Fills blocks from everywhere; -1 when the file's syntax ends it. */
@@ -395,6 +505,7 @@ build(struct conf *conf, const struct conf_source *source,
 	check_categories(conf, blocks, problems);
 	check_sizes(conf, blocks, problems);
 	check_limits(conf, blocks, problems);
+	check_runners(conf, blocks, problems);
 	if (source->local)
 		orchestrators_free(conf);
 	else
@@ -423,10 +534,14 @@ conf_new(const struct conf_source *source, struct conf_problems *problems)
 bool
 conf_inherits(const struct conf *conf)
 {
+	const struct conf_handler *h;
 	const struct conf_module *m;
 
 	TAILQ_FOREACH(m, &conf->modules, entry)
 		if (m->from_argv)
+			return (true);
+	TAILQ_FOREACH(h, &conf->handlers, entry)
+		if (h->from_argv)
 			return (true);
 	return (false);
 }
@@ -461,19 +576,24 @@ conf_category_or_default(const struct conf *conf, const char *name)
 	return (c != NULL ? c : &conf->category_defaults);
 }
 
-void
-conf_category_sizes(const struct conf_category *c, unsigned *min, unsigned *max)
+unsigned
+conf_category_limit(const struct conf_category *c)
 {
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (c->max_tasks > 0)
+		return ((unsigned)c->max_tasks);
+	return ((unsigned)(c->children > 0 ? c->children : c->max_children));
+}
 
+void
+conf_category_sizes(
+    const struct conf_category *c, unsigned usual, unsigned *min, unsigned *max)
+{
 	if (c->children > 0) {
 		*min = *max = (unsigned)c->children;
 		return;
 	}
 	*min = (unsigned)c->min_children;
-	*max = c->max_children > 0 ? (unsigned)c->max_children :
-	    cores > 0              ? (unsigned)cores :
-				     1;
+	*max = c->max_children > 0 ? (unsigned)c->max_children : usual;
 	if (c->max_children == 0 && *max < *min)
 		*max = *min;
 	if (*min > *max)

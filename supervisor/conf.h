@@ -52,7 +52,8 @@ enum conf_environment {
 };
 enum conf_sweep {
 	CONF_SWEEP_TASK,
-	CONF_SWEEP_EXIT
+	CONF_SWEEP_EXIT,
+	CONF_SWEEP_AUTO /* by the kind of the program */
 };
 
 /* worker { } */
@@ -132,7 +133,8 @@ struct conf_category {
 	/* How many children; see conf_category_sizes(). */
 	int64_t children; /* always that many; 0: min to max */
 	int64_t min_children; /* always there */
-	int64_t max_children; /* 0: number of cores */
+	int64_t max_children; /* 0: by the kind of the program */
+	int64_t max_tasks; /* that run at once; 0: see conf_category_limit() */
 	int64_t idle_timeout_ms; /* of children beyond the minimum */
 	int64_t start_timeout_ms; /* from start to ready */
 	int64_t withdraw_after_ms; /* without a ready child */
@@ -174,11 +176,13 @@ struct conf_handler {
 	TAILQ_ENTRY(conf_handler) entry;
 	char *name; /* the task type */
 	char *module; /* file, as in struct conf_module; or NULL */
+	char **exec; /* a program and its arguments; or NULL */
 	char *category; /* NULL: as the module says, else "default" */
 	char *version; /* of the skill; NULL: SKILL_VERSION */
 	char *cost; /* decimal number; or NULL */
 	int64_t time_limit_ms; /* 0: the category's */
 	int64_t soft_time_limit_ms; /* 0: the category's */
+	bool from_argv : 1; /* its executable is named on the command line */
 };
 
 struct conf {
@@ -253,9 +257,12 @@ const struct conf_category *conf_category(
 /* The same, or the defaults for a category that has no block. */
 const struct conf_category *conf_category_or_default(
     const struct conf *, const char *name);
-/* The least and the most children it has; max is at least 1. */
+/* Most of its tasks that may run at once; 0: it has no limit of its own. */
+unsigned conf_category_limit(const struct conf_category *);
+/* The least and the most children that a program of it has; usual: the most
+ * where it does not say. max is at least 1. */
 void conf_category_sizes(
-    const struct conf_category *, unsigned *min, unsigned *max);
+    const struct conf_category *, unsigned usual, unsigned *min, unsigned *max);
 
 /* True when children get the caller's environment (less our secrets) rather
  * than the allowlist: handlers named on the command line run as if the caller

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisor/base/text.h"
 #include "supervisor/conf_block.h"
 #include "supervisor/conf_problem.h"
 
@@ -165,4 +166,20 @@ conf_block_set(struct conf_block *b, const struct conf_key *key,
 		setting_free(old);
 	}
 	TAILQ_INSERT_TAIL(&b->settings, s, entry);
+}
+
+void
+conf_block_add_word(struct conf_block *b, const struct conf_key *key,
+    const char *word, struct conf_problems *problems)
+{
+	struct conf_setting *s = find(b, key);
+	char *longer;
+
+	longer = text_format("%s%c%s", s->value, CONF_WORDS_END, word);
+	if (longer == NULL) {
+		conf_problem_memory(problems);
+		return;
+	}
+	free(s->value);
+	s->value = longer;
 }

@@ -58,6 +58,10 @@ void conf_block_set(struct conf_block *, const struct conf_key *,
     const char *value, const char *where, const char *label, enum conf_rank,
     struct conf_problems *);
 
+/* One more word for a list that has been set. */
+void conf_block_add_word(struct conf_block *, const struct conf_key *,
+    const char *word, struct conf_problems *);
+
 /* From conf_file.c: reads a file and those it includes into blocks. A syntax
  * error or unknown name ends it: -1 with the problem added. */
 int conf_file_read(

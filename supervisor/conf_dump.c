@@ -78,6 +78,7 @@ print_kind(const struct conf_key *key, FILE *f)
 	static const char *const kinds[] = {
 		[CONF_TYPE_TEXT] = "text",
 		[CONF_TYPE_URL] = "URL",
+		[CONF_TYPE_WORDS] = "list of words",
 		[CONF_TYPE_NUMBER] = "number",
 		[CONF_TYPE_SIZE] = "size",
 		[CONF_TYPE_TIME] = "time",

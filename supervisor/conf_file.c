@@ -4,8 +4,9 @@
  * option is a string, and every section may come many times; what a value or
  * a repetition means is judged here and later, where the line is known.
  *
- * All options store into one string of struct parse, its first member, so
- * that a callback finds the parse it belongs to. libConfuse keeps no section:
+ * All options but lists store into one string of struct parse, its first
+ * member, so that a callback finds the parse it belongs to by the first option
+ * of its section, which is none. libConfuse keeps no section:
  * each is removed when it has ended. Included files are read when the file
  * that names them has been: freeing one parser resets libConfuse's scanner.
  */
@@ -204,7 +205,7 @@ make_block(struct parse *p, const cfg_t *sec)
 static int
 on_key(cfg_t *cfg, cfg_opt_t *opt)
 {
-	struct parse *p = parse_of(opt);
+	struct parse *p = parse_of(&cfg->opts[0]);
 	const struct conf_key *key = conf_key_find(cfg->name, opt->name);
 	char where[WHERE_MAX];
 
@@ -218,6 +219,35 @@ on_key(cfg_t *cfg, cfg_opt_t *opt)
 	    CONF_RANK_FILE, p->problems);
 	if (key->secret)
 		explicit_bzero(p->value, strlen(p->value));
+	return (0);
+}
+
+/* Called for each word of a list, and once more at its end; with a new list
+ * the count begins anew. */
+static int
+on_word(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct parse *p = parse_of(&cfg->opts[0]);
+	const struct conf_key *key = conf_key_find(cfg->name, opt->name);
+	const unsigned n = cfg_opt_size(opt);
+	const char *word = cfg_opt_getnstr(opt, n - 1);
+	static const char seen[] = { CONF_WORDS_END, '\0' };
+	char where[WHERE_MAX];
+
+	if (key == NULL)
+		return (stop(p, cfg->line, "a key must stand in its block"));
+	if (strcmp(word, seen) == 0)
+		return (0); /* the end of the list */
+	if (p->block == NULL && make_block(p, cfg) == -1)
+		return (-1);
+	where_at(p, cfg->line, where);
+	if (n == 1)
+		conf_block_set(p->block, key, word, where, key->name,
+		    CONF_RANK_FILE, p->problems);
+	else
+		conf_block_add_word(p->block, key, word, p->problems);
+	if (cfg_opt_setnstr(opt, seen, n - 1) != CFG_SUCCESS)
+		return (stop(p, cfg->line, "out of memory"));
 	return (0);
 }
 
@@ -267,8 +297,15 @@ section_options(struct parse *p, const char *section)
 	for (i = 0, o = opts; i < conf_keys_len; i++) {
 		if (strcmp(conf_keys[i].section, section) != 0)
 			continue;
-		*o = (cfg_opt_t)CFG_SIMPLE_STR(conf_keys[i].name, &p->value);
-		o->validcb = on_key;
+		if (conf_keys[i].type == CONF_TYPE_WORDS) {
+			*o = (cfg_opt_t)CFG_STR_LIST(
+			    conf_keys[i].name, NULL, CFGF_NONE);
+			o->validcb = on_word;
+		} else {
+			*o = (cfg_opt_t)CFG_SIMPLE_STR(
+			    conf_keys[i].name, &p->value);
+			o->validcb = on_key;
+		}
 		o++;
 	}
 	return (opts);

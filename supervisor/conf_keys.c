@@ -106,6 +106,13 @@ is_path(const char *s)
 	return (i > 0);
 }
 
+/* A word of a command; an argument may be empty. */
+static bool
+is_word(const char *s)
+{
+	return (*s == '\0' || is_path(s));
+}
+
 /* NAME=VALUE, NAME=VALUE ...; is_model: NAME or NAME=VERSION. */
 static bool
 is_pairs(const char *s, bool is_model)
@@ -248,9 +255,12 @@ static const struct conf_choice environments[] = {
 static const struct conf_choice sweeps[] = {
 	{ "task", CONF_SWEEP_TASK },
 	{ "exit", CONF_SWEEP_EXIT },
+	{ "auto", CONF_SWEEP_AUTO },
 	{ NULL, 0 },
 };
 
+#define WORDS_EXPECTS \
+	"a path, or {PATH, ARGUMENT, ...}, without control characters"
 #define NAME_EXPECTS "1 to 64 letters, digits, \"_\", \".\" or \"-\""
 #define TYPE_EXPECTS "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\""
 
@@ -709,10 +719,19 @@ const struct conf_key conf_keys[] = {
 	    .name = "max_children",
 	    .type = CONF_TYPE_NUMBER,
 	    .offset = offsetof(struct conf_category, max_children),
-	    .unset = "number of cores",
+	    .unset = "max_tasks; else max_concurrent_tasks for scripts, "
+		     "number of cores for others",
 	    .min = 1,
 	    .max = 10000,
-	    .help = "Most children, and so most tasks at once." },
+	    .help = "Most children of each of its programs." },
+	{ .section = "category",
+	    .name = "max_tasks",
+	    .type = CONF_TYPE_NUMBER,
+	    .offset = offsetof(struct conf_category, max_tasks),
+	    .unset = "children or max_children",
+	    .min = 1,
+	    .max = 10000,
+	    .help = "Most of its tasks that run at once." },
 	{ .section = "category",
 	    .name = "idle_timeout",
 	    .type = CONF_TYPE_TIME,
@@ -885,7 +904,7 @@ const struct conf_key conf_keys[] = {
 	    .name = "sweep",
 	    .type = CONF_TYPE_CHOICE,
 	    .offset = offsetof(struct conf_category, sweep),
-	    .def = "task",
+	    .def = "auto",
 	    .choices = sweeps,
 	    .help = "When processes that a task left behind are ended." },
 	{ .section = "category",
@@ -912,6 +931,14 @@ const struct conf_key conf_keys[] = {
 	    .check = is_path,
 	    .expects = "a path, or a file name without slash",
 	    .help = "The shared object that has this handler." },
+	{ .section = "handler",
+	    .name = "exec",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_handler, exec),
+	    .unset = "it is no executable",
+	    .check = is_word,
+	    .expects = WORDS_EXPECTS,
+	    .help = "A program that is run for each task." },
 	{ .section = "handler",
 	    .name = "category",
 	    .type = CONF_TYPE_TEXT,

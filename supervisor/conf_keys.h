@@ -14,6 +14,8 @@
 enum conf_type {
 	CONF_TYPE_TEXT, /* char *, as check() allows */
 	CONF_TYPE_URL, /* char *, without its trailing slashes */
+	CONF_TYPE_WORDS, /* char **, NULL-terminated: {"a", "b"} or one word,
+			    each as check() allows */
 	CONF_TYPE_NUMBER, /* int64_t */
 	CONF_TYPE_SIZE, /* int64_t, bytes */
 	CONF_TYPE_TIME, /* int64_t, milliseconds */
@@ -75,5 +77,9 @@ const char *conf_key_home(const char *name);
 /* What titles and texts may be. */
 bool conf_is_name(const char *); /* [A-Za-z0-9_.-]{1,64} */
 bool conf_is_task_type(const char *); /* [A-Za-z0-9._:-]{1,128} */
+
+/* What stands between the words of one value until it is judged; no word can
+ * have it. */
+#define CONF_WORDS_END '\x1f'
 
 #endif

@@ -37,6 +37,9 @@ struct scan {
 	size_t depth; /* open blocks */
 	int open_line[2]; /* of the blocks open now, as deep as they can be */
 	bool in_word;
+	bool after_equals; /* a value is next; a "{" then opens a list */
+	bool in_list;
+	bool empty_list; /* it has no word yet */
 	bool in_parens; /* the arguments of include() */
 	bool has_argument;
 	int paren_line; /* where they begin */
@@ -189,7 +192,7 @@ skip_string(struct scan *s)
 		}
 	}
 	s->p++;
-	s->in_word = false;
+	s->in_word = s->after_equals = s->empty_list = false;
 	return (0);
 }
 
@@ -199,6 +202,18 @@ note_brace(struct scan *s)
 	struct conf_text *t = s->text;
 	int *opened;
 
+	if (*s->p == '{' && s->after_equals && s->depth == 1) {
+		s->in_list = s->empty_list = true;
+		return (0);
+	}
+	if (s->in_list && *s->p == '{')
+		return (refuse(s, "a list has words, and no lists"));
+	if (s->in_list && s->empty_list)
+		return (refuse(s, "an empty list; expected {WORD, ...}"));
+	if (s->in_list) {
+		s->in_list = false;
+		return (0);
+	}
 	if (*s->p == '}') {
 		if (s->depth == 0)
 			return (refuse(s,
@@ -271,6 +286,10 @@ skip_plain(struct scan *s)
 		s->has_argument = false;
 	}
 	s->in_word = strchr(" \t\n\r={}()+,", c) == NULL;
+	if (s->in_word)
+		s->empty_list = false;
+	if (strchr(" \t\n\r", c) == NULL)
+		s->after_equals = c == '=' || c == '+';
 	s->p += c == '+' ? 2 : 1;
 	return (0);
 }

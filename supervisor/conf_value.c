@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Values: texts, URLs, numbers, sizes, times, flags and words, read and
+ * Values: texts, URLs, lists of words, numbers, sizes, times, flags and words, read and
  * written by the row of their key. Reads what was written.
  */
 #include <assert.h>
@@ -204,6 +204,71 @@ set_text(const struct conf_key *key, const char *text, void *base)
 	return (0);
 }
 
+static void
+words_free(char **words)
+{
+	size_t i;
+
+	for (i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+/* The words of a value, each checked; NULL and errno. */
+static char **
+cut_words(const struct conf_key *key, const char *text)
+{
+	const char sep[] = { CONF_WORDS_END, '\0' };
+	size_t len, n = 0, count = 1;
+	const char *p;
+	char **words;
+
+	for (p = text; *p != '\0'; p++)
+		count += *p == CONF_WORDS_END;
+	if ((words = calloc(count + 1, sizeof(*words))) == NULL)
+		return (NULL);
+	for (p = text;; p += len + 1) {
+		len = strcspn(p, sep);
+		if ((words[n] = strndup(p, len)) == NULL)
+			break;
+		if (!key->check(words[n++])) {
+			errno = EINVAL;
+			break;
+		}
+		if (p[len] == '\0')
+			return (words);
+	}
+	words_free(words);
+	return (NULL);
+}
+
+static int
+set_words(const struct conf_key *key, const char *text, void *base)
+{
+	char **words;
+
+	if (*text == '\0' || *text == CONF_WORDS_END) {
+		errno = EINVAL; /* the first one is something's name */
+		return (-1);
+	}
+	if ((words = cut_words(key, text)) == NULL)
+		return (-1);
+	conf_value_free(key, base);
+	memcpy(field(key, base), &words, sizeof(words));
+	return (0);
+}
+
+static bool
+words_equal(char *const *a, char *const *b)
+{
+	if (a == NULL || b == NULL)
+		return (a == b);
+	for (; *a != NULL && *b != NULL; a++, b++)
+		if (strcmp(*a, *b) != 0)
+			return (false);
+	return (*a == *b);
+}
+
 static int
 set_number(const struct conf_key *key, const char *text, void *base)
 {
@@ -248,6 +313,8 @@ conf_value_set(const struct conf_key *key, const char *text, void *base)
 	case CONF_TYPE_TEXT:
 	case CONF_TYPE_URL:
 		return (set_text(key, text, base));
+	case CONF_TYPE_WORDS:
+		return (set_words(key, text, base));
 	case CONF_TYPE_CHOICE:
 		return (set_choice(key, text, base));
 	case CONF_TYPE_FLAG:
@@ -328,6 +395,7 @@ conf_value_expects(const struct conf_key *key, char *buf, size_t size)
 	format_number(key, key->max, max, sizeof(max));
 	switch (key->type) {
 	case CONF_TYPE_TEXT:
+	case CONF_TYPE_WORDS:
 		(void)snprintf(buf, size, "%s", key->expects);
 		return;
 	case CONF_TYPE_URL:
@@ -367,6 +435,22 @@ print_text(const char *s, FILE *f)
 	(void)fputc('"', f);
 }
 
+static void
+print_words(char *const *words, FILE *f)
+{
+	if (words[1] == NULL) {
+		print_text(words[0], f);
+		return;
+	}
+	(void)fputc('{', f);
+	for (; *words != NULL; words++) {
+		print_text(*words, f);
+		if (words[1] != NULL)
+			(void)fputs(", ", f);
+	}
+	(void)fputc('}', f);
+}
+
 static const char *
 choice_word(const struct conf_key *key, unsigned value)
 {
@@ -381,7 +465,7 @@ bool
 conf_value_is_set(const struct conf_key *key, const void *base)
 {
 	const char *at = (const char *)base + key->offset;
-	char *text;
+	char *text, **words;
 	int64_t number;
 
 	switch (key->type) {
@@ -389,6 +473,9 @@ conf_value_is_set(const struct conf_key *key, const void *base)
 	case CONF_TYPE_URL:
 		memcpy(&text, at, sizeof(text));
 		return (text != NULL);
+	case CONF_TYPE_WORDS:
+		memcpy(&words, at, sizeof(words));
+		return (words != NULL);
 	case CONF_TYPE_CHOICE:
 	case CONF_TYPE_FLAG:
 		return (true);
@@ -405,7 +492,7 @@ void
 conf_value_print(const struct conf_key *key, const void *base, FILE *f)
 {
 	const char *at = (const char *)base + key->offset;
-	char *text, buf[32];
+	char *text, **words, buf[32];
 	unsigned choice;
 	int64_t number;
 
@@ -415,6 +502,10 @@ conf_value_print(const struct conf_key *key, const void *base, FILE *f)
 	case CONF_TYPE_URL:
 		memcpy(&text, at, sizeof(text));
 		print_text(text, f);
+		return;
+	case CONF_TYPE_WORDS:
+		memcpy(&words, at, sizeof(words));
+		print_words(words, f);
 		return;
 	case CONF_TYPE_CHOICE:
 		memcpy(&choice, at, sizeof(choice));
@@ -436,8 +527,15 @@ conf_value_print(const struct conf_key *key, const void *base, FILE *f)
 void
 conf_value_free(const struct conf_key *key, void *base)
 {
-	char *text;
+	char *text, **words;
 
+	if (key->type == CONF_TYPE_WORDS) {
+		memcpy(&words, field(key, base), sizeof(words));
+		words_free(words);
+		words = NULL;
+		memcpy(field(key, base), &words, sizeof(words));
+		return;
+	}
 	if (key->type != CONF_TYPE_TEXT && key->type != CONF_TYPE_URL)
 		return;
 	memcpy(&text, field(key, base), sizeof(text));
@@ -454,6 +552,7 @@ field_size(const struct conf_key *key)
 	switch (key->type) {
 	case CONF_TYPE_TEXT:
 	case CONF_TYPE_URL:
+	case CONF_TYPE_WORDS:
 		break;
 	case CONF_TYPE_NUMBER:
 	case CONF_TYPE_SIZE:
@@ -473,10 +572,16 @@ conf_value_equal(const struct conf_key *key, const void *a, const void *b)
 	const char *left = (const char *)a + key->offset;
 	const char *right = (const char *)b + key->offset;
 	const char *left_text, *right_text;
+	char **left_words, **right_words;
 	const size_t size = field_size(key);
 
 	if (size > 0)
 		return (memcmp(left, right, size) == 0);
+	if (key->type == CONF_TYPE_WORDS) {
+		memcpy(&left_words, left, sizeof(left_words));
+		memcpy(&right_words, right, sizeof(right_words));
+		return (words_equal(left_words, right_words));
+	}
 	memcpy(&left_text, left, sizeof(left_text));
 	memcpy(&right_text, right, sizeof(right_text));
 	if (left_text == NULL || right_text == NULL)

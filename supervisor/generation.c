@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * generation.c: categories are compared whole: what is configured, which
+ * generation.c: programs are compared whole: what is configured, which
  * handlers they have, and what their children would be started with. Those
  * that are the same go from one generation to the next with their children
  * and all they are doing.
@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/children/category.h"
 #include "supervisor/children/discover.h"
+#include "supervisor/children/program.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/generation.h"
+#include "supervisor/places.h"
 
 static void
 on_described(struct discovery *d, void *arg)
@@ -39,6 +40,7 @@ generation_new(unsigned number, const struct conf *conf,
 	g->described = described;
 	g->arg = arg;
 	TAILQ_INIT(&g->categories);
+	TAILQ_INIT(&g->programs);
 	handler_table_init(&g->handlers);
 	g->discovery = discovery_new(env, conf, on_described, g, why);
 	if (g->discovery == NULL) {
@@ -65,65 +67,98 @@ generation_resolve(struct generation *g, struct conf_problems *problems)
 	return (rc);
 }
 
-struct category *
-generation_category(const struct generation *g, const char *name)
+bool
+generation_has(const struct generation *g, const struct program *program)
 {
-	struct category *cat;
+	const struct program *p;
 
-	TAILQ_FOREACH(cat, &g->categories, entry)
-		if (strcmp(cat->name, name) == 0)
-			return (cat);
-	return (NULL);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		if (p == program)
+			return (true);
+	return (false);
 }
 
-struct category *
-generation_category_of(const struct generation *g, const char *type)
+struct program *
+generation_program_of(const struct generation *g, const char *type)
 {
 	const struct handler *h = handler_find(&g->handlers, type);
 
-	return (h != NULL ? generation_category(g, h->category) : NULL);
+	return (h != NULL ? h->program : NULL);
 }
 
-int
-generation_make_categories(struct generation *g,
-    const struct category_settings *common, struct why *why)
+/* Fills in what the program of that handler is made with. */
+static void
+set_of(
+    struct program_settings *set, struct generation *g, const struct handler *h)
 {
-	struct category_settings set = *common;
+	set->category = category_find(&g->categories, h->category);
+	set->source = h->source;
+	set->name = h->source != NULL ? h->source->name : h->category;
+	set->handlers = &g->handlers;
+	set->categories = &g->categories;
+	set->max_running = (unsigned)g->conf->worker.max_concurrent_tasks;
+	set->inherit = conf_inherits(g->conf);
+}
+
+static int
+make_categories(struct generation *g, struct why *why)
+{
 	struct handler *h = NULL;
 	struct category *cat;
 
-	set.handlers = &g->handlers;
-	set.inherit = conf_inherits(g->conf);
 	while ((h = handler_next(&g->handlers, h)) != NULL) {
-		if (generation_category(g, h->category) != NULL)
+		if (category_find(&g->categories, h->category) != NULL)
 			continue;
-		set.name = h->category;
-		set.conf = conf_category_or_default(g->conf, h->category);
-		if ((cat = category_new(&set, why)) == NULL)
+		cat = category_new(h->category,
+		    conf_category_or_default(g->conf, h->category));
+		if (cat == NULL) {
+			why_errno(why, "category %s", h->category);
 			return (-1);
+		}
 		TAILQ_INSERT_TAIL(&g->categories, cat, entry);
 	}
 	return (0);
 }
 
-/* The next handler of that category, or NULL. */
-static struct handler *
-next_of(const struct handler_table *t, struct handler *h, const char *category)
+int
+generation_make_programs(struct generation *g,
+    const struct program_settings *common, struct why *why)
 {
-	while ((h = handler_next(t, h)) != NULL)
-		if (strcmp(h->category, category) == 0)
+	struct program_settings set = *common;
+	struct handler *h = NULL;
+	struct program *p;
+
+	if (make_categories(g, why) == -1)
+		return (-1);
+	while ((h = handler_next(&g->handlers, h)) != NULL) {
+		if (h->program != NULL)
+			continue; /* one that has been made runs it */
+		set_of(&set, g, h);
+		if ((p = program_new(&set, why)) == NULL)
+			return (-1);
+		TAILQ_INSERT_TAIL(&g->programs, p, entry);
+	}
+	return (0);
+}
+
+/* The next handler of that program, or NULL. */
+static struct handler *
+next_of(const struct program *p, struct handler *h)
+{
+	while ((h = handler_next(p->handlers, h)) != NULL)
+		if (h->program == p)
 			break;
 	return (h);
 }
 
 static bool
-same_handlers(const struct category *a, const struct category *b)
+same_handlers(const struct program *a, const struct program *b)
 {
 	struct handler *left = NULL, *right = NULL;
 
 	for (;;) {
-		left = next_of(a->handlers, left, a->name);
-		right = next_of(b->handlers, right, b->name);
+		left = next_of(a, left);
+		right = next_of(b, right);
 		if (left == NULL || right == NULL)
 			return (left == right);
 		if (!handler_equal(left, right))
@@ -141,82 +176,127 @@ same_texts(char *const *a, char *const *b)
 }
 
 static bool
-is_same(const struct category *a, const struct category *b)
+is_same(const struct program *a, const struct program *b)
 {
-	return (conf_category_equal(a->conf, b->conf) && same_handlers(a, b) &&
-	    same_texts(a->program.argv, b->program.argv) &&
-	    same_texts(a->program.envp, b->program.envp));
+	return (handler_source_equal(a->source, b->source) &&
+	    strcmp(a->category->name, b->category->name) == 0 &&
+	    conf_category_equal(a->conf, b->conf) && same_handlers(a, b) &&
+	    same_texts(a->command.argv, b->command.argv) &&
+	    same_texts(a->command.envp, b->command.envp));
+}
+
+/* The same program in a generation, or NULL. */
+static struct program *
+find_same(const struct generation *g, const struct program *p)
+{
+	struct program *other;
+
+	TAILQ_FOREACH(other, &g->programs, entry)
+		if (is_same(other, p))
+			return (other);
+	return (NULL);
 }
 
 void
 generation_leave_out_same(struct generation *g, const struct generation *old)
 {
-	struct category *cat, *next, *other;
+	struct handler *h = NULL;
+	struct program *p, *next;
 
-	TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next) {
-		other = generation_category(old, cat->name);
-		if (other == NULL || !is_same(cat, other))
+	TAILQ_FOREACH_SAFE(p, &g->programs, entry, next) {
+		if (find_same(old, p) == NULL)
 			continue;
-		TAILQ_REMOVE(&g->categories, cat, entry);
-		category_free(cat);
+		for (h = NULL; (h = next_of(p, h)) != NULL;)
+			h->program = NULL; /* until it is taken over */
+		TAILQ_REMOVE(&g->programs, p, entry);
+		program_free(p);
 	}
 }
 
-void
-generation_take_same(struct generation *g, struct generation *old)
+/* Takes over the program that has run such a handler. */
+static void
+take(struct generation *g, struct generation *old,
+    const struct program_settings *common, const struct handler *h)
 {
-	struct handler *h = NULL;
+	struct program *p = generation_program_of(old, h->type);
+	struct program_settings set = *common;
+
+	set_of(&set, g, h);
+	set.category = category_find(&g->categories, p->category->name);
+	TAILQ_REMOVE(&old->programs, p, entry);
+	TAILQ_INSERT_TAIL(&g->programs, p, entry);
+	program_move(p, &set);
+}
+
+void
+generation_take_same(struct generation *g, struct generation *old,
+    const struct program_settings *common)
+{
 	struct category *cat, *other;
+	struct handler *h = NULL;
 
 	TAILQ_FOREACH(cat, &g->categories, entry)
-		if ((other = generation_category(old, cat->name)) != NULL)
+		if ((other = category_find(&old->categories, cat->name)) !=
+		    NULL)
 			cat->paused = other->paused;
-	while ((h = handler_next(&g->handlers, h)) != NULL) {
-		if (generation_category(g, h->category) != NULL)
-			continue;
-		cat = generation_category(old, h->category);
-		TAILQ_REMOVE(&old->categories, cat, entry);
-		TAILQ_INSERT_TAIL(&g->categories, cat, entry);
-		/* Equal to what it had, and this one will stay. */
-		cat->conf = conf_category_or_default(g->conf, h->category);
-		cat->handlers = &g->handlers;
-		program_move(&cat->program, cat->name, cat->handlers);
-		cat->max_running =
-		    (unsigned)g->conf->worker.max_concurrent_tasks;
-	}
+	while ((h = handler_next(&g->handlers, h)) != NULL)
+		if (h->program == NULL)
+			take(g, old, common, h);
 }
 
 void
 generation_start(struct generation *g)
 {
-	struct category *cat;
+	struct program *p;
 
 	/* When the last one is settled at once, those that are taken over may
 	 * come in behind it. */
-	TAILQ_FOREACH(cat, &g->categories, entry)
-		if (!cat->settled)
-			category_start(cat);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		if (!p->settled)
+			program_start(p);
 }
 
 bool
 generation_is_settled(const struct generation *g)
 {
-	const struct category *cat;
+	const struct program *p;
 
-	TAILQ_FOREACH(cat, &g->categories, entry)
-		if (!cat->settled)
+	TAILQ_FOREACH(p, &g->programs, entry)
+		if (!p->settled)
 			return (false);
 	return (true);
+}
+
+unsigned
+generation_places(
+    const struct generation *g, const struct category *only, unsigned running)
+{
+	struct places places = { .taken = running };
+	struct category *cat;
+	struct program *p;
+
+	TAILQ_FOREACH(cat, &g->categories, entry)
+		cat->left = category_room(cat);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		program_place_waiting(p, &places);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		program_place_more(p, only, &places);
+	return (places_left(&places, g->conf->worker.max_concurrent_tasks));
 }
 
 void
 generation_free(struct generation *g)
 {
 	struct category *cat;
+	struct program *p;
 
 	if (g == NULL)
 		return;
 	discovery_free(g->discovery);
+	while ((p = TAILQ_FIRST(&g->programs)) != NULL) {
+		TAILQ_REMOVE(&g->programs, p, entry);
+		program_free(p);
+	}
 	while ((cat = TAILQ_FIRST(&g->categories)) != NULL) {
 		TAILQ_REMOVE(&g->categories, cat, entry);
 		category_free(cat);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * generation.h: one reading of the configuration at work: what it says, the
- * handlers that its files hold, and the categories that run them. A reload
+ * handlers that there are, the programs that run them and the categories that
+ * limit these. A reload
  * makes a new one beside the old, and swaps them when it is known to work.
  */
 #ifndef AVTOWORKER_GENERATION_H
@@ -12,15 +13,16 @@
 #include <bsd/sys/queue.h>
 
 #include "supervisor/base/why.h"
+#include "supervisor/children/category.h"
 #include "supervisor/handler.h"
 
-struct category;
-struct category_settings;
 struct child_env;
 struct conf;
 struct conf_problems;
 struct discovery;
 struct generation;
+struct program;
+struct program_settings;
 
 /* Its files are described, or have turned out to be none. */
 typedef void (*generation_described)(struct generation *, void *arg);
@@ -31,7 +33,8 @@ struct generation {
 	const struct conf *conf;
 	struct conf *owned; /* conf, when it goes with the generation */
 	struct handler_table handlers;
-	TAILQ_HEAD(, category) categories;
+	struct category_list categories;
+	TAILQ_HEAD(, program) programs;
 	struct discovery *discovery; /* NULL once described */
 	generation_described described;
 	void *arg;
@@ -42,26 +45,30 @@ struct generation *generation_new(unsigned number, const struct conf *,
     const struct child_env *, generation_described, void *arg, struct why *);
 /* After described(): fills the handlers. -1 with what is wrong in problems. */
 int generation_resolve(struct generation *, struct conf_problems *);
-/* Makes the categories, none of them started. What the settings say of one
- * category (name, conf, handlers, inherit) is filled in. -1 and why. */
-int generation_make_categories(
-    struct generation *, const struct category_settings *common, struct why *);
+/* Makes categories and programs, none of them started. What the settings say
+ * of one program is filled in. -1 and why. */
+int generation_make_programs(
+    struct generation *, const struct program_settings *common, struct why *);
 /* Removes those that the old one has just the same, with children that can
  * stay. Called before generation_start(). */
 void generation_leave_out_same(
     struct generation *, const struct generation *old);
-/* Starts the categories. */
+/* Starts the programs. */
 void generation_start(struct generation *);
-/* The category of that name, or NULL. */
-struct category *generation_category(
-    const struct generation *, const char *name);
-/* The category that runs a task type, or NULL. */
-struct category *generation_category_of(
+/* True when the program is one of it. */
+bool generation_has(const struct generation *, const struct program *);
+/* The program that runs a task type, or NULL. */
+struct program *generation_program_of(
     const struct generation *, const char *type);
-/* True when every category has been ready once, or has failed once. */
+/* True when every program has been ready once, or has failed once. */
 bool generation_is_settled(const struct generation *);
 /* Takes over from the old one what was left out, and what is paused. */
-void generation_take_same(struct generation *, struct generation *old);
+void generation_take_same(struct generation *, struct generation *old,
+    const struct program_settings *common);
+/* How many more leases there are places for, of that category or of all with
+ * NULL: see places_left(). running: those that run already. */
+unsigned generation_places(
+    const struct generation *, const struct category *only, unsigned running);
 /* Kills what is left of it and frees it; NULL is fine. */
 void generation_free(struct generation *);
 

@@ -29,12 +29,32 @@ handler_table_init(struct handler_table *t)
 {
 	RB_INIT(&t->tree);
 	TAILQ_INIT(&t->files);
+	TAILQ_INIT(&t->sources);
 	t->count = 0;
+}
+
+static void
+words_free(char **words)
+{
+	size_t i;
+
+	for (i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+static void
+source_free(struct handler_source *s)
+{
+	words_free(s->words);
+	free(s->name);
+	free(s);
 }
 
 void
 handler_table_fini(struct handler_table *t)
 {
+	struct handler_source *s;
 	struct handler_file *f;
 	struct handler *h;
 
@@ -47,6 +67,10 @@ handler_table_fini(struct handler_table *t)
 		(void)close(f->fd);
 		free(f->path);
 		free(f);
+	}
+	while ((s = TAILQ_FIRST(&t->sources)) != NULL) {
+		TAILQ_REMOVE(&t->sources, s, entry);
+		source_free(s);
 	}
 	t->count = 0;
 }
@@ -86,6 +110,24 @@ handler_set_category(struct handler *h, const char *category)
 	free(h->category);
 	h->category = copy;
 	return (0);
+}
+
+struct handler_source *
+handler_source_add(struct handler_table *t, enum source_kind kind,
+    const char *name, char **words)
+{
+	struct handler_source *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL ||
+	    (s->name = strdup(name)) == NULL) {
+		free(s);
+		words_free(words);
+		return (NULL);
+	}
+	s->kind = kind;
+	s->words = words;
+	TAILQ_INSERT_TAIL(&t->sources, s, entry);
+	return (s);
 }
 
 struct handler_file *
@@ -141,11 +183,21 @@ same_pinned(const struct handler_file *a, const struct handler_file *b)
 }
 
 bool
+handler_source_equal(
+    const struct handler_source *a, const struct handler_source *b)
+{
+	if (a == NULL || b == NULL)
+		return (a == b);
+	return (a->kind == b->kind && strcmp(a->name, b->name) == 0);
+}
+
+bool
 handler_equal(const struct handler *a, const struct handler *b)
 {
 	return (strcmp(a->type, b->type) == 0 &&
 	    strcmp(a->category, b->category) == 0 &&
 	    strcmp(a->file, b->file) == 0 &&
+	    handler_source_equal(a->source, b->source) &&
 	    same_pinned(a->pinned, b->pinned) &&
 	    a->time_limit_ms == b->time_limit_ms &&
 	    a->soft_time_limit_ms == b->soft_time_limit_ms);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * handler.h: the registry: which task types there are, which category runs
- * each, and which file holds it. Filled by discovery, read by everybody.
+ * handler.h: the registry: which task types there are, which category limits
+ * each, and which file or program runs it. Filled by discovery, read by
+ * everybody.
  */
 #ifndef AVTOWORKER_HANDLER_H
 #define AVTOWORKER_HANDLER_H
@@ -28,11 +29,29 @@ struct handler_file {
 	bool told; /* that the name stands for another file now */
 };
 
+enum source_kind {
+	SOURCE_EXEC, /* a program that is run once for each task */
+	SOURCE_CHANNEL, /* one that speaks the channel itself */
+};
+
+/* A program that is no C module, and the children of which run its handlers
+ * alone. */
+struct handler_source {
+	TAILQ_ENTRY(handler_source) entry; /* of the table */
+	enum source_kind kind;
+	char *name; /* the task type, or its block; unique for a kind */
+	char **words; /* its command: an absolute path, then arguments */
+};
+
+struct program;
+
 struct handler {
 	RB_ENTRY(handler) entry;
 	char *type; /* the task type: its key */
 	char *category; /* name */
-	char *file; /* of the module, absolute */
+	char *file; /* of the module or program, absolute */
+	const struct handler_source *source; /* the table's; NULL: a module */
+	struct program *program; /* that runs it, once there are programs */
 	struct handler_file *pinned; /* the same; the table's, or NULL */
 	int64_t time_limit_ms; /* 0: its category's */
 	int64_t soft_time_limit_ms; /* 0: its category's */
@@ -43,6 +62,7 @@ RB_HEAD(handler_tree, handler);
 struct handler_table {
 	struct handler_tree tree;
 	TAILQ_HEAD(, handler_file) files;
+	TAILQ_HEAD(, handler_source) sources;
 	size_t count;
 };
 
@@ -55,6 +75,10 @@ struct handler *handler_add(struct handler_table *, const char *type,
 /* Gives it another category; -1 with errno ENOMEM. */
 int handler_set_category(struct handler *, const char *category);
 struct handler *handler_find(const struct handler_table *, const char *type);
+/* Adds a program. Takes the words, each and their array allocated. NULL with
+ * errno; they are then freed. */
+struct handler_source *handler_source_add(
+    struct handler_table *, enum source_kind, const char *name, char **words);
 /* Keeps a file of that path; takes fd. NULL with errno; fd is then closed. */
 struct handler_file *handler_file_keep(
     struct handler_table *, const char *path, int fd, const struct stat *);
@@ -62,6 +86,10 @@ struct handler_file *handler_file_keep(
 bool handler_file_is_current(const struct handler_file *);
 /* True when it is still there, but its content is another. */
 bool handler_file_was_overwritten(const struct handler_file *);
+/* True when both are the same program; its command may have changed. Each may
+ * be NULL: C modules. */
+bool handler_source_equal(
+    const struct handler_source *, const struct handler_source *);
 /* True when both are the same, file and limits included. */
 bool handler_equal(const struct handler *, const struct handler *);
 /* In the order of their types; NULL starts and ends. */

@@ -54,7 +54,7 @@ print_usage(FILE *to)
 {
 	(void)fputs("usage: avtoworkerd [-dtTv] [-c FILE] [-n NAME]\n"
 		    "                   [-o SECTION.KEY=VALUE]... "
-		    "[--local FILE] [HANDLER.so...]\n",
+		    "[--local FILE] [HANDLER...]\n",
 	    to);
 }
 

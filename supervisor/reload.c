@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * reload.c: SIGHUP. The configuration and the files it names are read again
- * into a new generation beside the one that serves; the categories that have
+ * into a new generation beside the one that serves; the programs that have
  * changed start their children; only when all of them work are the two
  * swapped. Whatever fails on the way is said, and nothing has changed.
  */
@@ -36,14 +36,14 @@ static void
 refuse(struct supervisor *s, const char *reason)
 {
 	struct generation *g = s->next;
-	struct category *cat, *next;
+	struct program *p, *next;
 
 	log_err("reload: %s; nothing has changed", reason);
 	s->next = NULL;
 	g->number = 0;
 	TAILQ_INSERT_TAIL(&s->old, g, entry);
-	TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next)
-		category_retire(cat);
+	TAILQ_FOREACH_SAFE(p, &g->programs, entry, next)
+		program_retire(p);
 	run_clean_soon(s);
 	ended(s);
 }
@@ -69,24 +69,25 @@ apply_log(const struct supervisor *s)
 		log_err("reload: %s; the log stays where it was", why.text);
 }
 
-/* Old categories hand on what waits in them, and end as they become idle. */
+/* Old programs hand on what waits for them, and end as they become idle. */
 static void
 retire(struct supervisor *s, struct generation *old)
 {
-	struct category *cat, *next;
+	struct program *p, *next;
 
 	TAILQ_INSERT_TAIL(&s->old, old, entry);
-	TAILQ_FOREACH_SAFE(cat, &old->categories, entry, next)
-		category_retire(cat);
+	TAILQ_FOREACH_SAFE(p, &old->programs, entry, next)
+		program_retire(p);
 	run_clean_soon(s);
 }
 
 static void
 swap(struct supervisor *s)
 {
+	const struct program_settings common = run_program_settings(s);
 	struct generation *old = s->now;
 
-	generation_take_same(s->next, old);
+	generation_take_same(s->next, old, &common);
 	s->now = s->next;
 	s->next = NULL;
 	conf_restart_keys(s->boot, s->now->conf, say_restart_key, NULL);
@@ -97,20 +98,20 @@ swap(struct supervisor *s)
 	memory_announce(s->memory, s->now->conf);
 	log_info("reload: done, generation %u serves", s->now->number);
 	run_offer(s);
-	run_category_ops.room(s); /* more may run at once than before */
+	run_program_ops.room(s); /* more may run at once than before */
 	ended(s);
 }
 
 void
 reload_progress(struct supervisor *s)
 {
-	const struct category *cat;
+	const struct program *p;
 
 	if (s->next == NULL || s->next->discovery != NULL ||
 	    !generation_is_settled(s->next))
 		return;
-	TAILQ_FOREACH(cat, &s->next->categories, entry)
-		if (!category_is_offered(cat)) {
+	TAILQ_FOREACH(p, &s->next->programs, entry)
+		if (!program_is_offered(p)) {
 			refuse(s, "a category does not start");
 			return;
 		}
@@ -121,6 +122,7 @@ static void
 on_described(struct generation *g, void *arg)
 {
 	struct supervisor *s = arg;
+	const struct program_settings common = run_program_settings(s);
 	struct conf_problems problems;
 	struct why why;
 	int rc;
@@ -135,7 +137,7 @@ on_described(struct generation *g, void *arg)
 		refuse(s, "the handlers are not usable");
 		return;
 	}
-	if (run_make_categories(s, g, &why) == -1) {
+	if (generation_make_programs(g, &common, &why) == -1) {
 		refuse(s, why.text);
 		return;
 	}

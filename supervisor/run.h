@@ -14,8 +14,8 @@
 #include <bsd/sys/queue.h>
 #include <event2/event_struct.h>
 
-#include "supervisor/children/category.h"
 #include "supervisor/children/orphans.h"
+#include "supervisor/children/program.h"
 #include "supervisor/children/start_gate.h"
 #include "supervisor/edges/signals.h"
 #include "supervisor/edges/view.h"
@@ -98,14 +98,14 @@ struct supervisor {
 
 /* supervisor.c */
 extern const struct orchestrator_ops run_orchestrator_ops;
-extern const struct category_ops run_category_ops;
+extern const struct program_ops run_program_ops;
 
 void run_set_state(struct supervisor *, enum run_state);
 const char *run_state_name(enum run_state);
 /* Ends the loop, and the process with that status. */
 void run_end(struct supervisor *, int status);
-/* Makes the categories of a generation. -1 and why. */
-int run_make_categories(struct supervisor *, struct generation *, struct why *);
+/* What all programs of a generation have in common. */
+struct program_settings run_program_settings(struct supervisor *);
 /* Gives a queued lease to whoever can run it. */
 void run_place(struct supervisor *, struct lease *);
 /* Leases that are not finished. */

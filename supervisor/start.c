@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -52,23 +53,34 @@ resolve(struct generation *g)
 	return (rc);
 }
 
+/* How many children there will be, and of what. */
 static void
-start_categories(struct supervisor *s, struct generation *g)
+announce(const struct program *p)
 {
-	struct category *cat;
-	unsigned min, max;
-	int64_t longest_ms = 0;
+	const unsigned min = p->pool.min, max = p->pool.max;
+	const bool is_module = p->source == NULL;
+	char count[64];
 
-	TAILQ_FOREACH(cat, &g->categories, entry) {
-		if (cat->conf->start_timeout_ms > longest_ms)
-			longest_ms = cat->conf->start_timeout_ms;
-		conf_category_sizes(cat->conf, &min, &max);
-		if (min == max)
-			log_info("category %s: %u child%s", cat->name, max,
-			    max == 1 ? "" : "ren");
-		else
-			log_info("category %s: %u to %u children", cat->name,
-			    min, max);
+	if (min == max)
+		(void)snprintf(count, sizeof(count), "%u child%s", max,
+		    max == 1 ? "" : "ren");
+	else
+		(void)snprintf(
+		    count, sizeof(count), "%u to %u children", min, max);
+	log_info("category %s: %s%s%s", p->category->name, count,
+	    is_module ? "" : " of ", is_module ? "" : p->name);
+}
+
+static void
+start_programs(struct supervisor *s, struct generation *g)
+{
+	int64_t longest_ms = 0;
+	struct program *p;
+
+	TAILQ_FOREACH(p, &g->programs, entry) {
+		if (p->conf->start_timeout_ms > longest_ms)
+			longest_ms = p->conf->start_timeout_ms;
+		announce(p);
 	}
 	notify_extend(s->notify, longest_ms + REGISTER_MS);
 	generation_start(g);
@@ -78,40 +90,41 @@ static void
 on_described(struct generation *g, void *arg)
 {
 	struct supervisor *s = arg;
+	const struct program_settings common = run_program_settings(s);
 	struct why why;
 
 	if (s->state == RUN_ENDED)
 		return;
 	if (resolve(g) == -1)
 		run_end(s, EX_CONFIG);
-	else if (run_make_categories(s, g, &why) == -1) {
+	else if (generation_make_programs(g, &common, &why) == -1) {
 		/* Mostly something that the configuration names. */
 		log_err("%s", why.text);
 		run_end(s, EX_CONFIG);
 	} else if (s->options->check_only)
 		run_end(s, EX_OK);
 	else
-		start_categories(s, g);
+		start_programs(s, g);
 }
 
 /* Generations of which nothing is left. Not done where the last child goes,
- * because its category is still at work there. */
+ * because its program is still at work there. */
 static void
 on_cleaning(evutil_socket_t fd, short what, void *arg)
 {
 	struct supervisor *s = arg;
 	struct generation *g, *next;
-	struct category *cat, *after;
+	struct program *p, *after;
 
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH_SAFE(g, &s->old, entry, next) {
-		TAILQ_FOREACH_SAFE(cat, &g->categories, entry, after)
-			if (TAILQ_EMPTY(&cat->children)) {
-				TAILQ_REMOVE(&g->categories, cat, entry);
-				category_free(cat);
+		TAILQ_FOREACH_SAFE(p, &g->programs, entry, after)
+			if (TAILQ_EMPTY(&p->children)) {
+				TAILQ_REMOVE(&g->programs, p, entry);
+				program_free(p);
 			}
-		if (!TAILQ_EMPTY(&g->categories))
+		if (!TAILQ_EMPTY(&g->programs))
 			continue;
 		if (g->number != 0)
 			log_info("generation %u is gone", g->number);

@@ -31,18 +31,18 @@ set_deadline(struct supervisor *s, int64_t ms)
 		log_err("cannot set the deadline of the stop");
 }
 
-/* Calls a function for every category, those of old generations included. */
+/* Calls a function for every program, those of old generations included. */
 static void
-for_all_categories(struct supervisor *s, void (*fn)(struct category *))
+for_all_programs(struct supervisor *s, void (*fn)(struct program *))
 {
-	struct category *cat, *next;
+	struct program *p, *next;
 	struct generation *g;
 
-	TAILQ_FOREACH_SAFE(cat, &s->now->categories, entry, next)
-		fn(cat);
+	TAILQ_FOREACH_SAFE(p, &s->now->programs, entry, next)
+		fn(p);
 	TAILQ_FOREACH(g, &s->old, entry)
-		TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next)
-			fn(cat);
+		TAILQ_FOREACH_SAFE(p, &g->programs, entry, next)
+			fn(p);
 }
 
 /* Nothing is left to be run: let the children go. */
@@ -50,17 +50,17 @@ static void
 stop_children(struct supervisor *s)
 {
 	run_set_state(s, RUN_STOPPING);
-	for_all_categories(s, category_stop);
+	for_all_programs(s, program_stop);
 	run_progress(s);
 }
 
 static bool
 has_children(const struct generation *g)
 {
-	const struct category *cat;
+	const struct program *p;
 
-	TAILQ_FOREACH(cat, &g->categories, entry)
-		if (!TAILQ_EMPTY(&cat->children))
+	TAILQ_FOREACH(p, &g->programs, entry)
+		if (!TAILQ_EMPTY(&p->children))
 			return (true);
 	return (false);
 }
@@ -86,7 +86,7 @@ run_on_farewell(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (s->state == RUN_DRAINING)
-		for_all_categories(s, category_say_farewell);
+		for_all_programs(s, program_say_farewell);
 }
 
 static void
@@ -105,12 +105,15 @@ set_farewell(struct supervisor *s)
 static void
 give_back_paused(struct supervisor *s)
 {
-	struct category *cat;
+	struct program *p;
+	struct lane *lane;
 	struct lease *l;
 
-	TAILQ_FOREACH(cat, &s->now->categories, entry)
-		while (cat->paused && (l = category_take_queued(cat)) != NULL)
-			run_place(s, l);
+	TAILQ_FOREACH(p, &s->now->programs, entry)
+		for (lane = p->lanes; lane < p->lanes + p->lanes_len; lane++)
+			while (lane->category->paused &&
+			    (l = program_take_queued(p, lane)) != NULL)
+				run_place(s, l);
 }
 
 static void
@@ -153,7 +156,7 @@ abort_run(struct supervisor *s, const char *cause)
 	orchestrator_drain(s->orchestrator);
 	orchestrator_abandon_polls(s->orchestrator);
 	set_deadline(s, LAST_DELIVERY_MS);
-	for_all_categories(s, category_abandon);
+	for_all_programs(s, program_abandon);
 	run_progress(s);
 }
 

@@ -18,7 +18,6 @@
 #include "supervisor/edges/daemon.h"
 #include "supervisor/edges/notify.h"
 #include "supervisor/orchestrator/orchestrator.h"
-#include "supervisor/places.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 #include "supervisor/task_event.h"
@@ -113,50 +112,40 @@ may_lease(struct supervisor *s)
 	    s->leases.count[LEASE_QUEUED] < max_queued(s) && has_memory(s));
 }
 
-/* What waits for an order takes no place from the others. */
-static void
-add_places(struct places *places, const struct category *cat)
+/* What is offered may be nothing: then nobody is asked. */
+static bool
+is_offering(const struct supervisor *s)
 {
-	if (!cat->paused)
-		places_add(places, category_places(cat), cat->queued);
+	const struct program *p;
+
+	TAILQ_FOREACH(p, &s->now->programs, entry)
+		if (program_is_offered(p))
+			return (true);
+	return (false);
 }
 
 static unsigned
-places_of(const struct supervisor *s, const struct places *places)
+places_of(const struct supervisor *s, const struct category *only)
 {
-	return (places_left(places, s->now->conf->worker.max_concurrent_tasks));
-}
-
-static unsigned
-places_of_category(const struct supervisor *s, const char *name)
-{
-	struct places places = { .taken = s->leases.count[LEASE_RUNNING] };
-	const struct category *cat = generation_category(s->now, name);
-
-	if (cat != NULL)
-		add_places(&places, cat);
-	return (places_of(s, &places));
+	return (
+	    generation_places(s->now, only, s->leases.count[LEASE_RUNNING]));
 }
 
 static unsigned
 places(const char *category, void *arg)
 {
 	struct supervisor *s = arg;
-	struct places places = { .taken = s->leases.count[LEASE_RUNNING] };
 	const struct category *cat;
-	bool offered = false;
 
 	if (!may_lease(s))
 		return (0);
-	if (category != NULL)
-		return (places_of_category(s, category));
-	TAILQ_FOREACH(cat, &s->now->categories, entry) {
-		add_places(&places, cat);
-		offered = offered || category_is_offered(cat);
+	if (category != NULL) {
+		cat = category_find(&s->now->categories, category);
+		return (cat != NULL ? places_of(s, cat) : 0);
 	}
-	if (!offered && s->options->local_path != NULL)
+	if (!is_offering(s) && s->options->local_path != NULL)
 		return (1); /* each fails at once, and so the run ends */
-	return (places_of(s, &places));
+	return (places_of(s, NULL));
 }
 
 static void
@@ -201,20 +190,21 @@ fail(struct supervisor *s, struct lease *l, const char *code, const char *text)
 void
 run_place(struct supervisor *s, struct lease *l)
 {
-	struct category *cat = generation_category_of(s->now, l->task.type);
+	const struct handler *h = handler_find(&s->now->handlers, l->task.type);
 
 	orchestrator_touch(l->origin);
-	if (cat == NULL)
+	if (h == NULL)
 		/* Transient sends it back to be given to another worker; an
 		 * idle worker may be handed what it never offered (S13). */
 		fail(s, l, CODE_TRANSIENT,
 		    "this worker has no handler of that type");
 	else if (s->state == RUN_ABORTING || s->state == RUN_STOPPING ||
-	    (s->state == RUN_DRAINING && cat->paused))
+	    (s->state == RUN_DRAINING &&
+		category_find(&s->now->categories, h->category)->paused))
 		fail(s, l, CODE_TRANSIENT,
 		    "interrupted: the worker is being stopped");
 	else
-		category_submit(cat, l);
+		program_submit(h->program, l);
 }
 
 static bool
@@ -250,19 +240,19 @@ static void
 cancel(struct supervisor *s, struct lease *l)
 {
 	const struct log_context ctx = lease_context(l);
-	struct category *cat, *next;
+	struct program *p, *next;
 	struct generation *g;
 
 	if (l->cancelled || l->state == LEASE_FINISHED)
 		return;
 	log_line(LOG_LEVEL_INFO, &ctx, "cancelled by the orchestrator");
 	l->cancelled = true;
-	TAILQ_FOREACH_SAFE(cat, &s->now->categories, entry, next)
-		if (category_cancel(cat, l))
+	TAILQ_FOREACH_SAFE(p, &s->now->programs, entry, next)
+		if (program_cancel(p, l))
 			return;
 	TAILQ_FOREACH(g, &s->old, entry)
-		TAILQ_FOREACH_SAFE(cat, &g->categories, entry, next)
-			if (category_cancel(cat, l))
+		TAILQ_FOREACH_SAFE(p, &g->programs, entry, next)
+			if (program_cancel(p, l))
 				return;
 }
 
@@ -335,18 +325,17 @@ on_finished(struct lease *l, struct result *result, void *arg)
 	finish(arg, l, result);
 }
 
-/* The category whose first lease has waited for longest, or NULL. */
-static struct category *
+/* The program whose first lease has waited for longest, or NULL. */
+static struct program *
 longest_waiting(const struct supervisor *s)
 {
-	struct category *cat, *first = NULL;
+	struct program *p, *first = NULL;
 
-	TAILQ_FOREACH(cat, &s->now->categories, entry)
-		if (cat->queued > 0 &&
+	TAILQ_FOREACH(p, &s->now->programs, entry)
+		if (p->queued > 0 &&
 		    (first == NULL ||
-			TAILQ_FIRST(&cat->queue)->id <
-			    TAILQ_FIRST(&first->queue)->id))
-			first = cat;
+			program_first_queued(p) < program_first_queued(first)))
+			first = p;
 	return (first);
 }
 
@@ -355,29 +344,17 @@ static void
 on_room(void *arg)
 {
 	struct supervisor *s = arg;
-	struct category *cat;
+	struct program *p;
 
 	orchestrator_touch(s->orchestrator);
-	if ((cat = longest_waiting(s)) != NULL) {
-		category_balance(cat);
-		TAILQ_FOREACH(cat, &s->now->categories, entry)
-			if (cat->queued > 0)
-				category_balance(cat);
+	if ((p = longest_waiting(s)) != NULL) {
+		program_balance(p);
+		TAILQ_FOREACH(p, &s->now->programs, entry)
+			if (p->queued > 0)
+				program_balance(p);
 	}
 	if (s->state == RUN_RUNNING)
 		orchestrator_kick(s->orchestrator);
-}
-
-/* What is offered may be nothing: then nobody is asked. */
-static bool
-is_offering(const struct supervisor *s)
-{
-	const struct category *cat;
-
-	TAILQ_FOREACH(cat, &s->now->categories, entry)
-		if (category_is_offered(cat))
-			return (true);
-	return (false);
 }
 
 void
@@ -392,16 +369,15 @@ run_check_ready(struct supervisor *s)
 	log_echo(false);
 }
 
-/* Every category has been ready once, or has failed once: say what we can. */
+/* Every program has been ready once, or has failed once: say what we can. */
 static void
-on_settled(struct category *changed, void *arg)
+on_settled(struct program *changed, void *arg)
 {
 	struct supervisor *s = arg;
 
 	if (s->next != NULL)
 		reload_progress(s);
-	if (generation_category(s->now, changed->name) != changed ||
-	    !generation_is_settled(s->now))
+	if (!generation_has(s->now, changed) || !generation_is_settled(s->now))
 		return;
 	if (s->state == RUN_STARTING)
 		run_set_state(s, RUN_RUNNING);
@@ -422,23 +398,23 @@ on_returned(struct lease *l, void *arg)
 }
 
 static void
-on_child_ended(struct category *cat, const char *reason, void *arg)
+on_child_ended(struct program *p, const char *reason, void *arg)
 {
 	struct supervisor *s = arg;
 
-	stats_child_end(s->stats, cat->name, reason);
+	stats_child_end(s->stats, p->category->name, reason);
 	orchestrator_touch(s->orchestrator);
 }
 
 static void
-on_emptied(struct category *cat, void *arg)
+on_emptied(struct program *p, void *arg)
 {
-	(void)cat;
+	(void)p;
 	run_clean_soon(arg);
 	run_progress(arg);
 }
 
-const struct category_ops run_category_ops = {
+const struct program_ops run_program_ops = {
 	.finished = on_finished,
 	.event = on_event,
 	.settled = on_settled,
@@ -448,19 +424,16 @@ const struct category_ops run_category_ops = {
 	.emptied = on_emptied,
 };
 
-int
-run_make_categories(struct supervisor *s, struct generation *g, struct why *why)
+struct program_settings
+run_program_settings(struct supervisor *s)
 {
-	const struct category_settings common = {
-		.leases = &s->leases,
-		.env = &s->env,
-		.max_running = (unsigned)g->conf->worker.max_concurrent_tasks,
-		/* Nothing is run again in local mode. */
-		.poison = s->options->local_path == NULL ? s->poison : NULL,
-		.gate = &s->gate,
-		.ops = &run_category_ops,
-		.arg = s,
-	};
-
-	return (generation_make_categories(g, &common, why));
+	return ((struct program_settings){
+	    .leases = &s->leases,
+	    .env = &s->env,
+	    /* Nothing is run again in local mode. */
+	    .poison = s->options->local_path == NULL ? s->poison : NULL,
+	    .gate = &s->gate,
+	    .ops = &run_program_ops,
+	    .arg = s,
+	});
 }

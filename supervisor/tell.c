@@ -76,8 +76,7 @@ run_offer(struct supervisor *s)
 		return;
 	}
 	while ((h = handler_next(handlers, h)) != NULL)
-		if (category_is_offered(
-			generation_category(s->now, h->category)))
+		if (program_is_offered(h->program))
 			skills[offered.count++] = skill_of(conf, h);
 	offered.skills = skills;
 	say(s, &offered);
@@ -106,13 +105,13 @@ bool
 run_is_hot(struct orchestrator *o, const char *type, void *arg)
 {
 	struct supervisor *s = arg;
-	const struct category *cat = generation_category_of(s->now, type);
+	const struct program *p = generation_program_of(s->now, type);
 	const struct child *c;
 
 	(void)o;
-	if (cat == NULL)
+	if (p == NULL)
 		return (false);
-	TAILQ_FOREACH(c, &cat->children, entry)
+	TAILQ_FOREACH(c, &p->children, entry)
 		if (c->state == CHILD_IDLE || c->state == CHILD_BUSY)
 			return (true);
 	return (false);

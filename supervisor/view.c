@@ -29,13 +29,14 @@ static void
 count(const struct generation *g, struct count *n)
 {
 	const struct category *cat;
+	const struct program *p;
 	const struct child *c;
 
-	TAILQ_FOREACH(cat, &g->categories, entry) {
+	TAILQ_FOREACH(cat, &g->categories, entry)
 		n->categories++;
-		TAILQ_FOREACH(c, &cat->children, entry)
+	TAILQ_FOREACH(p, &g->programs, entry)
+		TAILQ_FOREACH(c, &p->children, entry)
 			n->children++;
-	}
 }
 
 static void
@@ -57,39 +58,84 @@ show_child(const struct child *c, struct child_view *v)
 }
 
 static void
-show_category(
-    const struct category *cat, bool retiring, struct category_view *v)
+count_child(const struct child *c, struct category_view *v)
+{
+	switch (c->state) {
+	case CHILD_STARTING:
+		v->starting++;
+		break;
+	case CHILD_IDLE:
+		v->idle++;
+		break;
+	case CHILD_BUSY:
+		v->busy++;
+		break;
+	case CHILD_STOPPING:
+	case CHILD_ENDING:
+	case CHILD_NSTATES:
+		v->leaving++;
+		break;
+	}
+}
+
+/* What a program adds to the figures of the category that its children are
+ * of. */
+static void
+add_children(const struct program *p, struct category_view *v)
 {
 	const struct child *c;
 
+	v->min_children += p->pool.min;
+	v->max_children += p->pool.max;
+	if (v->failure[0] == '\0')
+		v->failure = p->failure;
+	if (p->not_before_ms > clock_now_ms() &&
+	    (v->retry_ms == 0 || p->not_before_ms < v->retry_ms))
+		v->retry_ms = p->not_before_ms;
+	TAILQ_FOREACH(c, &p->children, entry)
+		count_child(c, v);
+}
+
+static void
+show_category(const struct category *cat, const struct generation *g,
+    bool retiring, struct category_view *v)
+{
+	const struct program *p;
+	size_t i;
+
 	*v = (struct category_view){
 		.name = cat->name,
-		.queued = cat->queued,
-		.offered = !retiring && category_is_offered(cat),
 		.paused = cat->paused,
 		.retiring = retiring,
-		.failure = cat->failure,
+		.failure = "",
 	};
-	conf_category_sizes(cat->conf, &v->min_children, &v->max_children);
-	if (cat->not_before_ms > clock_now_ms())
-		v->retry_ms = cat->not_before_ms;
-	TAILQ_FOREACH(c, &cat->children, entry)
-		switch (c->state) {
-		case CHILD_STARTING:
-			v->starting++;
-			break;
-		case CHILD_IDLE:
-			v->idle++;
-			break;
-		case CHILD_BUSY:
-			v->busy++;
-			break;
-		case CHILD_STOPPING:
-		case CHILD_ENDING:
-		case CHILD_NSTATES:
-			v->leaving++;
-			break;
+	TAILQ_FOREACH(p, &g->programs, entry) {
+		if (p->category == cat)
+			add_children(p, v);
+		for (i = 0; i < p->lanes_len; i++) {
+			if (p->lanes[i].category != cat)
+				continue;
+			v->queued += p->lanes[i].queued;
+			if (!retiring && program_is_offered(p))
+				v->offered = true;
 		}
+	}
+}
+
+/* A generation that only finishes shows the categories in which it still does
+ * anything. */
+static bool
+is_shown(const struct supervisor *s, const struct generation *g,
+    const struct category *cat)
+{
+	const struct program *p;
+
+	if (g == s->now)
+		return (true);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		if (p->category == cat)
+			return (true);
+	return (false);
 }
 
 static void
@@ -97,14 +143,16 @@ show_generation(
     struct supervisor *s, const struct generation *g, struct count *n)
 {
 	const struct category *cat;
+	const struct program *p;
 	const struct child *c;
 
-	TAILQ_FOREACH(cat, &g->categories, entry) {
-		show_category(
-		    cat, g != s->now, &s->view_categories[n->categories++]);
-		TAILQ_FOREACH(c, &cat->children, entry)
+	TAILQ_FOREACH(cat, &g->categories, entry)
+		if (is_shown(s, g, cat))
+			show_category(cat, g, g != s->now,
+			    &s->view_categories[n->categories++]);
+	TAILQ_FOREACH(p, &g->programs, entry)
+		TAILQ_FOREACH(c, &p->children, entry)
 			show_child(c, &s->view_children[n->children++]);
-	}
 }
 
 static void
@@ -203,17 +251,18 @@ look(void *arg)
 static bool
 set_paused(struct supervisor *s, const char *name, bool paused)
 {
-	struct category *cat = generation_category(s->now, name);
+	struct category *cat = category_find(&s->now->categories, name);
+	struct program *p;
 
 	if (cat == NULL)
 		return (false);
 	if (cat->paused != paused)
 		log_info("by order: category %s is %s", name,
 		    paused ? "paused" : "resumed");
-	if (!paused)
-		category_resume(cat);
-	else if (s->state == RUN_STARTING || s->state == RUN_RUNNING)
-		category_pause(cat);
+	if (!paused || s->state == RUN_STARTING || s->state == RUN_RUNNING)
+		cat->paused = paused;
+	TAILQ_FOREACH(p, &s->now->programs, entry)
+		program_balance(p);
 	if (s->state == RUN_RUNNING)
 		orchestrator_kick(s->orchestrator);
 	return (true);

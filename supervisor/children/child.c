@@ -19,7 +19,7 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/children/child_parts.h"
-#include "supervisor/children/program.h"
+#include "supervisor/children/command.h"
 #include "supervisor/children/spawn.h"
 #include "supervisor/lease.h"
 
@@ -334,7 +334,7 @@ start(const struct child *c, const struct child_start *how, struct spawned *p,
 
 	if (c->memory.group == NULL)
 		return (spawn(how->argv, how->envp, how->files, p, why));
-	if ((argv = program_argv_in(how->argv, c->memory.group)) == NULL) {
+	if ((argv = command_argv_in(how->argv, c->memory.group)) == NULL) {
 		why_errno(why, "child");
 		return (-1);
 	}

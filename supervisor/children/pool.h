@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * pool.h: how many children a category has: numbers and a time go in, a
+ * pool.h: how many children a program has: numbers and a time go in, a
  * decision comes out. It knows no children and sets no timers. Embedded in
- * its category.
+ * its program.
  *
  * Growing follows the demand, in rounds of 1, 2, 4 ... 32 new children while
  * there is more demand than children; what is below the minimum is started

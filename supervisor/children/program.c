@@ -1,258 +1,493 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * program.c: the command line of avtoworker-child (see child/main.c) out of a
- * category's settings. Everything that a child shall be is in it, so that two
- * categories with the same line and environment have the same children.
+ * program.c: the life of a program, from its first child to its last. What
+ * should be and what is are compared in one place, balance(), which is called
+ * after every change and by one timer; whatever is due at some time is found
+ * there, so no event has to be waited for that may not come. The decisions
+ * themselves stand in pool.c and in program_lease.c, program_start.c and
+ * program_recycle.c.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "supervisor/base/text.h"
-#include "supervisor/children/child.h"
-#include "supervisor/children/environment.h"
-#include "supervisor/children/program.h"
+#include <event2/event.h>
+
+#include "supervisor/base/clock.h"
+#include "supervisor/children/program_parts.h"
+#include "supervisor/children/offer.h"
+#include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
+#include "supervisor/lease.h"
 
-#define OOM_SCORE_ADJ "500" /* children before the supervisor */
+#define RETRY_FIRST_MS ((int64_t)100)
+#define RETRY_MAX_MS   ((int64_t)30 * 1000)
 
-struct words {
-	char **list; /* NULL-terminated */
-	size_t len;
-	bool failed; /* no memory; errno is set */
+struct pool_counts
+program_counts(const struct program *p)
+{
+	struct pool_counts n = { 0 };
+	const struct child *c;
+
+	TAILQ_FOREACH(c, &p->children, entry) {
+		n.starting += c->state == CHILD_STARTING;
+		n.idle += c->state == CHILD_IDLE;
+		n.busy += c->state == CHILD_BUSY;
+	}
+	n.waiting = program_may_run(p);
+	return (n);
+}
+
+bool
+program_is_offered(const struct program *p)
+{
+	return (p->usable);
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return (a < b ? a : b);
+}
+
+/* When there is something to do though nothing has changed. */
+static int64_t
+due_ms(const struct program *p, int64_t now_ms)
+{
+	int64_t due = p->queued > 0 ? p->expires_ms : INT64_MAX;
+
+	if (p->stopping)
+		return (due);
+	due = earlier(due, pool_due_ms(&p->pool));
+	due = earlier(due, program_review_ms(p));
+	due = earlier(due, program_recycle_ms(p, now_ms));
+	if (now_ms < p->not_before_ms)
+		due = earlier(due, p->not_before_ms);
+	return (due);
+}
+
+static void
+set_timer(struct program *p, int64_t now_ms)
+{
+	const int64_t due = due_ms(p, now_ms);
+	const struct timeval tv = clock_timeval(due - now_ms);
+	const struct log_context ctx = program_context(p);
+
+	if (due == p->timer_ms)
+		return;
+	p->timer_ms = due;
+	if (due == INT64_MAX)
+		(void)event_del(&p->timer);
+	else if (event_add(&p->timer, &tv) == -1) {
+		p->timer_ms = INT64_MAX;
+		log_line(LOG_LEVEL_ERR, &ctx, "cannot set a timer");
+	}
+}
+
+static void
+stop_idle(struct program *p)
+{
+	struct child *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &p->children, entry, next)
+		program_dismiss(p, c, "stopped"); /* not a busy one */
+}
+
+static void
+balance_once(struct program *p)
+{
+	const int64_t now_ms = clock_now_ms();
+	struct pool_counts n;
+
+	program_expire(p, now_ms);
+	program_dispatch(p);
+	if (p->stopping)
+		stop_idle(p);
+	else {
+		n = program_counts(p);
+		program_review(p, &n, now_ms);
+		program_recycle(p, &n, now_ms);
+		n.waiting = program_may_run(p); /* not what was withdrawn */
+		program_start_missing(p, &n, now_ms);
+	}
+	set_timer(p, now_ms);
+}
+
+/* What it calls may call it again: then once more, but not inside itself. */
+static void
+balance(struct program *p)
+{
+	p->unbalanced = true;
+	if (p->balancing)
+		return;
+	p->balancing = true;
+	while (p->unbalanced) {
+		p->unbalanced = false;
+		balance_once(p);
+	}
+	p->balancing = false;
+}
+
+void
+program_balance(struct program *p)
+{
+	balance(p);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct program *p = arg;
+	const bool over =
+	    p->not_before_ms != 0 && clock_now_ms() >= p->not_before_ms;
+
+	(void)fd;
+	(void)what;
+	p->timer_ms = INT64_MAX;
+	if (over)
+		p->not_before_ms = 0;
+	balance(p);
+	if (over && !p->stopping)
+		p->ops->room(p->arg); /* a start may be tried again */
+}
+
+static void
+on_gate(void *arg)
+{
+	balance(arg);
+}
+
+static void
+leave_gate(struct program *p)
+{
+	if (p->gate != NULL)
+		start_gate_leave(p->gate, &p->ticket);
+}
+
+/* The last child is gone, and none will follow. The program may be gone as
+ * well afterwards. */
+static void
+emptied(struct program *p)
+{
+	struct lease *l;
+
+	while ((l = program_dequeue(p)) != NULL)
+		program_interrupt(p, l);
+	p->ops->emptied(p, p->arg);
+}
+
+/* True when other programs may wait for no more than the place of that running
+ * lease; NULL: there is none. */
+static bool
+is_crowded(const struct program *p, const struct lease *l)
+{
+	if (l == NULL)
+		return (false);
+	return ((p->max_running > 0 &&
+		    p->leases->count[LEASE_RUNNING] >= p->max_running) ||
+	    category_room(program_lane(p, l)->category) == 0);
+}
+
+/* A place has become free: the others first, if they wait for it. */
+static void
+share(struct program *p, bool crowded)
+{
+	p->yields = crowded;
+	p->ops->room(p->arg);
+	p->yields = false;
+	balance(p);
+}
+
+/* A child offers what its program was made with, no more and no less. */
+static bool
+is_expected(const struct program *p, const struct offer *offer)
+{
+	struct handler *h;
+	size_t i, count = 0;
+
+	for (i = 0; i < offer->count; i++) {
+		h = handler_find(p->handlers, offer->handlers[i].type);
+		if (h == NULL || h->program != p)
+			return (false);
+	}
+	for (h = NULL; (h = handler_next(p->handlers, h)) != NULL;)
+		if (h->program == p)
+			count++;
+	return (offer->count == count);
+}
+
+static void
+on_ready(struct child *c, const struct offer *offer, void *arg)
+{
+	struct program *p = arg;
+
+	if (!is_expected(p, offer)) {
+		c->was_ready = false; /* its start has failed */
+		child_kill(c, DEATH_START,
+		    "offers other task types than were found in its files");
+		return;
+	}
+	TAILQ_REMOVE(&p->children, c, entry);
+	TAILQ_INSERT_HEAD(&p->children, c, entry);
+	p->was_ready = true;
+	p->usable = true;
+	p->failure[0] = '\0';
+	leave_gate(p);
+	program_settle(p);
+	balance(p);
+	p->ops->room(p->arg);
+}
+
+static void
+on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
+{
+	struct program *p = arg;
+	const bool crowded = is_crowded(p, l);
+
+	program_leave_running(p, l);
+	p->succeeded = true;
+	backoff_reset(&p->backoff);
+	if (p->poison != NULL)
+		poison_clear(p->poison, l->task.job_id, l->task.type);
+	if (c->state == CHILD_IDLE) {
+		TAILQ_REMOVE(&p->children, c, entry);
+		TAILQ_INSERT_HEAD(&p->children, c, entry);
+	}
+	p->yields = crowded;
+	p->ops->finished(l, result, p->arg);
+	program_check_used(p, c);
+	share(p, crowded);
+}
+
+static void
+on_event(
+    struct child *c, struct lease *l, const struct task_event *event, void *arg)
+{
+	const struct program *p = arg;
+
+	(void)c;
+	if (p->ops->event != NULL)
+		p->ops->event(l, event, p->arg);
+}
+
+static const char *
+reason_of(const struct child *c, const struct death *death)
+{
+	if (c->leaving != NULL && death->cause != DEATH_STOP)
+		return (c->leaving);
+	return (death_cause_name(death->cause));
+}
+
+static void
+on_gone(struct child *c, const struct death *death, void *arg)
+{
+	struct program *p = arg;
+	const bool leased = c->lease != NULL, crowded = is_crowded(p, c->lease);
+
+	TAILQ_REMOVE(&p->children, c, entry);
+	p->yields = crowded;
+	if (leased)
+		program_lose(p, c, death);
+	if (p->ops->child_ended != NULL)
+		p->ops->child_ended(p, reason_of(c, death), p->arg);
+	program_judge(p, c, leased, death);
+	if (!c->was_ready)
+		leave_gate(p);
+	child_free(c);
+	share(p, crowded);
+	if (p->stopping && TAILQ_EMPTY(&p->children))
+		emptied(p);
+}
+
+const struct child_ops program_child_ops = {
+	.ready = on_ready,
+	.finished = on_finished,
+	.event = on_event,
+	.gone = on_gone,
 };
 
-/* Takes the word; NULL is a failure. */
+/* What the settings say, and nothing that can fail. */
 static void
-add(struct words *w, char *word)
+take_settings(struct program *p, const struct program_settings *set)
 {
-	char **list;
+	p->ops = set->ops;
+	p->arg = set->arg;
+	p->category = set->category;
+	p->source = set->source;
+	p->conf = set->category->conf;
+	p->env = set->env;
+	p->handlers = set->handlers;
+	p->leases = set->leases;
+	p->poison = set->poison;
+	p->gate = set->gate;
+	p->max_running = set->max_running;
+}
 
-	if (w->failed || word == NULL ||
-	    (list = reallocarray(w->list, w->len + 2, sizeof(*list))) == NULL) {
-		w->failed = true;
-		free(word);
+struct program *
+program_new(const struct program_settings *set, struct why *why)
+{
+	struct program *p;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL) {
+		why_errno(why, "program %s", set->name);
+		return (NULL);
+	}
+	TAILQ_INIT(&p->children);
+	p->ticket.open = on_gate;
+	p->ticket.arg = p;
+	p->backoff.first_ms = RETRY_FIRST_MS;
+	p->backoff.max_ms = RETRY_MAX_MS;
+	p->timer_ms = p->expires_ms = INT64_MAX;
+	take_settings(p, set);
+	if ((p->name = strdup(set->name)) == NULL ||
+	    program_make_lanes(p, set->categories) == -1 ||
+	    evtimer_assign(&p->timer, set->env->base, on_timer, p) == -1) {
+		why_errno(why, "program %s", set->name);
+		goto fail;
+	}
+	program_set_size(p);
+	if (command_init(&p->command,
+		&(struct command_settings){
+		    .category = p->category->name,
+		    .conf = p->conf,
+		    .source = p->source,
+		    .handlers = p->handlers,
+		    .program = p,
+		    .env = p->env,
+		    .inherit = set->inherit,
+		},
+		why) == -1)
+		goto fail;
+	return (p);
+
+fail:
+	program_free(p);
+	return (NULL);
+}
+
+void
+program_move(struct program *p, const struct program_settings *set)
+{
+	take_settings(p, set);
+	program_move_lanes(p, set->categories);
+	program_set_size(p);
+	command_move(&p->command, p, p->handlers);
+}
+
+void
+program_start(struct program *p)
+{
+	if (p->pool.min == 0) {
+		/* On trust: only a task will show whether a child starts. */
+		p->usable = true;
+		program_settle(p);
+	}
+	balance(p);
+}
+
+void
+program_submit(struct program *p, struct lease *l)
+{
+	if (p->stopping && TAILQ_EMPTY(&p->children)) {
+		program_interrupt(p, l);
 		return;
 	}
-	list[w->len++] = word;
-	list[w->len] = NULL;
-	w->list = list;
-}
-
-static void
-add_option(struct words *w, const char *name, const char *value)
-{
-	add(w, strdup(name));
-	add(w, strdup(value));
-}
-
-static void
-add_number(struct words *w, const char *name, int64_t value)
-{
-	add(w, strdup(name));
-	add(w, text_format("%lld", (long long)value));
-}
-
-static void
-add_limit(struct words *w, const char *name, int64_t value)
-{
-	add(w, strdup("--limit"));
-	add(w, text_format("%s=%lld", name, (long long)value));
-}
-
-/* What the supervisor was started with: its own has been raised since. */
-static void
-add_own_open_files(struct words *w, const struct child_env *env)
-{
-	struct rlimit now;
-
-	if (env->nofile == 0 || getrlimit(RLIMIT_NOFILE, &now) == -1 ||
-	    env->nofile > now.rlim_max)
-		return;
-	add(w, strdup("--limit"));
-	add(w,
-	    text_format("nofile=%llu:%llu", (unsigned long long)env->nofile,
-		(unsigned long long)now.rlim_max));
-}
-
-static void
-add_settings(struct words *w, const struct conf_category *conf,
-    const struct child_env *env)
-{
-	if (conf->max_open_files > 0)
-		add_limit(w, "nofile", conf->max_open_files);
+	program_enqueue(p, l);
+	if (!p->usable && p->settled)
+		program_give_queue_back(p);
 	else
-		add_own_open_files(w, env);
-	if (conf->max_file_size > 0)
-		add_limit(w, "fsize", conf->max_file_size);
-	add_limit(w, "core", conf->core_size);
-	if (conf->cpu_time_limit_ms > 0)
-		add_number(
-		    w, "--task-cpu", (conf->cpu_time_limit_ms + 999) / 1000);
-	if (conf->nice > 0)
-		add_number(w, "--nice", conf->nice);
-	if (conf->umask != NULL)
-		add_option(w, "--umask", conf->umask);
-	if (conf->working_directory != NULL)
-		add_option(w, "--directory", conf->working_directory);
-	add_option(w, "--oom-score-adj", OOM_SCORE_ADJ);
-	add_option(
-	    w, "--sweep", conf->sweep == CONF_SWEEP_EXIT ? "exit" : "task");
-	if (conf->launcher)
-		add(w, strdup("--launcher"));
-}
-
-static bool
-has_fd(const struct spawn_files *files, int fd)
-{
-	size_t i;
-
-	for (i = 0; i < files->len; i++)
-		if (files->fds[i] == fd)
-			return (true);
-	return (false);
-}
-
-/* The files, each once, as they were when they were described. Those that are
- * too many to be handed on are loaded by name. w: NULL when the line is there
- * already. */
-static void
-add_pins(struct words *w, struct spawn_files *files, const char *category,
-    const struct handler_table *handlers)
-{
-	struct handler *h = NULL;
-
-	files->len = 0;
-	while ((h = handler_next(handlers, h)) != NULL &&
-	    files->len < SPAWN_FILES_MAX) {
-		if (h->pinned == NULL || strcmp(h->category, category) != 0 ||
-		    has_fd(files, h->pinned->fd))
-			continue;
-		files->fds[files->len++] = h->pinned->fd;
-		if (w != NULL)
-			add_option(w, "--pin", h->pinned->path);
-	}
-}
-
-static char **
-make_argv(struct spawn_files *files, const char *category,
-    const struct conf_category *conf, const struct handler_table *handlers,
-    const struct child_env *env)
-{
-	struct words w = { 0 };
-	struct handler *h = NULL;
-
-	add(&w, strdup(env->program));
-	add_number(&w, "--parent", getpid());
-	add_option(&w, "--category", category);
-	add_settings(&w, conf, env);
-	add_pins(&w, files, category, handlers);
-	add(&w, strdup("--")); /* a type may begin with a dash */
-	while ((h = handler_next(handlers, h)) != NULL)
-		if (strcmp(h->category, category) == 0)
-			add(&w, text_format("%s=%s", h->type, h->file));
-	if (w.failed) {
-		environment_free(w.list);
-		return (NULL);
-	}
-	return (w.list);
-}
-
-static bool
-inherits(const struct conf_category *conf, bool automatic)
-{
-	if (conf->environment == CONF_ENVIRONMENT_AUTO)
-		return (automatic);
-	return (conf->environment == CONF_ENVIRONMENT_INHERIT);
-}
-
-/* What a child would only find out again and again. */
-static int
-check_places(
-    const char *category, const struct conf_category *conf, struct why *why)
-{
-	struct rlimit files;
-	struct stat st;
-
-	if (conf->working_directory != NULL) {
-		if (stat(conf->working_directory, &st) == -1) {
-			why_errno(why, "category %s: working_directory %s",
-			    category, conf->working_directory);
-			return (-1);
-		}
-		if (!S_ISDIR(st.st_mode)) {
-			why_set(why,
-			    "category %s: working_directory %s is no directory",
-			    category, conf->working_directory);
-			return (-1);
-		}
-	}
-	if (geteuid() != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-	    conf->max_open_files > 0 &&
-	    (rlim_t)conf->max_open_files > files.rlim_max) {
-		why_set(why,
-		    "category %s: max_open_files is more than the %llu that "
-		    "this process may give",
-		    category, (unsigned long long)files.rlim_max);
-		return (-1);
-	}
-	return (0);
-}
-
-int
-program_init(struct program *p, const char *category,
-    const struct conf_category *conf, const struct handler_table *handlers,
-    const struct child_env *env, bool inherit, struct why *why)
-{
-	*p = (struct program){ 0 };
-	if (check_places(category, conf, why) == -1)
-		return (-1);
-	p->envp = environment_of_category(
-	    inherits(conf, inherit) ? env->inherited : env->clean, category,
-	    conf->env_file, why);
-	if (p->envp == NULL)
-		return (-1);
-	p->argv = make_argv(&p->files, category, conf, handlers, env);
-	if (p->argv == NULL) {
-		why_errno(why, "category %s", category);
-		program_fini(p);
-		return (-1);
-	}
-	return (0);
+		balance(p);
 }
 
 void
-program_move(struct program *p, const char *category,
-    const struct handler_table *handlers)
+program_say_farewell(struct program *p)
 {
-	add_pins(NULL, &p->files, category, handlers);
+	struct child *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &p->children, entry, next)
+		if (c->state == CHILD_BUSY)
+			child_cancel(c, CANCEL_DRAIN, p->conf->cancel_grace_ms);
 }
 
-char **
-program_argv_in(char *const argv[], const char *cgroup)
+struct lease *
+program_take_queued(struct program *p, struct lane *lane)
 {
-	size_t n = 0;
-	char **out;
-
-	while (argv[n] != NULL)
-		n++;
-	if ((out = calloc(n + 3, sizeof(*out))) == NULL)
-		return (NULL);
-	out[0] = argv[0];
-	out[1] = (char *)"--cgroup";
-	out[2] = (char *)(uintptr_t)cgroup;
-	memcpy(out + 3, argv + 1, n * sizeof(*out)); /* with its NULL */
-	return (out);
+	return (program_dequeue_lane(p, lane));
 }
 
 void
-program_fini(struct program *p)
+program_retire(struct program *p)
 {
-	environment_free(p->envp);
-	environment_free(p->argv);
-	*p = (struct program){ 0 };
+	struct program_queue queue;
+	struct lease *l;
+
+	p->stopping = p->retiring = true;
+	TAILQ_INIT(&queue); /* should any come back */
+	while ((l = program_dequeue(p)) != NULL)
+		TAILQ_INSERT_TAIL(&queue, l, entry);
+	while ((l = TAILQ_FIRST(&queue)) != NULL) {
+		TAILQ_REMOVE(&queue, l, entry);
+		if (p->ops->returned != NULL)
+			p->ops->returned(l, p->arg);
+		else
+			program_interrupt(p, l);
+	}
+	program_stop(p);
+}
+
+void
+program_stop(struct program *p)
+{
+	p->stopping = true;
+	leave_gate(p);
+	balance(p);
+	if (TAILQ_EMPTY(&p->children))
+		emptied(p);
+}
+
+void
+program_abandon(struct program *p)
+{
+	struct child *c;
+	struct lease *l;
+
+	p->stopping = true;
+	leave_gate(p);
+	while ((l = program_dequeue(p)) != NULL)
+		program_interrupt(p, l);
+	TAILQ_FOREACH(c, &p->children, entry) {
+		l = c->lease;
+		c->lease = NULL;
+		if (l != NULL) {
+			program_leave_running(p, l);
+			program_interrupt(p, l);
+		}
+		child_kill(c, DEATH_INTERRUPTED,
+		    "was running when the worker was stopped");
+	}
+	balance(p);
+	if (TAILQ_EMPTY(&p->children))
+		emptied(p);
+}
+
+void
+program_free(struct program *p)
+{
+	struct child *c;
+
+	if (p == NULL)
+		return;
+	p->stopping = true;
+	leave_gate(p);
+	while ((c = TAILQ_FIRST(&p->children)) != NULL) {
+		TAILQ_REMOVE(&p->children, c, entry);
+		child_kill(c, DEATH_STOP, "outlived the supervisor");
+		child_free(c);
+	}
+	if (event_initialized(&p->timer))
+		(void)event_del(&p->timer);
+	command_fini(&p->command);
+	free(p->lanes);
+	free(p->name);
+	free(p);
 }

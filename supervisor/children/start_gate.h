@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * start_gate.h: how many children may be on trial at once, over all
- * categories whose starts have been failing: broken handlers must not take
- * the machine from those that work. A category passes with one child, and
+ * programs whose starts have been failing: broken handlers must not take
+ * the machine from those that work. A program passes with one child, and
  * leaves when that is ready or dead; who finds the gate full waits in line.
  */
 #ifndef AVTOWORKER_START_GATE_H
@@ -18,7 +18,7 @@ enum gate_place {
 	GATE_INSIDE
 };
 
-/* One for each category; zeroed but for open and arg. */
+/* One for each program; zeroed but for open and arg. */
 struct gate_ticket {
 	TAILQ_ENTRY(gate_ticket) entry; /* of the line, while waiting */
 	void (*open)(void *arg); /* its turn has come: it may enter */

@@ -657,14 +657,16 @@ lists_all_values_and_references(void)
 			    "handler y { category = other module = \"\" }\n"
 			    "module m { }\n"
 			    "handler 'a b' { category = default }\n"
+			    "handler z { exec = '' }\n"
+			    "handler w { exec = /x module = m.so }\n"
 			    "worker { }\n"
 			    "category heavy { }\n",
 		    .environment = environment,
 		    .options = options,
 		    .options_len = sizeof(options) / sizeof(options[0]) }),
 	    "@:4: heartbeat_interval is set twice; the first is at ",
-	    "@:12: block worker stands here again; the first is at ",
-	    "@:13: block category heavy stands here again; the first is at ",
+	    "@:14: block worker stands here again; the first is at ",
+	    "@:15: block category heavy stands here again; the first is at ",
 	    "-o: \"category\".\"children\": expected category/NAME.children=",
 	    "-o: unknown block \"categry\"; did you mean category",
 	    "-o: unknown key \"idd\" in block worker; did you mean id",
@@ -683,11 +685,26 @@ lists_all_values_and_references(void)
 	    "@:9: module is \"\"; expected a path",
 	    "@:10: module m has no file",
 	    "@:11: the name of a block handler is \"a b\"; expected 1 to 128",
+	    "@:12: exec is \"\"; expected a path, or {PATH, ARGUMENT",
 	    "-o category/a b.children: the name of a block category is",
 	    "-o category/a b.children: the value is \"0\"; expected",
 	    "@:8: there is no category \"haevy\"; did you mean \"heavy\"?",
 	    "@:9: there is no category \"other\"; add a block: category "
-	    "other { }");
+	    "other { }",
+	    "@:13: handler w has module and exec; remove one of them");
+}
+
+static void
+refuses_lists_that_are_none(void)
+{
+	REFUSES_TEXT("handler z {\n exec = {}\n}\n",
+	    "@:2: an empty list; expected {WORD, ...}");
+	REFUSES_TEXT("handler z { exec = {a, {b}} }\n",
+	    "@:1: a list has words, and no lists");
+	REFUSES_TEXT("handler z { exec = /a exec = {b, c} }\n",
+	    "@:1: exec is set twice");
+	REFUSES_TEXT("handler z { exec = {a, b }\n",
+	    "@:1: the block opened here has no end; expected \"}\"");
 }
 
 static void
@@ -850,12 +867,9 @@ names_modules_of_the_command_line(void)
 		"/opt/echo.so",
 		"a b.so",
 		".so",
-		"x",
-		"/",
 		"0123456789012345678901234567890123456789012345678901234567.so",
 	};
-	const char *const names[] = { "echo-2", "echo-3", "a_b", "module", "x",
-		"module-2",
+	const char *const names[] = { "echo-2", "echo-3", "a_b", "module",
 		"01234567890123456789012345678901234567890123456789012345" };
 	struct conf *c =
 	    build_well(&(struct given){ .text = "module echo { file = x.so }\n",
@@ -871,6 +885,52 @@ names_modules_of_the_command_line(void)
 		ASSERT_STR(m->file, handlers[i]);
 		ASSERT(m->from_argv);
 	}
+	conf_free(c);
+}
+
+static void
+names_executables_of_the_command_line(void)
+{
+	const char *handlers[] = { "send", "../img.resize.sh", "./moved.py.x" };
+	const char *const types[] = { "moved.py", "send", "img.resize" };
+	const char *const paths[] = { "./moved.py.x", "./send",
+		"../img.resize.sh" };
+	struct conf *c = build_well(
+	    &(struct given){ .text = "category heavy { }\n"
+				     "handler moved.py { category = heavy }\n",
+		.handlers = handlers,
+		.handlers_len = sizeof(handlers) / sizeof(handlers[0]) });
+	struct conf_handler *h = TAILQ_FIRST(&c->handlers);
+	size_t i;
+
+	ASSERT_STR(h->category, "heavy");
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		ASSERT_STR(h->name, types[i]);
+		ASSERT_STR(h->exec[0], paths[i]);
+		ASSERT(h->exec[1] == NULL);
+		ASSERT(h->from_argv);
+		h = TAILQ_NEXT(h, entry);
+	}
+	ASSERT(conf_inherits(c));
+	conf_free(c);
+}
+
+static void
+reads_lists_of_words(void)
+{
+	struct conf *c = build_well(&(struct given){
+	    .text =
+		"handler a { exec = /bin/a }\n"
+		"handler b { exec = { \"/bin/b c\", '', \"-x \\\"y\" } }\n" });
+	struct conf_handler *h = TAILQ_FIRST(&c->handlers);
+
+	ASSERT_STR(h->exec[0], "/bin/a");
+	ASSERT(h->exec[1] == NULL);
+	h = TAILQ_NEXT(h, entry);
+	ASSERT_STR(h->exec[0], "/bin/b c");
+	ASSERT_STR(h->exec[1], "");
+	ASSERT_STR(h->exec[2], "-x \"y");
+	ASSERT(h->exec[3] == NULL);
 	conf_free(c);
 }
 
@@ -1080,6 +1140,10 @@ static const struct test tests[] = {
 	{ "bounds the list of problems", bounds_the_list_of_problems },
 	{ "names modules of the command line",
 	    names_modules_of_the_command_line },
+	{ "executables of the command line are handlers of their base name",
+	    names_executables_of_the_command_line },
+	{ "lists that are none", refuses_lists_that_are_none },
+	{ "lists of words, or one word", reads_lists_of_words },
 	{ "wipes secrets from the environment",
 	    wipes_secrets_from_the_environment },
 	{ "reads times", reads_times },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * category_recycle.c: children that leave while nothing is wrong: used up, or
+ * program_recycle.c: children that leave while nothing is wrong: used up, or
  * not needed. They are told to, and their places count as free from then on,
  * so that what takes a place need not wait for the old child to be gone.
  *
@@ -12,7 +12,7 @@
 #include <bsd/stdlib.h>
 
 #include "supervisor/base/clock.h"
-#include "supervisor/children/category_parts.h"
+#include "supervisor/children/program_parts.h"
 #include "supervisor/children/footprint.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/conf.h"
@@ -22,7 +22,7 @@
 static const char AGE[] = "recycled_age";
 
 void
-category_draw(struct child *c)
+program_draw(struct child *c)
 {
 	c->jitter = arc4random_uniform(JITTER_MAX + 1);
 }
@@ -36,14 +36,14 @@ limit_of(const struct child *c, int64_t limit)
 }
 
 void
-category_dismiss(struct category *cat, struct child *c, const char *reason)
+program_dismiss(struct program *p, struct child *c, const char *reason)
 {
 	if (c->state != CHILD_IDLE && c->state != CHILD_STARTING)
 		return;
 	c->leaving = reason;
 	child_stop(c);
-	TAILQ_REMOVE(&cat->children, c, entry); /* idle ones come first */
-	TAILQ_INSERT_TAIL(&cat->children, c, entry);
+	TAILQ_REMOVE(&p->children, c, entry); /* idle ones come first */
+	TAILQ_INSERT_TAIL(&p->children, c, entry);
 }
 
 /* Memory of the child; where a launcher stands above it, of both and of what
@@ -62,29 +62,29 @@ has_grown(const struct child *c, int64_t limit)
 }
 
 void
-category_check_used(struct category *cat, struct child *c)
+program_check_used(struct program *p, struct child *c)
 {
-	const struct conf_category *conf = cat->conf;
+	const struct conf_category *conf = p->conf;
 
-	if (!child_is_free(c) || cat->stopping || cat->backoff.failures > 0)
+	if (!child_is_free(c) || p->stopping || p->backoff.failures > 0)
 		return;
 	if (conf->max_tasks_per_child > 0 &&
 	    c->tasks >= limit_of(c, conf->max_tasks_per_child))
-		category_dismiss(cat, c, "recycled_tasks");
+		program_dismiss(p, c, "recycled_tasks");
 	else if (conf->max_memory_per_child > 0 &&
 	    has_grown(c, limit_of(c, conf->max_memory_per_child)))
-		category_dismiss(cat, c, "recycled_memory");
+		program_dismiss(p, c, "recycled_memory");
 }
 
 /* How many more may leave for their age: what has left and what takes its
  * place is to be a quarter of the pool at most, or one child. */
 static unsigned
-may_age(const struct category *cat)
+may_age(const struct program *p)
 {
 	unsigned all = 0, away = 0, quarter;
 	const struct child *c;
 
-	TAILQ_FOREACH(c, &cat->children, entry) {
+	TAILQ_FOREACH(c, &p->children, entry) {
 		if (c->state == CHILD_ENDING)
 			continue;
 		all++;
@@ -96,22 +96,22 @@ may_age(const struct category *cat)
 }
 
 static void
-dismiss_old(struct category *cat, struct pool_counts *counts, int64_t now_ms)
+dismiss_old(struct program *p, struct pool_counts *counts, int64_t now_ms)
 {
 	struct child *c, *next;
 	unsigned n;
 
-	if (cat->conf->max_child_age_ms == 0 || cat->backoff.failures > 0)
+	if (p->conf->max_child_age_ms == 0 || p->backoff.failures > 0)
 		return;
-	n = may_age(cat);
-	TAILQ_FOREACH_SAFE(c, &cat->children, entry, next) {
-		if (n == 0 || category_no_idle_behind(c))
+	n = may_age(p);
+	TAILQ_FOREACH_SAFE(c, &p->children, entry, next) {
+		if (n == 0 || program_no_idle_behind(c))
 			break;
 		if (c->state != CHILD_IDLE ||
 		    now_ms - c->born_ms <
-			limit_of(c, cat->conf->max_child_age_ms))
+			limit_of(c, p->conf->max_child_age_ms))
 			continue;
-		category_dismiss(cat, c, AGE);
+		program_dismiss(p, c, AGE);
 		counts->idle--;
 		n--;
 	}
@@ -119,12 +119,12 @@ dismiss_old(struct category *cat, struct pool_counts *counts, int64_t now_ms)
 
 /* The idle child that was used longest ago. */
 static struct child *
-last_idle(const struct category *cat)
+last_idle(const struct program *p)
 {
 	struct child *c, *last = NULL;
 
-	TAILQ_FOREACH(c, &cat->children, entry) {
-		if (category_no_idle_behind(c))
+	TAILQ_FOREACH(c, &p->children, entry) {
+		if (program_no_idle_behind(c))
 			break;
 		if (c->state == CHILD_IDLE)
 			last = c;
@@ -133,35 +133,35 @@ last_idle(const struct category *cat)
 }
 
 void
-category_recycle(struct category *cat, struct pool_counts *n, int64_t now_ms)
+program_recycle(struct program *p, struct pool_counts *n, int64_t now_ms)
 {
 	struct child *c;
 	unsigned surplus;
 
-	dismiss_old(cat, n, now_ms);
-	surplus = pool_to_stop(&cat->pool, n, now_ms);
-	while (surplus-- > 0 && (c = last_idle(cat)) != NULL) {
-		category_dismiss(cat, c, "idle");
+	dismiss_old(p, n, now_ms);
+	surplus = pool_to_stop(&p->pool, n, now_ms);
+	while (surplus-- > 0 && (c = last_idle(p)) != NULL) {
+		program_dismiss(p, c, "idle");
 		n->idle--;
 		/* It was ready, all that time: whatever failed before. */
-		backoff_reset(&cat->backoff);
+		backoff_reset(&p->backoff);
 	}
 }
 
 int64_t
-category_recycle_ms(const struct category *cat, int64_t now_ms)
+program_recycle_ms(const struct program *p, int64_t now_ms)
 {
 	const struct child *c;
 	int64_t at, due = INT64_MAX;
 
-	if (cat->conf->max_child_age_ms == 0 || cat->backoff.failures > 0)
+	if (p->conf->max_child_age_ms == 0 || p->backoff.failures > 0)
 		return (due);
-	TAILQ_FOREACH(c, &cat->children, entry) {
-		if (category_no_idle_behind(c))
+	TAILQ_FOREACH(c, &p->children, entry) {
+		if (program_no_idle_behind(c))
 			break;
 		if (c->state != CHILD_IDLE)
 			continue;
-		at = c->born_ms + limit_of(c, cat->conf->max_child_age_ms);
+		at = c->born_ms + limit_of(c, p->conf->max_child_age_ms);
 		/* One that is too old already waits for others to be ready. */
 		if (at > now_ms && at < due)
 			due = at;

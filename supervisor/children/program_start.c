@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * category_start.c: starts and what failures cost. Two rules for a death
+ * program_start.c: starts and what failures cost. Two rules for a death
  * (Dovecot's and Postfix's). Before ready, or on the first task of a pool that
  * has never succeeded, it means that the handler is broken: the next start
  * waits, longer each time, and shows with one child whether it works again.
@@ -13,7 +13,7 @@
 #include <bsd/string.h>
 
 #include "supervisor/base/clock.h"
-#include "supervisor/children/category_parts.h"
+#include "supervisor/children/program_parts.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
@@ -21,55 +21,55 @@
 #define STABLE_MS ((int64_t)10 * 1000) /* a life that clears old failures */
 
 void
-category_settle(struct category *cat)
+program_settle(struct program *p)
 {
-	if (cat->settled && cat->offered == cat->usable)
+	if (p->settled && p->offered == p->usable)
 		return;
-	cat->settled = true;
-	cat->offered = cat->usable;
-	cat->ops->settled(cat, cat->arg);
+	p->settled = true;
+	p->offered = p->usable;
+	p->ops->settled(p, p->arg);
 }
 
 /* It is not offered any more, and what waits is better given back. */
 static void
-withdraw(struct category *cat)
+withdraw(struct program *p)
 {
-	cat->was_ready = false;
-	cat->usable = false;
-	category_give_queue_back(cat);
-	category_settle(cat);
+	p->was_ready = false;
+	p->usable = false;
+	program_give_queue_back(p);
+	program_settle(p);
 }
 
 /* A start came to nothing, for that reason: wait before the next. Children
  * that fail together count as one failure. */
 static void
-start_failed(struct category *cat, const char *reason)
+start_failed(struct program *p, const char *reason)
 {
-	const struct log_context ctx = category_context(cat);
+	const struct log_context ctx = program_context(p);
 	const int64_t now_ms = clock_now_ms();
 	int64_t delay;
 
-	(void)strlcpy(cat->failure, reason, sizeof(cat->failure));
-	if (now_ms >= cat->not_before_ms) {
-		delay = backoff_next_ms(&cat->backoff);
+	(void)strlcpy(p->failure, reason, sizeof(p->failure));
+	if (now_ms >= p->not_before_ms) {
+		delay = backoff_next_ms(&p->backoff);
 		log_line(LOG_LEVEL_ERR, &ctx,
 		    "cannot start child of \"%s\": %s; trying again in "
 		    "%lld ms",
-		    cat->name, reason, (long long)delay);
-		cat->not_before_ms = now_ms + delay;
+		    p->name, reason, (long long)delay);
+		p->not_before_ms = now_ms + delay;
 	}
-	if (!cat->was_ready)
-		withdraw(cat);
+	if (!p->was_ready)
+		withdraw(p);
 }
 
 /* Says once of each file that its name stands for something else now. */
 static void
-look_at_files(struct category *cat)
+look_at_files(struct program *p)
 {
-	const struct log_context ctx = category_context(cat);
+	const struct log_context ctx = program_context(p);
 	struct handler_file *f;
 
-	TAILQ_FOREACH(f, &cat->handlers->files, entry) {
+	TAILQ_FOREACH(f, &p->handlers->files, entry) {
 		if (f->told || handler_file_is_current(f))
 			continue;
 		f->told = true;
@@ -86,81 +86,81 @@ look_at_files(struct category *cat)
 
 /* Starts one more child; false when that failed. */
 static bool
-start_one(struct category *cat)
+start_one(struct program *p)
 {
 	struct child *c;
 	struct why why;
 
-	look_at_files(cat);
+	look_at_files(p);
 	c = child_new(
 	    &(struct child_start){
-		.env = cat->env,
-		.category = cat->name,
-		.argv = cat->program.argv,
-		.envp = cat->program.envp,
-		.files = &cat->program.files,
-		.timeout_ms = cat->conf->start_timeout_ms,
-		.cpu_limit_ms = cat->conf->cpu_time_limit_ms,
-		.launched = cat->conf->launcher,
-		.memory_limit = cat->conf->memory_limit,
-		.ops = &category_child_ops,
-		.arg = cat,
+		.env = p->env,
+		.category = p->category->name,
+		.argv = p->command.argv,
+		.envp = p->command.envp,
+		.files = &p->command.files,
+		.timeout_ms = p->conf->start_timeout_ms,
+		.cpu_limit_ms = p->conf->cpu_time_limit_ms,
+		.launched = command_is_launched(p->conf, p->source),
+		.memory_limit = p->conf->memory_limit,
+		.ops = &program_child_ops,
+		.arg = p,
 	    },
 	    &why);
 	if (c == NULL) {
-		start_failed(cat, why.text);
+		start_failed(p, why.text);
 		return (false);
 	}
-	category_draw(c);
-	TAILQ_INSERT_TAIL(&cat->children, c, entry);
+	program_draw(c);
+	TAILQ_INSERT_TAIL(&p->children, c, entry);
 	return (true);
 }
 
 /* While starts fail: one child, on trial. Without one a pool that starts its
  * children on demand would never again be known to work. */
 static void
-start_on_trial(struct category *cat, const struct pool_counts *n)
+start_on_trial(struct program *p, const struct pool_counts *n)
 {
 	const bool wanted = n->idle + n->busy == 0 ||
-	    n->idle + n->busy < pool_wanted(&cat->pool, n);
+	    n->idle + n->busy < pool_wanted(&p->pool, n);
 
-	pool_reset_rounds(&cat->pool);
+	pool_reset_rounds(&p->pool);
 	if (n->starting > 0 || !wanted)
 		return;
-	if (cat->gate != NULL && !start_gate_enter(cat->gate, &cat->ticket))
+	if (p->gate != NULL && !start_gate_enter(p->gate, &p->ticket))
 		return;
-	if (!start_one(cat) && cat->gate != NULL)
-		start_gate_leave(cat->gate, &cat->ticket);
+	if (!start_one(p) && p->gate != NULL)
+		start_gate_leave(p->gate, &p->ticket);
 }
 
 void
-category_start_missing(
-    struct category *cat, const struct pool_counts *n, int64_t now_ms)
+program_start_missing(
+    struct program *p, const struct pool_counts *n, int64_t now_ms)
 {
 	unsigned missing;
 
-	if (now_ms < cat->not_before_ms) {
-		pool_reset_rounds(&cat->pool);
+	if (now_ms < p->not_before_ms) {
+		pool_reset_rounds(&p->pool);
 		return;
 	}
-	if (cat->backoff.failures > 0) {
-		start_on_trial(cat, n);
+	if (p->backoff.failures > 0) {
+		start_on_trial(p, n);
 		return;
 	}
-	missing = pool_to_start(&cat->pool, n, now_ms);
+	missing = pool_to_start(&p->pool, n, now_ms);
 	while (missing-- > 0)
-		if (!start_one(cat))
+		if (!start_one(p))
 			return;
 }
 
 /* The first of the ready children has been so since then; 0: none is. */
 static int64_t
-ready_since(const struct category *cat)
+ready_since(const struct program *p)
 {
 	const struct child *c;
 	int64_t first = 0;
 
-	TAILQ_FOREACH(c, &cat->children, entry)
+	TAILQ_FOREACH(c, &p->children, entry)
 		if ((c->state == CHILD_IDLE || c->state == CHILD_BUSY) &&
 		    (first == 0 || c->born_ms < first))
 			first = c->born_ms;
@@ -168,51 +168,50 @@ ready_since(const struct category *cat)
 }
 
 void
-category_review(
-    struct category *cat, const struct pool_counts *n, int64_t now_ms)
+program_review(struct program *p, const struct pool_counts *n, int64_t now_ms)
 {
 	const bool wanted =
-	    cat->backoff.failures > 0 || pool_wanted(&cat->pool, n) > 0;
-	const struct log_context ctx = category_context(cat);
+	    p->backoff.failures > 0 || pool_wanted(&p->pool, n) > 0;
+	const struct log_context ctx = program_context(p);
 
 	if (n->idle + n->busy > 0) {
-		cat->down_ms = 0;
-		if (cat->backoff.failures > 0 &&
-		    now_ms - ready_since(cat) >= STABLE_MS)
-			backoff_reset(&cat->backoff);
+		p->down_ms = 0;
+		if (p->backoff.failures > 0 &&
+		    now_ms - ready_since(p) >= STABLE_MS)
+			backoff_reset(&p->backoff);
 	} else if (!wanted)
-		cat->down_ms = 0;
-	else if (cat->down_ms == 0)
-		cat->down_ms = now_ms;
-	if (!cat->was_ready || cat->down_ms == 0 ||
-	    now_ms - cat->down_ms < cat->conf->withdraw_after_ms)
+		p->down_ms = 0;
+	else if (p->down_ms == 0)
+		p->down_ms = now_ms;
+	if (!p->was_ready || p->down_ms == 0 ||
+	    now_ms - p->down_ms < p->conf->withdraw_after_ms)
 		return;
-	if (cat->failure[0] == '\0')
-		(void)strlcpy(cat->failure, "no child became ready",
-		    sizeof(cat->failure));
+	if (p->failure[0] == '\0')
+		(void)strlcpy(
+		    p->failure, "no child became ready", sizeof(p->failure));
 	log_line(LOG_LEVEL_ERR, &ctx,
 	    "no child of \"%s\" has been ready for %lld s: not offering its "
 	    "task types until one is",
-	    cat->name, (long long)(now_ms - cat->down_ms) / 1000);
-	withdraw(cat);
+	    p->name, (long long)(now_ms - p->down_ms) / 1000);
+	withdraw(p);
 }
 
 int64_t
-category_review_ms(const struct category *cat)
+program_review_ms(const struct program *p)
 {
-	const int64_t since = cat->backoff.failures > 0 ? ready_since(cat) : 0;
+	const int64_t since = p->backoff.failures > 0 ? ready_since(p) : 0;
 
 	if (since != 0)
 		return (since + STABLE_MS);
-	if (cat->was_ready && cat->down_ms != 0)
-		return (cat->down_ms + cat->conf->withdraw_after_ms);
+	if (p->was_ready && p->down_ms != 0)
+		return (p->down_ms + p->conf->withdraw_after_ms);
 	return (INT64_MAX);
 }
 
 /* True when the death is no sign of a handler that does not work: its child
  * was somebody's whom it could not resist. */
 static bool
-is_innocent(const struct category *cat, const struct child *c, bool leased,
+is_innocent(const struct program *p, const struct child *c, bool leased,
     const struct death *death)
 {
 	if (!poison_counts(death->cause) && death->cause != DEATH_START)
@@ -220,7 +219,7 @@ is_innocent(const struct category *cat, const struct child *c, bool leased,
 	if (!c->was_ready)
 		return (false);
 	if (leased)
-		return (cat->succeeded);
+		return (p->succeeded);
 	if (c->tasks > 0 || clock_now_ms() - c->born_ms >= STABLE_MS)
 		return (true);
 	/* Ready, unused and young: a handler may do that to itself time and
@@ -230,27 +229,27 @@ is_innocent(const struct category *cat, const struct child *c, bool leased,
 }
 
 void
-category_judge(struct category *cat, const struct child *c, bool leased,
+program_judge(struct program *p, const struct child *c, bool leased,
     const struct death *death)
 {
 	const struct log_context ctx = {
-		.category = cat->name,
+		.category = p->category->name,
 		.pid = death->pid,
 	};
 	char reason[sizeof(death->text) + 64];
 
 	if (c->was_ready && clock_now_ms() - c->born_ms >= STABLE_MS)
-		backoff_reset(&cat->backoff);
+		backoff_reset(&p->backoff);
 	if (c->leaving != NULL) {
 		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s (%s)", death->text,
 		    c->leaving);
 		return;
 	}
-	if (cat->stopping) {
+	if (p->stopping) {
 		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", death->text);
 		return;
 	}
-	if (is_innocent(cat, c, leased, death)) {
+	if (is_innocent(p, c, leased, death)) {
 		log_line(death->cause == DEATH_CANCELLED ? LOG_LEVEL_INFO :
 							   LOG_LEVEL_WARN,
 		    &ctx, "child %s; starting another", death->text);
@@ -259,7 +258,7 @@ category_judge(struct category *cat, const struct child *c, bool leased,
 	if (leased) {
 		(void)snprintf(reason, sizeof(reason),
 		    "its first task ended it: it %s", death->text);
-		start_failed(cat, reason);
+		start_failed(p, reason);
 	} else
-		start_failed(cat, death->text);
+		start_failed(p, death->text);
 }

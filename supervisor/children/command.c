@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * command.c: the command line of avtoworker-child (see child/main.c) out of a
+ * category's settings. Everything that a child shall be is in it, so that two
+ * programs with the same line and environment have the same children.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisor/base/text.h"
+#include "supervisor/children/child.h"
+#include "supervisor/children/environment.h"
+#include "supervisor/children/command.h"
+#include "supervisor/conf.h"
+#include "supervisor/handler.h"
+
+#define OOM_SCORE_ADJ "500" /* children before the supervisor */
+
+struct words {
+	char **list; /* NULL-terminated */
+	size_t len;
+	bool failed; /* no memory; errno is set */
+};
+
+/* Takes the word; NULL is a failure. */
+static void
+add(struct words *w, char *word)
+{
+	char **list;
+
+	if (w->failed || word == NULL ||
+	    (list = reallocarray(w->list, w->len + 2, sizeof(*list))) == NULL) {
+		w->failed = true;
+		free(word);
+		return;
+	}
+	list[w->len++] = word;
+	list[w->len] = NULL;
+	w->list = list;
+}
+
+static void
+add_option(struct words *w, const char *name, const char *value)
+{
+	add(w, strdup(name));
+	add(w, strdup(value));
+}
+
+static void
+add_number(struct words *w, const char *name, int64_t value)
+{
+	add(w, strdup(name));
+	add(w, text_format("%lld", (long long)value));
+}
+
+static void
+add_limit(struct words *w, const char *name, int64_t value)
+{
+	add(w, strdup("--limit"));
+	add(w, text_format("%s=%lld", name, (long long)value));
+}
+
+/* What the supervisor was started with: its own has been raised since. */
+static void
+add_own_open_files(struct words *w, const struct child_env *env)
+{
+	struct rlimit now;
+
+	if (env->nofile == 0 || getrlimit(RLIMIT_NOFILE, &now) == -1 ||
+	    env->nofile > now.rlim_max)
+		return;
+	add(w, strdup("--limit"));
+	add(w,
+	    text_format("nofile=%llu:%llu", (unsigned long long)env->nofile,
+		(unsigned long long)now.rlim_max));
+}
+
+/* When what tasks have left behind is ended. What a script has started, such
+ * as a browser, mostly belongs to its child. */
+static const char *
+sweep_of(const struct command_settings *set)
+{
+	if (set->conf->sweep == CONF_SWEEP_AUTO)
+		return (
+		    set->source != NULL && set->source->kind == SOURCE_CHANNEL ?
+			"exit" :
+			"task");
+	return (set->conf->sweep == CONF_SWEEP_EXIT ? "exit" : "task");
+}
+
+static void
+add_settings(struct words *w, const struct command_settings *set)
+{
+	const struct conf_category *conf = set->conf;
+
+	if (conf->max_open_files > 0)
+		add_limit(w, "nofile", conf->max_open_files);
+	else
+		add_own_open_files(w, set->env);
+	if (conf->max_file_size > 0)
+		add_limit(w, "fsize", conf->max_file_size);
+	add_limit(w, "core", conf->core_size);
+	if (conf->cpu_time_limit_ms > 0)
+		add_number(
+		    w, "--task-cpu", (conf->cpu_time_limit_ms + 999) / 1000);
+	if (conf->nice > 0)
+		add_number(w, "--nice", conf->nice);
+	if (conf->umask != NULL)
+		add_option(w, "--umask", conf->umask);
+	if (conf->working_directory != NULL)
+		add_option(w, "--directory", conf->working_directory);
+	add_option(w, "--oom-score-adj", OOM_SCORE_ADJ);
+	add_option(w, "--sweep", sweep_of(set));
+	if (command_is_launched(conf, set->source))
+		add(w, strdup("--launcher"));
+}
+
+static bool
+has_fd(const struct spawn_files *files, int fd)
+{
+	size_t i;
+
+	for (i = 0; i < files->len; i++)
+		if (files->fds[i] == fd)
+			return (true);
+	return (false);
+}
+
+/* The files, each once, as they were when they were described. Those that are
+ * too many to be handed on are loaded by name. w: NULL when the line is there
+ * already. */
+static void
+add_pins(struct words *w, struct spawn_files *files,
+    const struct program *program, const struct handler_table *handlers)
+{
+	struct handler *h = NULL;
+
+	files->len = 0;
+	while ((h = handler_next(handlers, h)) != NULL &&
+	    files->len < SPAWN_FILES_MAX) {
+		if (h->pinned == NULL || h->program != program ||
+		    has_fd(files, h->pinned->fd))
+			continue;
+		files->fds[files->len++] = h->pinned->fd;
+		if (w != NULL)
+			add_option(w, "--pin", h->pinned->path);
+	}
+}
+
+static void
+add_words(struct words *w, char *const words[])
+{
+	for (; *words != NULL; words++)
+		add(w, strdup(*words));
+}
+
+/* What is behind the options: the modules, or the program and its arguments. */
+static void
+add_program(struct words *w, const struct command_settings *set)
+{
+	struct handler *h = NULL;
+
+	add(w, strdup("--")); /* a type may begin with a dash */
+	if (set->source == NULL) {
+		while ((h = handler_next(set->handlers, h)) != NULL)
+			if (h->program == set->program)
+				add(w, text_format("%s=%s", h->type, h->file));
+		return;
+	}
+	if (set->source->kind == SOURCE_EXEC)
+		add(w, strdup(set->source->name));
+	add_words(w, set->source->words);
+}
+
+static char **
+make_argv(struct spawn_files *files, const struct command_settings *set)
+{
+	struct words w = { 0 };
+
+	add(&w, strdup(set->env->program));
+	add_number(&w, "--parent", getpid());
+	add_option(&w, "--category", set->category);
+	if (set->source != NULL)
+		add_option(&w, "--kind",
+		    set->source->kind == SOURCE_EXEC ? "exec" : "channel");
+	add_settings(&w, set);
+	add_pins(&w, files, set->program, set->handlers);
+	add_program(&w, set);
+	if (w.failed) {
+		environment_free(w.list);
+		return (NULL);
+	}
+	return (w.list);
+}
+
+bool
+command_is_launched(
+    const struct conf_category *conf, const struct handler_source *source)
+{
+	return (conf->launcher ||
+	    (source != NULL && source->kind == SOURCE_CHANNEL));
+}
+
+static bool
+inherits(const struct conf_category *conf, bool automatic)
+{
+	if (conf->environment == CONF_ENVIRONMENT_AUTO)
+		return (automatic);
+	return (conf->environment == CONF_ENVIRONMENT_INHERIT);
+}
+
+/* What a child would only find out again and again. */
+static int
+check_places(
+    const char *category, const struct conf_category *conf, struct why *why)
+{
+	struct rlimit files;
+	struct stat st;
+
+	if (conf->working_directory != NULL) {
+		if (stat(conf->working_directory, &st) == -1) {
+			why_errno(why, "category %s: working_directory %s",
+			    category, conf->working_directory);
+			return (-1);
+		}
+		if (!S_ISDIR(st.st_mode)) {
+			why_set(why,
+			    "category %s: working_directory %s is no directory",
+			    category, conf->working_directory);
+			return (-1);
+		}
+	}
+	if (geteuid() != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+	    conf->max_open_files > 0 &&
+	    (rlim_t)conf->max_open_files > files.rlim_max) {
+		why_set(why,
+		    "category %s: max_open_files is more than the %llu that "
+		    "this process may give",
+		    category, (unsigned long long)files.rlim_max);
+		return (-1);
+	}
+	return (0);
+}
+
+int
+command_init(
+    struct command *c, const struct command_settings *set, struct why *why)
+{
+	*c = (struct command){ 0 };
+	if (check_places(set->category, set->conf, why) == -1)
+		return (-1);
+	c->envp = environment_of_category(inherits(set->conf, set->inherit) ?
+		set->env->inherited :
+		set->env->clean,
+	    set->category, set->conf->env_file, why);
+	if (c->envp == NULL)
+		return (-1);
+	c->argv = make_argv(&c->files, set);
+	if (c->argv == NULL) {
+		why_errno(why, "category %s", set->category);
+		command_fini(c);
+		return (-1);
+	}
+	return (0);
+}
+
+void
+command_move(struct command *c, const struct program *program,
+    const struct handler_table *handlers)
+{
+	add_pins(NULL, &c->files, program, handlers);
+}
+
+char **
+command_argv_in(char *const argv[], const char *cgroup)
+{
+	size_t n = 0;
+	char **out;
+
+	while (argv[n] != NULL)
+		n++;
+	if ((out = calloc(n + 3, sizeof(*out))) == NULL)
+		return (NULL);
+	out[0] = argv[0];
+	out[1] = (char *)"--cgroup";
+	out[2] = (char *)(uintptr_t)cgroup;
+	memcpy(out + 3, argv + 1, n * sizeof(*out)); /* with its NULL */
+	return (out);
+}
+
+void
+command_fini(struct command *c)
+{
+	environment_free(c->envp);
+	environment_free(c->argv);
+	*c = (struct command){ 0 };
+}
