@@ -21,6 +21,7 @@ handler_free(struct handler *h)
 	free(h->type);
 	free(h->category);
 	free(h->file);
+	declared_fini(&h->declared);
 	free(h);
 }
 
@@ -128,6 +129,18 @@ handler_source_add(struct handler_table *t, enum source_kind kind,
 	s->words = words;
 	TAILQ_INSERT_TAIL(&t->sources, s, entry);
 	return (s);
+}
+
+int
+handler_declare(struct handler *h, const struct declared *declared)
+{
+	struct declared copy;
+
+	if (declared_copy(declared, &copy) == -1)
+		return (-1);
+	declared_fini(&h->declared);
+	h->declared = copy;
+	return (0);
 }
 
 struct handler_file *

@@ -16,6 +16,8 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
+#include "supervisor/declared.h"
+
 /*
  * A file as it was when it was described. Open, so that children can be given
  * just that one when another has taken its name: a package upgrade must not
@@ -53,6 +55,7 @@ struct handler {
 	const struct handler_source *source; /* the table's; NULL: a module */
 	struct program *program; /* that runs it, once there are programs */
 	struct handler_file *pinned; /* the same; the table's, or NULL */
+	struct declared declared;
 	int64_t time_limit_ms; /* 0: its category's */
 	int64_t soft_time_limit_ms; /* 0: its category's */
 };
@@ -74,6 +77,8 @@ struct handler *handler_add(struct handler_table *, const char *type,
     const char *category, const char *file);
 /* Gives it another category; -1 with errno ENOMEM. */
 int handler_set_category(struct handler *, const char *category);
+/* Says what its program declares; the same. */
+int handler_declare(struct handler *, const struct declared *);
 struct handler *handler_find(const struct handler_table *, const char *type);
 /* Adds a program. Takes the words, each and their array allocated. NULL with
  * errno; they are then freed. */
@@ -90,7 +95,8 @@ bool handler_file_was_overwritten(const struct handler_file *);
  * be NULL: C modules. */
 bool handler_source_equal(
     const struct handler_source *, const struct handler_source *);
-/* True when both are the same, file and limits included. */
+/* True when both are the same, file and limits included; what they declare is
+ * only told. */
 bool handler_equal(const struct handler *, const struct handler *);
 /* In the order of their types; NULL starts and ends. */
 struct handler *handler_next(const struct handler_table *, struct handler *);

@@ -24,14 +24,19 @@ skill_of(const struct conf *conf, const struct handler *h)
 	struct skill skill = {
 		.name = h->type,
 		.category = h->category,
-		.version = SKILL_VERSION,
+		.type = h->declared.kind,
+		.version = h->declared.version,
+		.cost = h->declared.cost,
+		.declared = &h->declared,
 	};
 
-	if (strcmp(h->category, DEFAULT_CATEGORY) != 0)
+	if (skill.type == NULL && strcmp(h->category, DEFAULT_CATEGORY) != 0)
 		skill.type = h->category;
 	if (block != NULL && block->version != NULL)
 		skill.version = block->version;
-	if (block != NULL)
+	if (skill.version == NULL)
+		skill.version = SKILL_VERSION;
+	if (block != NULL && block->cost != NULL)
 		skill.cost = block->cost;
 	return (skill);
 }

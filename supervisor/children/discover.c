@@ -44,30 +44,13 @@ static void
 on_ready(struct child *c, const struct offer *offer, void *arg)
 {
 	struct file *f = arg;
-	size_t i;
 
 	if (f->described)
 		return;
 	f->described = true;
 	child_stop(c); /* it ends by itself; this limits how long it may take */
-	f->offer.handlers = calloc(offer->count, sizeof(*f->offer.handlers));
-	if (f->offer.handlers == NULL)
-		goto fail;
-	for (i = 0; i < offer->count; i++) {
-		const struct offer_handler *h = &offer->handlers[i];
-
-		if ((f->offer.handlers[i].type = strdup(h->type)) == NULL)
-			goto fail;
-		f->offer.count++;
-		if (h->category != NULL &&
-		    (f->offer.handlers[i].category = strdup(h->category)) ==
-			NULL)
-			goto fail;
-	}
-	return;
-
-fail:
-	(void)strlcpy(f->failure, "out of memory", sizeof(f->failure));
+	if (offer_copy(offer, &f->offer) == -1)
+		(void)strlcpy(f->failure, "out of memory", sizeof(f->failure));
 }
 
 static void

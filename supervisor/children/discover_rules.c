@@ -60,9 +60,10 @@ add_handler(struct handler_table *t, struct file *f,
 	if (f->kept == NULL)
 		return (NULL);
 	h = handler_add(t, offered->type, category_of(offered), f->path);
-	if (h != NULL)
-		h->pinned = f->kept;
-	return (h);
+	if (h == NULL)
+		return (NULL);
+	h->pinned = f->kept;
+	return (handler_declare(h, &offered->declared) == 0 ? h : NULL);
 }
 
 /* module NAME { file = ... }: all of it, but what is overridden. */

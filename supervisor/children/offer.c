@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <stdlib.h>
+#include <string.h>
 
 #include "child/channel.h"
 #include "child/json_scan.h"
@@ -55,6 +56,24 @@ read_word(const struct jslice *handler, const char *name, char **out)
 }
 
 static int
+read_handler(
+    const struct jslice *value, struct offer_handler *h, struct why *why)
+{
+	struct why what;
+
+	if (read_word(value, "type", &h->type) != 1 ||
+	    read_word(value, "category", &h->category) == -1) {
+		why_set(why, "ready frame with a malformed handler");
+		return (-1);
+	}
+	if (declared_read(value, &h->declared, &what) == -1) {
+		why_set(why, "handler %s: %.100s", h->type, what.text);
+		return (-1);
+	}
+	return (0);
+}
+
+static int
 read_handlers(const struct jslice *root, struct offer *offer, struct why *why)
 {
 	struct jslice list, key, value;
@@ -80,13 +99,8 @@ read_handlers(const struct jslice *root, struct offer *offer, struct why *why)
 		offer->handlers = grown;
 		grown[offer->count] = (struct offer_handler){ 0 };
 		offer->count++;
-		if (read_word(&value, "type", &grown[offer->count - 1].type) !=
-			1 ||
-		    read_word(&value, "category",
-			&grown[offer->count - 1].category) == -1) {
-			why_set(why, "ready frame with a malformed handler");
+		if (read_handler(&value, &grown[offer->count - 1], why) == -1)
 			return (-1);
-		}
 	}
 	return (0);
 }
@@ -114,6 +128,36 @@ offer_read(const char *payload, size_t len, struct offer *out, struct why *why)
 	return (0);
 }
 
+static int
+copy_handler(const struct offer_handler *from, struct offer_handler *copy)
+{
+	if ((copy->type = strdup(from->type)) == NULL ||
+	    (from->category != NULL &&
+		(copy->category = strdup(from->category)) == NULL))
+		return (-1);
+	return (declared_copy(&from->declared, &copy->declared));
+}
+
+int
+offer_copy(const struct offer *from, struct offer *copy)
+{
+	size_t i;
+
+	*copy = (struct offer){ 0 };
+	copy->handlers = calloc(from->count + 1, sizeof(*copy->handlers));
+	if (copy->handlers == NULL)
+		return (-1);
+	for (i = 0; i < from->count; i++) {
+		copy->count++;
+		if (copy_handler(&from->handlers[i], &copy->handlers[i]) ==
+		    -1) {
+			offer_fini(copy);
+			return (-1);
+		}
+	}
+	return (0);
+}
+
 void
 offer_fini(struct offer *offer)
 {
@@ -122,6 +166,7 @@ offer_fini(struct offer *offer)
 	for (i = 0; i < offer->count; i++) {
 		free(offer->handlers[i].type);
 		free(offer->handlers[i].category);
+		declared_fini(&offer->handlers[i].declared);
 	}
 	free(offer->handlers);
 	*offer = (struct offer){ 0 };

@@ -6,10 +6,12 @@
 #include <stddef.h>
 
 #include "supervisor/base/why.h"
+#include "supervisor/declared.h"
 
 struct offer_handler {
 	char *type; /* task type, checked */
 	char *category; /* checked; NULL when the program names none */
+	struct declared declared;
 };
 
 struct offer {
@@ -20,6 +22,8 @@ struct offer {
 /* Reads a ready frame. -1 and why: the child's own reason when it could not
  * start, else how it broke the protocol. */
 int offer_read(const char *payload, size_t len, struct offer *, struct why *);
+/* -1 when memory is short; the copy is then empty. */
+int offer_copy(const struct offer *, struct offer *copy);
 void offer_fini(struct offer *);
 
 #endif

@@ -38,6 +38,8 @@ struct worker_facts {
 	const char *token; /* signs, too */
 	const struct skill *skills; /* offered */
 	size_t skills_count;
+	const char *const *hot_cache; /* models that children hold */
+	size_t hot_cache_count;
 	unsigned syncs; /* full ones that were asked for: changes the hash */
 	int64_t max_concurrent_tasks;
 	const struct conf_resources *resources; /* or NULL */
@@ -45,6 +47,7 @@ struct worker_facts {
 	int64_t memory_gb; /* the same */
 	size_t report_stderr; /* bytes of a dead child's output that are sent */
 	bool retry_passthrough; /* send the status retry as it is */
+	bool brief; /* what handlers declare is left out: it is too much */
 };
 
 enum verdict {

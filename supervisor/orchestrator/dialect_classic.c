@@ -4,9 +4,11 @@
 #include <jansson.h>
 
 #include "supervisor/conf.h"
+#include "supervisor/declared.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
+#include "supervisor/orchestrator/orchestrator.h"
 
 /* {"model", "vram_gb"}, or null. */
 static json_t *
@@ -62,17 +64,60 @@ registration(
 	    out, why));
 }
 
+/* {"NAME": ["MODEL"]} of the skills that need some; maybe empty. */
+static json_t *
+dependencies(const struct worker_facts *facts)
+{
+	json_t *object = json_object();
+	const struct declared *d;
+	size_t i;
+
+	for (i = 0; object != NULL && i < facts->skills_count; i++) {
+		d = facts->skills[i].declared;
+		if (d == NULL || d->dependencies == NULL)
+			continue;
+		if (json_object_set_new(object, facts->skills[i].name,
+			json_loads(d->dependencies, 0, NULL)) == -1) {
+			json_decref(object);
+			return (NULL);
+		}
+	}
+	return (object);
+}
+
+static json_t *
+hot_cache(const struct worker_facts *facts)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; list != NULL && i < facts->hot_cache_count; i++)
+		if (json_array_append_new(
+			list, json_string(facts->hot_cache[i])) == -1) {
+			json_decref(list);
+			return (NULL);
+		}
+	return (list);
+}
+
 /* Merged into the record that the orchestrator has of us. */
 static int
 heartbeat(const struct worker_facts *facts, const struct beat_facts *beat,
     struct bytes *out, struct why *why)
 {
-	return (dialect_put_message(
-	    json_pack("{s:I, s:s, s:o, s:[], s:o}", "load",
-		(json_int_t)beat->running, "status", beat->status,
-		"supported_tasks", dialect_names(facts, false), "hot_cache",
-		"hot_skills", dialect_names(facts, true)),
-	    out, why));
+	json_t *message;
+
+	message = json_pack("{s:I, s:s, s:o, s:o, s:o}", "load",
+	    (json_int_t)beat->running, "status", beat->status,
+	    "supported_tasks", dialect_names(facts, false), "hot_cache",
+	    hot_cache(facts), "hot_skills", dialect_names(facts, true));
+	if (message != NULL &&
+	    dialect_set_filled(
+		message, "skill_dependencies", dependencies(facts)) == -1) {
+		json_decref(message);
+		message = NULL;
+	}
+	return (dialect_put_message(message, out, why));
 }
 
 static int

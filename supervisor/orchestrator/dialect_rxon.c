@@ -14,6 +14,7 @@
 #include "child/json_scan.h"
 #include "supervisor/base/clock.h"
 #include "supervisor/conf.h"
+#include "supervisor/declared.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
@@ -60,16 +61,71 @@ seal(const struct worker_facts *facts, struct bytes *out, struct why *why)
 	return (0);
 }
 
-static json_t *
-skill(const struct skill *skill)
+/* True for {}, and for what has one in it, however deep. */
+static bool
+has_empty_object(const json_t *value)
 {
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_object(value) && json_object_size(value) == 0)
+		return (true);
+	json_object_foreach((json_t *)value, key, member)
+	{
+		if (has_empty_object(member))
+			return (true);
+	}
+	json_array_foreach(value, i, member)
+	{
+		if (has_empty_object(member))
+			return (true);
+	}
+	return (false);
+}
+
+/* Adds what a handler declares, JSON text; nothing when it declares nothing,
+ * or what jansson cannot hold, or an empty object, of which 1.0b28 makes a list
+ * (contract, S10). */
+static int
+set_declared(json_t *object, const char *name, const char *text)
+{
+	json_t *value;
+
+	if (text == NULL)
+		return (0);
+	value = json_loads(text, 0, NULL);
+	if (value == NULL || has_empty_object(value)) {
+		json_decref(value);
+		return (0);
+	}
+	return (json_object_set_new(object, name, value));
+}
+
+static int
+set_text(json_t *object, const char *name, const char *text)
+{
+	return (text == NULL ?
+		0 :
+		json_object_set_new(object, name, json_string(text)));
+}
+
+static json_t *
+skill(const struct skill *skill, bool brief)
+{
+	static const struct declared nothing;
+	const struct declared *d =
+	    skill->declared != NULL && !brief ? skill->declared : &nothing;
 	json_t *object;
 
 	object = json_pack(
 	    "{s:s, s:s}", "name", skill->name, "version", skill->version);
-	if (object != NULL && skill->type != NULL &&
-	    json_object_set_new(object, "type", json_string(skill->type)) ==
-		-1) {
+	if (object == NULL || set_text(object, "type", skill->type) == -1 ||
+	    set_text(object, "description", d->description) == -1 ||
+	    set_declared(object, "input_schema", d->input_schema) == -1 ||
+	    set_declared(object, "output_schema", d->output_schema) == -1 ||
+	    set_declared(object, "events_schema", d->events_schema) == -1 ||
+	    set_declared(object, "output_statuses", d->output_statuses) == -1) {
 		json_decref(object);
 		return (NULL);
 	}
@@ -83,8 +139,8 @@ skills(const struct worker_facts *facts)
 	size_t i;
 
 	for (i = 0; list != NULL && i < facts->skills_count; i++)
-		if (json_array_append_new(list, skill(&facts->skills[i])) ==
-		    -1) {
+		if (json_array_append_new(
+			list, skill(&facts->skills[i], facts->brief)) == -1) {
 			json_decref(list);
 			return (NULL);
 		}

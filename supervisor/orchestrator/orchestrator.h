@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct declared;
 struct lease;
 struct orchestrator;
 struct task;
@@ -59,6 +60,8 @@ struct skill {
 			     NULL */
 	const char *version;
 	const char *cost; /* decimal number; or NULL */
+	const struct declared *declared; /* what else is known of it; version,
+					    kind and cost are above */
 	bool hot; /* some child is ready for it */
 };
 

@@ -16,6 +16,7 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/conf.h"
+#include "supervisor/declared.h"
 #include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/remote.h"
 
@@ -110,6 +111,34 @@ on_registered(const struct http_reply *reply, void *arg)
 	r->base.ops->changed(&r->base, r->base.arg);
 }
 
+/* -1 and why when there is no message that the orchestrator would take. */
+static int
+make_message(struct remote *r, struct bytes *body, struct why *why)
+{
+	if (r->dialect->registration(&r->facts, body, why) == -1)
+		return (-1);
+	if (body->len <= MESSAGE_MAX_BYTES)
+		return (0);
+	why_set(why, "%zu bytes are more than an orchestrator takes (%u)",
+	    body->len, MESSAGE_MAX_BYTES);
+	bytes_fini(body);
+	return (-1);
+}
+
+/* What handlers declare must not keep all of us away. */
+static int
+make_brief(struct remote *r, struct bytes *body, struct why *why)
+{
+	if (r->facts.brief)
+		return (-1);
+	log_warn("what handlers declare cannot be told to %s: %s; it is left "
+		 "out",
+	    r->conf->url, why->text);
+	bytes_fini(body);
+	r->facts.brief = true;
+	return (make_message(r, body, why));
+}
+
 static void
 send_registration(struct remote *r)
 {
@@ -117,7 +146,8 @@ send_registration(struct remote *r)
 	struct why why;
 
 	(void)heartbeat_mark_hot(r);
-	if (r->dialect->registration(&r->facts, &body, &why) == 0)
+	if (make_message(r, &body, &why) == 0 ||
+	    make_brief(r, &body, &why) == 0)
 		r->registration.call =
 		    remote_request(r, HTTP_POST, r->url_register, &body,
 			r->conf->request_timeout_ms, on_registered, r, &why);
@@ -250,6 +280,29 @@ on_retry(evutil_socket_t fd, short what, void *arg)
  */
 
 static void
+free_declared(struct declared *d)
+{
+	if (d != NULL)
+		declared_fini(d);
+	free(d);
+}
+
+/* A copy; NULL when memory is short. */
+static struct declared *
+copy_declared(const struct declared *from)
+{
+	static const struct declared nothing;
+	struct declared *d;
+
+	if ((d = malloc(sizeof(*d))) == NULL)
+		return (NULL);
+	if (declared_copy(from != NULL ? from : &nothing, d) == 0)
+		return (d);
+	free(d);
+	return (NULL);
+}
+
+static void
 free_skills(struct skill *skills, size_t count)
 {
 	size_t i;
@@ -260,6 +313,7 @@ free_skills(struct skill *skills, size_t count)
 		free((char *)skills[i].type);
 		free((char *)skills[i].version);
 		free((char *)skills[i].cost);
+		free_declared((struct declared *)skills[i].declared);
 	}
 	free(skills);
 }
@@ -285,7 +339,9 @@ copy_skills(const struct skill *from, size_t count)
 		    !copied(&skills[i].category, from[i].category) ||
 		    !copied(&skills[i].type, from[i].type) ||
 		    !copied(&skills[i].version, from[i].version) ||
-		    !copied(&skills[i].cost, from[i].cost)) {
+		    !copied(&skills[i].cost, from[i].cost) ||
+		    (skills[i].declared = copy_declared(from[i].declared)) ==
+			NULL) {
 			free_skills(skills, i + 1);
 			return (NULL);
 		}
@@ -307,6 +363,7 @@ registration_offer(
 	r->skills = skills;
 	r->facts.skills = skills;
 	r->facts.skills_count = offered->count;
+	r->facts.brief = false;
 	r->facts.max_concurrent_tasks = offered->max_concurrent_tasks;
 	registration_begin(r);
 	return (0);

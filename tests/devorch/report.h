@@ -3,6 +3,8 @@
 #ifndef DEVORCH_REPORT_H
 #define DEVORCH_REPORT_H
 
+#include <stddef.h>
+
 struct bytes;
 struct job;
 struct jslice;

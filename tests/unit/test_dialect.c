@@ -8,6 +8,7 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/conf.h"
+#include "supervisor/declared.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/orchestrator.h"
@@ -311,6 +312,74 @@ rxon_registers(void)
 	    "\"type\":\"model\"}],"
 	    "\"capabilities\":{\"hostname\":\"host-1\","
 	    "\"ip_address\":\"192.0.2.7\"}}");
+}
+
+static char schema[] = "{\"type\":\"object\",\"required\":[\"x\"],"
+		       "\"properties\":{\"x\":{\"type\":\"integer\"}}}";
+static char no_schema[] = "{\"properties\":{\"x\":{}}}";
+static char events[] = "{\"half\":{\"type\":\"object\"}}";
+static char statuses[] = "[\"needs_review\"]", needs[] = "[\"whisper\"]";
+static char description[] = "says it again";
+
+static const struct declared declared = {
+	.description = description,
+	.input_schema = schema,
+	.output_schema = no_schema,
+	.events_schema = events,
+	.output_statuses = statuses,
+	.dependencies = needs,
+};
+
+static void
+rxon_tells_what_handlers_declare(void)
+{
+	struct skill skill = {
+		.name = "echo", .version = "1.0.0", .declared = &declared
+	};
+	struct worker_facts facts = make_facts();
+	char with[65], without[65];
+	json_t *root, *list;
+
+	facts.skills = &skill;
+	facts.skills_count = 1;
+	root = register_rxon(&facts, with);
+	list = json_incref(json_object_get(root, "supported_skills"));
+	json_decref(root);
+	check_json(list,
+	    "[{\"name\":\"echo\",\"version\":\"1.0.0\","
+	    "\"description\":\"says it again\",\"input_schema\":"
+	    "{\"type\":\"object\",\"required\":[\"x\"],"
+	    "\"properties\":{\"x\":{\"type\":\"integer\"}}},"
+	    "\"events_schema\":{\"half\":{\"type\":\"object\"}},"
+	    "\"output_statuses\":[\"needs_review\"]}]");
+	facts.brief = true;
+	root = register_rxon(&facts, without);
+	list = json_incref(json_object_get(root, "supported_skills"));
+	json_decref(root);
+	check_json(list, "[{\"name\":\"echo\",\"version\":\"1.0.0\"}]");
+	ASSERT(strcmp(with, without) != 0);
+}
+
+static void
+classic_tells_what_models_skills_need(void)
+{
+	static const char *const cache[] = { "llama", "whisper" };
+	struct skill skill = {
+		.name = "echo", .version = "1.0.0", .declared = &declared
+	};
+	struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	struct why why;
+
+	facts.skills = &skill;
+	facts.skills_count = 1;
+	facts.hot_cache = cache;
+	facts.hot_cache_count = 2;
+	ASSERT_INT(dialect_classic.heartbeat(&facts, &idle, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"load\":0,\"status\":\"idle\",\"supported_tasks\":[\"echo\"],"
+	    "\"hot_cache\":[\"llama\",\"whisper\"],\"hot_skills\":[],"
+	    "\"skill_dependencies\":{\"echo\":[\"whisper\"]}}");
 }
 
 static void
@@ -841,6 +910,10 @@ static const struct test tests[] = {
 	{ "classic: a heartbeat", classic_beats },
 	{ "classic: results are nested", classic_nests_its_results },
 	{ "rxon: a registration, without empty objects", rxon_registers },
+	{ "rxon: skills have what handlers declare, but no empty objects (S10)",
+	    rxon_tells_what_handlers_declare },
+	{ "classic: a heartbeat tells what models skills need and children hold",
+	    classic_tells_what_models_skills_need },
 	{ "rxon: the hash follows the skills", rxon_hash_follows_the_skills },
 	{ "rxon: a heartbeat, with the registration's hash", rxon_beats },
 	{ "rxon: what a heartbeat is answered", rxon_reads_wishes },

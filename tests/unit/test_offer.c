@@ -32,6 +32,9 @@ static const struct {
 	    "malformed handler" },
 	{ "{\"version\":1,\"handlers\":[{\"type\":\"a\",\"category\":7}]}",
 	    "malformed handler" },
+	{ "{\"version\":1,\"handlers\":[{\"type\":\"a\"},{\"type\":\"b\","
+	  "\"version\":1}]}",
+	    "handler b: its version is not" },
 	{ "{\"version\":1,\"error\":\"x.so: no such file\"}",
 	    "x.so: no such file" },
 	{ "{\"version\":1,\"error\":7}", "an error that is no string" },
@@ -63,8 +66,8 @@ reads(void)
 {
 	const char *text = "{\"version\":1,\"handlers\":[{\"type\":\"echo\"},"
 			   "{\"category\":\"gpu\",\"type\":\"a.b:c\","
-			   "\"later\":{}}],\"later\":1}";
-	struct offer offer;
+			   "\"later\":{},\"kind\":\"big\"}],\"later\":1}";
+	struct offer offer, copy;
 	struct why why;
 
 	ASSERT_INT(offer_read(text, strlen(text), &offer, &why), 0);
@@ -73,9 +76,15 @@ reads(void)
 	ASSERT_STR(offer.handlers[0].category, NULL);
 	ASSERT_STR(offer.handlers[1].type, "a.b:c");
 	ASSERT_STR(offer.handlers[1].category, "gpu");
+	ASSERT_INT(offer_copy(&offer, &copy), 0);
 	offer_fini(&offer);
 	ASSERT_INT(offer.count, 0);
 	ASSERT(offer.handlers == NULL);
+	ASSERT_INT(copy.count, 2);
+	ASSERT_STR(copy.handlers[0].type, "echo");
+	ASSERT_STR(copy.handlers[1].category, "gpu");
+	ASSERT_STR(copy.handlers[1].declared.kind, "big");
+	offer_fini(&copy);
 }
 
 static void
