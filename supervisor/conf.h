@@ -45,6 +45,12 @@ enum conf_rate_budget {
 	CONF_RATE_ALWAYS,
 	CONF_RATE_OFF
 };
+/* What the journal survives. */
+enum conf_durability {
+	CONF_DURABILITY_PROCESS, /* any end of the supervisor */
+	CONF_DURABILITY_POWER, /* of the machine, too */
+	CONF_DURABILITY_OFF /* there is none */
+};
 enum conf_environment {
 	CONF_ENVIRONMENT_AUTO, /* inherit for handlers of the command line */
 	CONF_ENVIRONMENT_CLEAR,
@@ -66,6 +72,8 @@ struct conf_worker {
 	    poll_interval_ms; /* pause after an empty poll that did not wait */
 	int64_t shutdown_timeout_ms;
 	enum conf_orchestrator_mode orchestrator_mode;
+	enum conf_durability durability;
+	int64_t result_retention_ms; /* of results that are not taken */
 	char *state_dir; /* NULL: found by the identity code */
 	char *pid_file; /* NULL: in state_dir, with -d only */
 	int64_t max_queued; /* leases that wait; 0: max_concurrent_tasks */

@@ -32,6 +32,7 @@ static_assert(sizeof(enum conf_retry_status) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_stop_status) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_rate_budget) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_environment) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_durability) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_sweep) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enum size");
@@ -238,6 +239,13 @@ static const struct conf_choice orchestrator_modes[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_choice durabilities[] = {
+	{ "process", CONF_DURABILITY_PROCESS },
+	{ "power", CONF_DURABILITY_POWER },
+	{ "off", CONF_DURABILITY_OFF },
+	{ NULL, 0 },
+};
+
 static const struct conf_choice rate_budgets[] = {
 	{ "auto", CONF_RATE_AUTO },
 	{ "always", CONF_RATE_ALWAYS },
@@ -406,6 +414,23 @@ const struct conf_key conf_keys[] = {
 	    .environment = "MULTI_ORCHESTRATOR_MODE",
 	    .restart = true,
 	    .help = "Who is asked next while several have tasks." },
+	{ .section = "worker",
+	    .name = "durability",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_worker, durability),
+	    .def = "process",
+	    .choices = durabilities,
+	    .restart = true,
+	    .help = "What tasks and results outlive." },
+	{ .section = "worker",
+	    .name = "result_retention",
+	    .type = CONF_TYPE_TIME,
+	    .offset = offsetof(struct conf_worker, result_retention_ms),
+	    .def = "24h",
+	    .min = MINUTE,
+	    .max = 365 * 24 * HOUR,
+	    .restart = true,
+	    .help = "How long a result is offered." },
 
 	{ .section = "resources",
 	    .name = "cpu",

@@ -49,6 +49,19 @@ lease_table_init(struct lease_table *t)
 }
 
 void
+lease_free(struct lease_table *t, struct lease *l)
+{
+	if (l == NULL)
+		return;
+	(void)RB_REMOVE(lease_ids, &t->ids, l);
+	(void)RB_REMOVE(lease_tasks, &t->tasks, l);
+	t->count[l->state]--;
+	task_fini(&l->task);
+	result_fini(&l->result);
+	free(l);
+}
+
+void
 lease_table_fini(struct lease_table *t)
 {
 	struct lease *l;
@@ -58,8 +71,9 @@ lease_table_fini(struct lease_table *t)
 }
 
 struct lease *
-lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
-    int64_t now_ms)
+lease_restore(struct lease_table *t, struct task *task,
+    struct orchestrator *origin, uint64_t id, int64_t now_ms,
+    enum lease_source source)
 {
 	struct lease *l;
 
@@ -69,6 +83,7 @@ lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
 	}
 	l->task = *task;
 	*task = (struct task){ 0 };
+	l->id = id;
 	l->origin = origin;
 	l->leased_ms = now_ms;
 	if (l->task.deadline_ms != 0)
@@ -81,23 +96,47 @@ lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
 		errno = EEXIST;
 		return (NULL);
 	}
-	l->id = ++t->last_id;
 	(void)RB_INSERT(lease_ids, &t->ids, l);
 	t->count[LEASE_QUEUED]++;
+	t->received[source]++;
+	return (l);
+}
+
+struct lease *
+lease_new(struct lease_table *t, struct task *task, struct orchestrator *origin,
+    int64_t now_ms)
+{
+	struct lease *l;
+
+	l = lease_restore(
+	    t, task, origin, t->last_id + 1, now_ms, LEASE_FROM_POLL);
+	if (l != NULL)
+		t->last_id++;
 	return (l);
 }
 
 void
-lease_free(struct lease_table *t, struct lease *l)
+lease_end(struct lease_table *t, struct lease *l, enum lease_outcome outcome)
 {
-	if (l == NULL)
-		return;
-	(void)RB_REMOVE(lease_ids, &t->ids, l);
-	(void)RB_REMOVE(lease_tasks, &t->tasks, l);
-	t->count[l->state]--;
-	task_fini(&l->task);
-	result_fini(&l->result);
-	free(l);
+	assert(l->state == LEASE_FINISHED);
+	t->ended[outcome]++;
+	lease_free(t, l);
+}
+
+struct lease *
+lease_find(const struct lease_table *t, uint64_t id)
+{
+	struct lease key = { .id = id };
+
+	return (RB_FIND(lease_ids, (struct lease_ids *)&t->ids, &key));
+}
+
+struct lease *
+lease_find_task(const struct lease_table *t, const char *task_id)
+{
+	struct lease key = { .task.task_id = (char *)task_id };
+
+	return (RB_FIND(lease_tasks, (struct lease_tasks *)&t->tasks, &key));
 }
 
 struct lease *
@@ -158,6 +197,30 @@ const char *
 lease_state_name(enum lease_state state)
 {
 	return (states[state].name);
+}
+
+const char *
+lease_source_name(enum lease_source source)
+{
+	static const char *const names[] = {
+#define X(source, name) name,
+		LEASE_SOURCES(X)
+#undef X
+	};
+
+	return (names[source]);
+}
+
+const char *
+lease_outcome_name(enum lease_outcome outcome)
+{
+	static const char *const names[] = {
+#define X(outcome, name) name,
+		LEASE_OUTCOMES(X)
+#undef X
+	};
+
+	return (names[outcome]);
 }
 
 struct log_context

@@ -30,6 +30,7 @@ struct memory;
 struct metrics;
 struct notify;
 struct orchestrator_ops;
+struct outbox;
 struct poison;
 
 /* state, name, states that may follow */
@@ -78,6 +79,7 @@ struct supervisor {
 	struct lease_table leases;
 	char *worker_id;
 	struct http *http;
+	struct outbox *outbox; /* NULL in local mode */
 	struct orchestrator *orchestrator;
 	struct stats *stats;
 	struct metrics *metrics; /* NULL: not served */

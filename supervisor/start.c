@@ -30,6 +30,7 @@
 #include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/local.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 
@@ -229,6 +230,38 @@ open_edges(struct supervisor *s, struct why *why)
 	return (0);
 }
 
+/* Tasks may be taken again, or not any more. */
+static void
+on_outbox_changed(void *arg)
+{
+	struct supervisor *s = arg;
+
+	view_show_soon(s);
+	if (s->state == RUN_RUNNING)
+		orchestrator_kick(s->orchestrator);
+}
+
+/* What is left of the last run. EX_OK, or the exit status and why. */
+static int
+open_outbox(struct supervisor *s, struct why *why)
+{
+	int status = EX_OK;
+
+	if (s->options->local_path != NULL || s->options->check_only)
+		return (EX_OK);
+	s->outbox = outbox_open(
+	    &(struct outbox_settings){
+		.conf = &s->boot->worker,
+		.state_dir = s->options->instance->state_dir,
+		.leases = &s->leases,
+		.loop = s->loop,
+		.changed = on_outbox_changed,
+		.arg = s,
+	    },
+	    &status, why);
+	return (s->outbox != NULL ? EX_OK : status);
+}
+
 static int
 open_orchestrator_side(struct supervisor *s, struct why *why)
 {
@@ -249,6 +282,7 @@ open_orchestrator_side(struct supervisor *s, struct why *why)
 			.worker_id = s->worker_id,
 			.loop = s->loop,
 			.http = s->http,
+			.outbox = s->outbox,
 			.stats = s->stats,
 		};
 		s->orchestrator =
@@ -274,6 +308,11 @@ close_all(struct supervisor *s)
 	notify_free(s->notify);
 	orchestrator_free(s->orchestrator);
 	http_free(s->http);
+	if (!outbox_close(s->outbox)) {
+		log_err("the journal is not whole: results may be lost");
+		if (s->exit_status == EX_OK)
+			s->exit_status = EX_TEMPFAIL;
+	}
 	lease_table_fini(&s->leases);
 	environment_free(s->clean);
 	environment_free(s->inherited);
@@ -298,6 +337,8 @@ close_all(struct supervisor *s)
 static int
 open_all(struct supervisor *s, struct why *why)
 {
+	int status;
+
 	if ((s->stats = stats_new()) == NULL) {
 		why_errno(why, "figures");
 		return (EX_OSERR);
@@ -310,6 +351,8 @@ open_all(struct supervisor *s, struct why *why)
 		return (EX_CONFIG);
 	if (open_children_side(s, why) == -1)
 		return (EX_OSERR);
+	if ((status = open_outbox(s, why)) != EX_OK)
+		return (status);
 	if (!s->options->check_only && open_orchestrator_side(s, why) == -1)
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);

@@ -16,6 +16,7 @@
 #include "supervisor/edges/notify.h"
 #include "supervisor/orchestrator/local.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/run.h"
 
 #define DUPLICATE_TERM_MS ((int64_t)2000) /* platforms send two */
@@ -160,12 +161,23 @@ abort_run(struct supervisor *s, const char *cause)
 	run_progress(s);
 }
 
+/* What is not delivered outlives us, or does not. */
+static bool
+are_kept(const struct supervisor *s)
+{
+	return (s->outbox != NULL && outbox_is_durable(s->outbox));
+}
+
 static void
-report_losses(const struct supervisor *s)
+report_undelivered(const struct supervisor *s)
 {
 	const unsigned n = orchestrator_undelivered(s->orchestrator);
 
-	if (n > 0)
+	if (n > 0 && are_kept(s))
+		log_warn("%u result%s could not be delivered in time and "
+			 "wait%s in the journal for the next start",
+		    n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+	else if (n > 0)
 		log_err("%u result%s could not be delivered in time and %s "
 			"lost",
 		    n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
@@ -179,8 +191,9 @@ final_status(const struct supervisor *s)
 		return (EX_IOERR);
 	if (s->options->local_path != NULL)
 		return (local_failed(s->orchestrator) > 0 ? 1 : EX_OK);
-	return (orchestrator_undelivered(s->orchestrator) > 0 ? EX_TEMPFAIL :
-								EX_OK);
+	return (orchestrator_undelivered(s->orchestrator) > 0 && !are_kept(s) ?
+		EX_TEMPFAIL :
+		EX_OK);
 }
 
 void
@@ -226,7 +239,7 @@ run_on_deadline(evutil_socket_t fd, short what, void *arg)
 	if (s->state == RUN_ENDED)
 		return; /* in the same turn of the loop */
 	if (s->state == RUN_ABORTING) {
-		report_losses(s);
+		report_undelivered(s);
 		run_end(s, final_status(s));
 	} else
 		abort_run(s, "shutdown_timeout is over");

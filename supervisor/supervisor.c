@@ -5,7 +5,6 @@
  * in goes out with exactly one result.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,7 @@
 #include "supervisor/edges/daemon.h"
 #include "supervisor/edges/notify.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/run.h"
 #include "supervisor/stats.h"
 #include "supervisor/task_event.h"
@@ -109,6 +109,7 @@ may_lease(struct supervisor *s)
 {
 	return (s->state == RUN_RUNNING && s->paused == 0 &&
 	    orchestrator_undelivered(s->orchestrator) < UNDELIVERED_MAX &&
+	    (s->outbox == NULL || outbox_can_take(s->outbox)) &&
 	    s->leases.count[LEASE_QUEUED] < max_queued(s) && has_memory(s));
 }
 
@@ -221,13 +222,19 @@ leased(struct orchestrator *o, struct task *task,
 	if (log_enabled(LOG_LEVEL_DEBUG))
 		log_line(LOG_LEVEL_DEBUG, &ctx, "leased a task of type %s",
 		    task->type != NULL ? task->type : "(none)");
-	l = lease_new(&s->leases, task, o, clock_now_ms());
-	if (l == NULL) {
-		log_err("a task is not taken: %s",
-		    errno == EEXIST ? "its task_id is being worked on already" :
-				      "no memory");
+	if ((l = lease_find_task(&s->leases, task->task_id)) != NULL) {
+		log_line(LOG_LEVEL_WARN, &ctx,
+		    "a task comes again: it is %s already, and has one result",
+		    lease_state_name(l->state));
+		task_fini(task);
 		return (false);
 	}
+	l = lease_new(&s->leases, task, o, clock_now_ms());
+	if (l == NULL) {
+		log_err("a task is not taken: no memory");
+		return (false);
+	}
+	orchestrator_leased(o, l);
 	view_show_soon(s);
 	if (fault != NULL)
 		fail(s, l, fault->code, fault->text);
@@ -273,12 +280,13 @@ cancelled(struct orchestrator *o, const char *id, void *arg)
 }
 
 static void
-delivered(struct orchestrator *o, struct lease *l, void *arg)
+delivered(struct orchestrator *o, struct lease *l, enum lease_outcome outcome,
+    void *arg)
 {
 	struct supervisor *s = arg;
 
 	(void)o;
-	lease_free(&s->leases, l);
+	lease_end(&s->leases, l, outcome);
 	if (s->state != RUN_RUNNING)
 		run_progress(s);
 	else

@@ -11,6 +11,7 @@
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/fleet.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/orchestrator/remote.h"
 
 #define WORKER_ID_MAX 64
@@ -30,6 +31,7 @@ struct fleet {
 	TAILQ_HEAD(, member) members; /* by priority */
 	bool kicking; /* fleet_kick() is at work */
 	bool draining;
+	bool offered; /* something has been: all members are there */
 };
 
 static struct orchestrator *
@@ -221,6 +223,7 @@ member_new(struct fleet *f, const struct conf_orchestrator *conf,
 		.worker_id = worker_id,
 		.loop = f->set.loop,
 		.http = f->set.http,
+		.outbox = f->set.outbox,
 		.stats = f->set.stats,
 		.fleet = f,
 	    },
@@ -353,6 +356,9 @@ offer(struct orchestrator *o, const struct offered *offered)
 		     conf->registration == CONF_REGISTRATION_CATEGORY;
 		     i++)
 			ensure_member(f, conf, offered->skills[i].category);
+	if (!f->offered)
+		outbox_tell_strangers(f->set.outbox);
+	f->offered = true;
 	TAILQ_FOREACH(m, &f->members, entry)
 		offer_to(m, offered);
 }

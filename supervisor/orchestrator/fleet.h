@@ -16,6 +16,7 @@ struct fleet;
 struct http;
 struct orchestrator;
 struct orchestrator_ops;
+struct outbox;
 struct stats;
 
 /* Borrowed while the fleet lives. */
@@ -24,6 +25,7 @@ struct fleet_settings {
 	const char *worker_id;
 	struct event_base *loop;
 	struct http *http;
+	struct outbox *outbox;
 	struct stats *stats; /* requests are counted there; or NULL */
 };
 

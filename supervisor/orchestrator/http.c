@@ -73,6 +73,7 @@ call_finish(struct http_call *call, CURLcode code)
 		.kind = call->kind,
 		.body = "",
 		.timed_out = code == CURLE_OPERATION_TIMEDOUT,
+		.sent = call->sent > 0,
 	};
 
 	(void)curl_multi_remove_handle(h->multi, call->easy);

@@ -50,6 +50,7 @@ struct http_reply {
 	size_t body_len;
 	int64_t took_ms;
 	bool timed_out : 1; /* the reason why there was none */
+	bool sent : 1; /* of a body that must go out once some may have */
 };
 
 typedef void (*http_done)(const struct http_reply *, void *arg);

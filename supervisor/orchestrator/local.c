@@ -329,7 +329,7 @@ deliver(struct orchestrator *base, struct lease *l)
 	}
 	bytes_fini(&line);
 	o->out--;
-	base->ops->delivered(base, l, base->arg);
+	base->ops->delivered(base, l, LEASE_ACCEPTED, base->arg);
 	base->ops->changed(base, base->arg);
 }
 

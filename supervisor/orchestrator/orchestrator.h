@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "supervisor/lease.h"
+
 struct declared;
-struct lease;
 struct orchestrator;
 struct task;
 struct task_event;
@@ -35,7 +36,8 @@ struct orchestrator_ops {
 	bool (*leased)(struct orchestrator *, struct task *,
 	    const struct task_fault *fault, void *arg);
 	/* The lease's result was taken, or given up: it is done with. */
-	void (*delivered)(struct orchestrator *, struct lease *, void *arg);
+	void (*delivered)(struct orchestrator *, struct lease *,
+	    enum lease_outcome, void *arg);
 	/* How many more tasks may be asked for now: of a category, or of any
 	 * with NULL. */
 	unsigned (*places)(const char *category, void *arg);
@@ -90,6 +92,7 @@ struct orchestrator_driver {
 	void (*kick)(struct orchestrator *);
 	void (*touch)(struct orchestrator *);
 	bool (*goodbye)(struct orchestrator *);
+	void (*leased)(struct orchestrator *, struct lease *);
 	void (*deliver)(struct orchestrator *, struct lease *);
 	void (*event)(
 	    struct orchestrator *, struct lease *, const struct task_event *);
@@ -140,6 +143,14 @@ static inline bool
 orchestrator_goodbye(struct orchestrator *o)
 {
 	return (o->driver->goodbye == NULL || o->driver->goodbye(o));
+}
+
+/* A task that it has brought has become a lease. */
+static inline void
+orchestrator_leased(struct orchestrator *o, struct lease *l)
+{
+	if (o->driver->leased != NULL)
+		o->driver->leased(o, l);
 }
 
 /* Delivers the result of a finished lease; borrows it until delivered(). */

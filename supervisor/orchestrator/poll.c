@@ -60,6 +60,25 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 	wait_until(r, delay);
 }
 
+/* Orchestrators give a task another id when they give it out again. One that
+ * comes with the same has its one result already: it is not run twice. */
+static bool
+came_before(struct remote *r, struct task *task)
+{
+	const struct log_context ctx = {
+		.task_id = task->task_id,
+		.job_id = task->job_id,
+	};
+
+	if (!outbox_has_ended(r->outbox, &r->posting.client, task->task_id))
+		return (false);
+	log_line(LOG_LEVEL_WARN, &ctx,
+	    "%s gives out a task whose result it has had; it is left out",
+	    r->conf->url);
+	task_fini(task);
+	return (true);
+}
+
 static void
 brought_task(struct remote *r, const struct http_reply *reply)
 {
@@ -86,6 +105,8 @@ brought_task(struct remote *r, const struct http_reply *reply)
 		wait_until(r, RETRY_FIRST_MS);
 		return;
 	}
+	if (came_before(r, &task))
+		return;
 	if (reading == TASK_READ && remote_verify(r, reply, &why) == -1)
 		reading = TASK_FORBIDDEN;
 	fault = (struct task_fault){

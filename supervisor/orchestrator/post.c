@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * post.c: results on their way. A result stays until the orchestrator has
- * taken it or refused it for good; anything else is tried again, oldest
- * first, one at a time until one gets through. One that is answered with an
- * error waits on a clock of its own, so that it holds nobody back. A message
- * is made and signed for each attempt: signatures expire and may be used once.
+ * taken it or refused it for good, or until its time is over; anything else is
+ * tried again, oldest first, one at a time until one gets through. One that is
+ * answered with an error waits on a clock of its own, so that it holds nobody
+ * back. A message is made and signed for each attempt: signatures expire and
+ * may be used once. What outlives the supervisor is the outbox's business.
  */
 #include <stdlib.h>
 
@@ -20,8 +21,9 @@
 #define RETRY_MAX_MS   ((int64_t)60 * 1000)
 #define IN_FLIGHT_MAX  32
 
-/* Sets the timer to when something may be sent again. What could be sent now
- * waits for something that kicks: a place, or its events. */
+/* Sets the timer to when something may be sent again, or is given up. What
+ * could be sent now waits for something that kicks: a place, its events, or
+ * the outbox. */
 static void
 set_timer(struct remote *r)
 {
@@ -36,6 +38,8 @@ set_timer(struct remote *r)
 		    r->posting.not_before_ms;
 		if (due_ms > now_ms && due_ms < next_ms)
 			next_ms = due_ms;
+		if (outbox_expires_ms(l) < next_ms)
+			next_ms = outbox_expires_ms(l);
 	}
 	if (next_ms == INT64_MAX)
 		return;
@@ -81,23 +85,31 @@ postpone(struct remote *r, struct lease *l)
 	r->posting.waiting_count++;
 }
 
+/* It will not be delivered. */
 static void
-refused(struct remote *r, const struct lease *l, const struct why *why)
+give_up(struct remote *r, struct lease *l, const char *reason)
 {
-	const struct log_context ctx = lease_context(l);
+	outbox_gave_up(r->outbox, &r->posting.client, l, reason);
+	r->base.ops->delivered(&r->base, l, LEASE_DEAD, r->base.arg);
+}
 
-	log_line(LOG_LEVEL_ERR, &ctx,
-	    "%s refuses the result for good: %s; it is dropped", r->conf->url,
-	    why->text);
+static void
+refused(struct remote *r, struct lease *l, const struct why *why)
+{
+	struct why reason;
+
+	why_set(&reason, "the result was refused for good: %s", why->text);
+	give_up(r, l, reason.text);
 	polling_result_refused(r);
 }
 
 /* A 200: taken, or ignored for a reason that asking again does not change. */
-static enum verdict
-taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
+static void
+taken(struct remote *r, struct lease *l, const struct http_reply *reply,
     struct why *why)
 {
 	const struct log_context ctx = lease_context(l);
+	enum lease_outcome outcome = LEASE_ACCEPTED;
 
 	polling_result_taken(r);
 	backoff_reset(&r->posting.backoff);
@@ -106,8 +118,21 @@ taken(struct remote *r, const struct lease *l, const struct http_reply *reply,
 		remote_redact(r, reply, why);
 		log_line(LOG_LEVEL_WARN, &ctx, "%s ignores the result: %s",
 		    r->conf->url, why->text);
+		outcome = LEASE_IGNORED;
 	}
-	return (VERDICT_DONE);
+	outbox_delivered(r->outbox, &r->posting.client, l,
+	    outcome == LEASE_IGNORED ? why->text : lease_outcome_name(outcome));
+	r->base.ops->delivered(&r->base, l, outcome, r->base.arg);
+}
+
+/* True when the orchestrator may have acted on it all the same: it does before
+ * it answers, and a proxy's answer says nothing of what has become of it. */
+static bool
+may_be_taken(const struct http_reply *reply)
+{
+	return (reply->status == 0 ?
+		reply->sent :
+		reply->status >= 500 && reply->status != 503);
 }
 
 static void
@@ -116,6 +141,8 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 {
 	int64_t delay;
 
+	if (!may_be_taken(reply))
+		outbox_not_sent(r->outbox, l);
 	if (reply->status != 0 && verdict == VERDICT_LATER)
 		postpone(r, l);
 	else
@@ -146,11 +173,9 @@ on_posted(const struct http_reply *reply, void *arg)
 
 	verdict = remote_judge_object(r, reply, &why);
 	if (verdict == VERDICT_DONE)
-		verdict = taken(r, l, reply, &why);
-	if (verdict == VERDICT_REFUSED)
+		taken(r, l, reply, &why);
+	else if (verdict == VERDICT_REFUSED)
 		refused(r, l, &why);
-	if (verdict == VERDICT_DONE || verdict == VERDICT_REFUSED)
-		r->base.ops->delivered(&r->base, l, r->base.arg);
 	else
 		failed(r, l, verdict, reply, &why);
 	posting_kick(r);
@@ -213,6 +238,7 @@ post_start(struct remote *r, struct lease *l)
 		free(p);
 		delay = backoff_next_ms(&r->posting.backoff);
 		remote_complain(r, "cannot deliver results", &why, delay);
+		outbox_not_sent(r->outbox, l);
 		wait_until(r, delay);
 		return (-1);
 	}
@@ -221,17 +247,56 @@ post_start(struct remote *r, struct lease *l)
 	return (0);
 }
 
-/* The oldest result that may be sent now. */
+/* How many more may be on their way. */
+static unsigned
+room(const struct posting *posting)
+{
+	const unsigned most =
+	    posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX;
+
+	return (posting->in_flight < most ? most - posting->in_flight : 0);
+}
+
+/* The oldest result that may be sent now. What the outbox is not ready for
+ * takes up room: it is about to go. */
 static struct lease *
 next_due(struct remote *r, int64_t now_ms)
 {
+	unsigned left = room(&r->posting);
 	struct lease *l;
 
-	TAILQ_FOREACH(l, &r->posting.waiting, entry)
-		if (l->deliver_after_ms <= now_ms &&
-		    events_end(r, l, r->posting.hurry))
-			break;
-	return (l);
+	TAILQ_FOREACH(l, &r->posting.waiting, entry) {
+		if (left == 0)
+			return (NULL);
+		if (l->deliver_after_ms > now_ms ||
+		    !events_end(r, l, r->posting.hurry))
+			continue;
+		if (outbox_prepare(r->outbox, l, r->dialect->acts_on_copies))
+			return (l);
+		left--;
+	}
+	return (NULL);
+}
+
+/* What has waited for too long. */
+static void
+expire(struct remote *r)
+{
+	const int64_t now_ms = clock_now_ms();
+	struct lease *l, *next;
+
+	TAILQ_FOREACH_SAFE(l, &r->posting.waiting, entry, next) {
+		if (outbox_expires_ms(l) > now_ms)
+			continue;
+		TAILQ_REMOVE(&r->posting.waiting, l, entry);
+		r->posting.waiting_count--;
+		give_up(r, l,
+		    l->record.expires_ms > now_ms ?
+			"the result may have been taken, and its job has timed "
+			"out since" :
+			"the result could not be delivered within "
+			"result_retention");
+	}
 }
 
 void
@@ -242,11 +307,7 @@ posting_kick(struct remote *r)
 	struct lease *l;
 	int64_t pause_ms;
 
-	if (r->dialect == NULL)
-		return;
-	while (now_ms >= posting->not_before_ms &&
-	    posting->in_flight <
-		(posting->backoff.failures > 0 ? 1u : IN_FLIGHT_MAX) &&
+	while (r->dialect != NULL && now_ms >= posting->not_before_ms &&
 	    (l = next_due(r, now_ms)) != NULL) {
 		/* At a stop there is no time for a silence: better try. */
 		if (!posting->hurry &&
@@ -275,12 +336,57 @@ posting_hurry(struct remote *r)
 	posting_kick(r);
 }
 
+/* What is sent last is kept on disk alone, when there is too much. */
+static void
+spill(struct remote *r)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH_REVERSE(l, &r->posting.waiting, lease_list, entry)
+	{
+		if (!outbox_is_full(r->outbox))
+			break;
+		outbox_spill(r->outbox, l);
+	}
+}
+
 void
 posting_add(struct remote *r, struct lease *l)
 {
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 	r->posting.waiting_count++;
 	posting_kick(r);
+	spill(r);
+}
+
+static void
+on_restored(struct lease *l, void *arg)
+{
+	struct remote *r = arg;
+
+	put_back(r, l);
+	posting_kick(r);
+}
+
+static void
+on_kick(void *arg)
+{
+	posting_kick(arg);
+}
+
+void
+posting_join(struct remote *r)
+{
+	r->posting.client = (struct outbox_client){
+		.url = r->conf->url,
+		.worker_id = r->facts.id,
+		.origin = &r->base,
+		.deliver = on_restored,
+		.kick = on_kick,
+		.arg = r,
+	};
+	r->posting.joined = true;
+	outbox_join(r->outbox, &r->posting.client);
 }
 
 static void
@@ -288,6 +394,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
+	expire(arg);
 	posting_kick(arg);
 }
 
@@ -308,6 +415,8 @@ posting_fini(struct remote *r)
 
 	if (event_initialized(&r->posting.timer))
 		(void)event_del(&r->posting.timer);
+	if (r->posting.joined)
+		outbox_leave(r->outbox, &r->posting.client);
 	while ((p = TAILQ_FIRST(&r->posting.out)) != NULL) {
 		TAILQ_REMOVE(&r->posting.out, p, entry);
 		http_cancel(p->call);

@@ -306,9 +306,20 @@ goodbye(struct orchestrator *o)
 }
 
 static void
+leased(struct orchestrator *o, struct lease *l)
+{
+	struct remote *r = (struct remote *)o;
+
+	outbox_leased(r->outbox, &r->posting.client, l);
+}
+
+static void
 deliver(struct orchestrator *o, struct lease *l)
 {
-	posting_add((struct remote *)o, l);
+	struct remote *r = (struct remote *)o;
+
+	outbox_finished(r->outbox, l);
+	posting_add(r, l);
 }
 
 static void
@@ -403,6 +414,7 @@ static const struct orchestrator_driver driver = {
 	.offer = offer,
 	.touch = touch,
 	.goodbye = goodbye,
+	.leased = leased,
 	.deliver = deliver,
 	.event = tell_event,
 	.drain = drain,
@@ -482,6 +494,7 @@ remote_new(const struct remote_settings *set,
 	r->fleet = set->fleet;
 	r->loop = set->loop;
 	r->http = set->http;
+	r->outbox = set->outbox;
 	r->stats = set->stats;
 	r->heartbeat_interval_ms = set->worker->heartbeat_interval_ms;
 	r->poll_interval_ms = set->worker->poll_interval_ms;
@@ -515,5 +528,6 @@ remote_new(const struct remote_settings *set,
 		remote_free(&r->base);
 		return (NULL);
 	}
+	posting_join(r);
 	return (r);
 }

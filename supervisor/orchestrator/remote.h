@@ -19,6 +19,7 @@
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/orchestrator/rate.h"
 #include "supervisor/orchestrator/tls.h"
 #include "supervisor/orchestrator/usage.h"
@@ -111,14 +112,16 @@ struct post {
 };
 
 struct posting {
-	TAILQ_HEAD(, lease) waiting; /* oldest first */
+	TAILQ_HEAD(lease_list, lease) waiting; /* oldest first */
 	TAILQ_HEAD(, post) out;
 	unsigned waiting_count;
 	unsigned in_flight;
 	struct backoff backoff;
 	int64_t not_before_ms; /* nothing is sent earlier */
 	struct event timer;
+	struct outbox_client client;
 	bool hurry : 1; /* the worker stops: short waits only */
+	bool joined : 1; /* the outbox knows us */
 };
 
 /* What handlers tell. */
@@ -137,6 +140,7 @@ struct remote {
 	struct orchestrator base; /* first */
 	const struct conf_orchestrator *conf;
 	struct fleet *fleet; /* that it is of */
+	struct outbox *outbox; /* borrowed */
 	struct event_base *loop;
 	struct http *http; /* borrowed */
 	struct stats *stats; /* borrowed; or NULL */
@@ -172,6 +176,7 @@ struct remote_settings {
 	const char *worker_id;
 	struct event_base *loop;
 	struct http *http;
+	struct outbox *outbox;
 	struct stats *stats; /* requests are counted there; or NULL */
 	struct fleet *fleet; /* who decides when it polls */
 };
@@ -261,6 +266,8 @@ void polling_result_refused(struct remote *);
 void polling_fini(struct remote *);
 /* post.c */
 int posting_init(struct remote *);
+/* Everything else is there: results of before may come. */
+void posting_join(struct remote *);
 void posting_add(struct remote *, struct lease *);
 void posting_kick(struct remote *);
 /* The worker stops: what waits is tried now, and again soon. */

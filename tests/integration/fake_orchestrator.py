@@ -6,6 +6,7 @@ tasks and deliver results, and remembers every request.
 """
 import json
 import re
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,17 @@ class Request:
         self.headers = headers
         self.body = body
         self.at = time.monotonic()
+        self.connection = None
+
+    def is_gone(self):
+        """Nobody waits for the answer any more."""
+        if self.connection is None:
+            return False
+        try:
+            return self.connection.recv(
+                1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except OSError as e:
+            return not isinstance(e, BlockingIOError)
 
     def json(self):
         return json.loads(self.body)
@@ -101,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
                 kind = name
                 break
         request = Request(kind, self.command, self.path, self.headers, body)
+        request.connection = self.connection
         fault = fake.note(request)
         if fault:
             self.close_connection = True
@@ -236,10 +249,11 @@ class Fake:
     def answer_event(self, _request):
         return 200, {"status": "event_accepted"}
 
-    def answer_poll(self, _request):
+    def answer_poll(self, request):
         with self.changed:
             if not self.changed.wait_for(lambda: self.tasks,
-                                         self.poll_timeout):
+                                         self.poll_timeout) or \
+                    request.is_gone():
                 return 204, None
             return 200, self.tasks.pop(0)
 

@@ -1,0 +1,866 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * outbox.c: which change of a lease is which change of the journal. What an
+ * orchestrator acts on once only (RXON) is sent while the journal is being
+ * written; what it acts on each time (classic) is sent when the journal has
+ * it. While the journal cannot be written both are sent: a result that waits
+ * for a disk may wait for ever.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <bsd/sys/tree.h>
+
+#include "child/bytes.h"
+#include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
+#include "supervisor/base/text.h"
+#include "supervisor/conf.h"
+#include "supervisor/lease.h"
+#include "supervisor/orchestrator/journal.h"
+#include "supervisor/orchestrator/outbox.h"
+
+#define JOURNAL_FILE   "journal.db" /* in the state directory */
+#define HELD_MAX       ((size_t)16 * 1024 * 1024) /* bytes of results */
+#define HELD_STOP      ((size_t)64 * 1024 * 1024) /* nothing more is taken */
+/* After that long an orchestrator has given up a task; a copy of its result
+ * would move a job that has gone on (contract, section 8). */
+#define JOB_TIMEOUT_MS ((int64_t)300 * 1000)
+#define CLOSE_MS       ((int64_t)5000)
+
+/* A task that is over. */
+struct ended {
+	RB_ENTRY(ended) node;
+	TAILQ_ENTRY(ended) entry;
+	char key[]; /* orchestrator and task id */
+};
+
+RB_HEAD(ended_tree, ended);
+TAILQ_HEAD(ended_list, ended);
+
+struct outbox {
+	struct outbox_settings set;
+	struct journal *journal; /* NULL: off */
+	TAILQ_HEAD(, outbox_client) clients;
+	struct journal_rows found; /* of clients that have not come yet */
+	struct ended_tree ended;
+	struct ended_list ended_in_order;
+	unsigned ended_count;
+	size_t held; /* bytes of results in memory */
+	bool could_take;
+};
+
+static int
+compare_ended(const struct ended *a, const struct ended *b)
+{
+	return (strcmp(a->key, b->key));
+}
+
+#define UNUSED_STATIC static __attribute__((__unused__))
+RB_GENERATE_INTERNAL(ended_tree, ended, node, compare_ended, UNUSED_STATIC)
+
+/*
+ * Tasks that are over.
+ */
+
+static struct ended *
+ended_new(const char *url, const char *task_id)
+{
+	const size_t url_len = strlen(url), id_len = strlen(task_id);
+	struct ended *e;
+
+	if ((e = malloc(sizeof(*e) + url_len + id_len + 2)) == NULL)
+		return (NULL);
+	memcpy(e->key, url, url_len);
+	e->key[url_len] = ' ';
+	memcpy(e->key + url_len + 1, task_id, id_len + 1);
+	return (e);
+}
+
+/* Without memory it is not remembered, which harms nobody but it. */
+static void
+remember(struct outbox *o, const char *url, const char *task_id)
+{
+	struct ended *e, *oldest;
+
+	if ((e = ended_new(url, task_id)) == NULL)
+		return;
+	if (RB_INSERT(ended_tree, &o->ended, e) != NULL) {
+		free(e);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&o->ended_in_order, e, entry);
+	if (++o->ended_count <= JOURNAL_ENDED_MAX)
+		return;
+	oldest = TAILQ_FIRST(&o->ended_in_order);
+	TAILQ_REMOVE(&o->ended_in_order, oldest, entry);
+	(void)RB_REMOVE(ended_tree, &o->ended, oldest);
+	o->ended_count--;
+	free(oldest);
+}
+
+static void
+forget(struct outbox *o, const char *url, const char *task_id)
+{
+	struct ended *key, *e;
+
+	if ((key = ended_new(url, task_id)) == NULL)
+		return;
+	if ((e = RB_FIND(ended_tree, &o->ended, key)) != NULL) {
+		TAILQ_REMOVE(&o->ended_in_order, e, entry);
+		(void)RB_REMOVE(ended_tree, &o->ended, e);
+		o->ended_count--;
+		free(e);
+	}
+	free(key);
+}
+
+bool
+outbox_has_ended(const struct outbox *o, const struct outbox_client *client,
+    const char *task_id)
+{
+	struct ended_tree *tree = (struct ended_tree *)&o->ended;
+	struct ended *key;
+	bool found;
+
+	if ((key = ended_new(client->url, task_id)) == NULL)
+		return (false);
+	found = RB_FIND(ended_tree, tree, key) != NULL;
+	free(key);
+	return (found);
+}
+
+/*
+ * What is written.
+ */
+
+static struct journal_text
+text_of(const char *p)
+{
+	return ((struct journal_text){ p, p != NULL ? strlen(p) : SIZE_MAX });
+}
+
+static struct journal_text
+text_of_bytes(const struct bytes *b)
+{
+	return ((struct journal_text){ b->p, b->len > 0 ? b->len : SIZE_MAX });
+}
+
+static void
+write_lease(
+    struct outbox *o, const struct outbox_client *client, const struct lease *l)
+{
+	const struct journal_text texts[] = {
+		text_of(client->url),
+		text_of(client->worker_id),
+		text_of(l->task.task_id),
+		text_of(l->task.job_id),
+		text_of(l->task.type),
+		text_of_bytes(&l->task.metadata),
+	};
+
+	(void)journal_write(o->journal, JOURNAL_LEASE, (int64_t)l->id,
+	    clock_wall_ms() - (clock_now_ms() - l->leased_ms), texts,
+	    sizeof(texts) / sizeof(texts[0]));
+}
+
+/* How long a child had it; NULL: none had. */
+static const char *
+ran_text(const struct lease *l, char *text, size_t size)
+{
+	if (l->running_ms == 0)
+		return (NULL);
+	(void)snprintf(text, size, "%" PRId64, l->ran_ms);
+	return (text);
+}
+
+static void
+write_result(struct outbox *o, struct lease *l)
+{
+	const struct result *r = &l->result;
+	char ran_ms[24];
+	const struct journal_text texts[] = {
+		text_of(r->status != NULL ? r->status : "failure"),
+		text_of(r->code),
+		text_of(r->message),
+		text_of_bytes(&r->data),
+		text_of_bytes(&r->details),
+		text_of_bytes(&r->metadata),
+		text_of_bytes(&r->data_metadata),
+		text_of(ran_text(l, ran_ms, sizeof(ran_ms))),
+		text_of(r->tail),
+	};
+
+	l->record.written =
+	    journal_write(o->journal, JOURNAL_RESULT, (int64_t)l->id,
+		clock_wall_ms() - (clock_now_ms() - l->record.finished_ms),
+		texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+static void
+write_mark(struct outbox *o, struct lease *l)
+{
+	l->record.marked = journal_write(o->journal, JOURNAL_SENDING,
+	    (int64_t)l->id,
+	    clock_wall_ms() - (clock_now_ms() - l->record.sending_ms), NULL, 0);
+}
+
+static size_t
+size_of(const struct lease *l)
+{
+	const struct result *r = &l->result;
+
+	return (r->data.len + r->details.len + r->metadata.len +
+	    r->data_metadata.len + l->task.metadata.len +
+	    (r->message != NULL ? strlen(r->message) : 0) +
+	    (r->tail != NULL ? strlen(r->tail) : 0));
+}
+
+static void
+hold(struct outbox *o, struct lease *l)
+{
+	l->record.held = size_of(l);
+	o->held += l->record.held;
+}
+
+static void
+let_go(struct outbox *o, struct lease *l)
+{
+	o->held -= l->record.held;
+	l->record.held = 0;
+}
+
+void
+outbox_leased(
+    struct outbox *o, const struct outbox_client *client, const struct lease *l)
+{
+	if (o->journal != NULL)
+		write_lease(o, client, l);
+}
+
+void
+outbox_finished(struct outbox *o, struct lease *l)
+{
+	l->record.finished_ms = clock_now_ms();
+	l->record.expires_ms =
+	    l->record.finished_ms + o->set.conf->result_retention_ms;
+	hold(o, l);
+	if (o->journal != NULL)
+		write_result(o, l);
+}
+
+/*
+ * What is read back.
+ */
+
+/* A result that is nowhere any more. */
+static void
+replace_lost(struct outbox *o, struct lease *l, const struct why *why)
+{
+	const struct log_context ctx = lease_context(l);
+
+	log_line(LOG_LEVEL_ERR, &ctx,
+	    "the result cannot be read from the journal: %s; reporting " CODE_TRANSIENT,
+	    why->text);
+	result_fini(&l->result);
+	l->result = result_failure(CODE_TRANSIENT,
+	    "the result was lost with the worker's journal: %s", why->text);
+	if (o->journal != NULL)
+		write_result(o, l);
+}
+
+static void
+on_fetched(struct journal_answer *answer, int64_t id, void *arg)
+{
+	struct outbox *o = arg;
+	struct lease *l = lease_find(o->set.leases, (uint64_t)id);
+
+	if (l == NULL || !l->record.fetching)
+		return; /* it was given up meanwhile */
+	l->record.fetching = l->record.on_disk = false;
+	if (answer->failed)
+		replace_lost(o, l, &answer->why);
+	else {
+		result_fini(&l->result);
+		bytes_fini(&l->task.metadata);
+		l->result = answer->result.result;
+		l->task.metadata = answer->result.task_metadata;
+		l->ran_ms = answer->result.ran_ms;
+		l->running_ms = l->ran_ms > 0 ? l->leased_ms : 0;
+		answer->result = (struct journal_result){ .ran_ms = 0 };
+	}
+	hold(o, l);
+}
+
+static void
+fetch(struct outbox *o, struct lease *l)
+{
+	if (!l->record.fetching &&
+	    journal_fetch(o->journal, (int64_t)l->id, on_fetched, o) == 0)
+		l->record.fetching = true;
+}
+
+bool
+outbox_prepare(struct outbox *o, struct lease *l, bool once)
+{
+	struct lease_record *rec = &l->record;
+
+	if (rec->on_disk) {
+		fetch(o, l);
+		return (false);
+	}
+	if (!once)
+		return (true);
+	if (rec->sending_ms == 0) {
+		rec->sending_ms = clock_now_ms();
+		if (o->journal != NULL)
+			write_mark(o, l);
+	}
+	return (o->journal == NULL || rec->marked == 0 ||
+	    journal_has(o->journal, rec->marked) ||
+	    journal_trouble(o->journal) != NULL);
+}
+
+void
+outbox_not_sent(struct outbox *o, struct lease *l)
+{
+	if (l->record.sending_ms == 0)
+		return;
+	l->record.sending_ms = 0;
+	l->record.marked = 0;
+	if (o->journal != NULL)
+		(void)journal_write(
+		    o->journal, JOURNAL_SENDING, (int64_t)l->id, 0, NULL, 0);
+}
+
+int64_t
+outbox_expires_ms(const struct lease *l)
+{
+	const struct lease_record *rec = &l->record;
+
+	if (rec->sending_ms != 0 &&
+	    rec->sending_ms + JOB_TIMEOUT_MS < rec->expires_ms)
+		return (rec->sending_ms + JOB_TIMEOUT_MS);
+	return (rec->expires_ms);
+}
+
+void
+outbox_delivered(struct outbox *o, const struct outbox_client *client,
+    struct lease *l, const char *outcome)
+{
+	const struct journal_text text = text_of(outcome);
+
+	let_go(o, l);
+	remember(o, client->url, l->task.task_id);
+	if (o->journal != NULL)
+		(void)journal_write(o->journal, JOURNAL_ENDED, (int64_t)l->id,
+		    clock_wall_ms(), &text, 1);
+}
+
+void
+outbox_gave_up(struct outbox *o, const struct outbox_client *client,
+    struct lease *l, const char *reason)
+{
+	const struct log_context ctx = lease_context(l);
+	const struct journal_text text = text_of(reason);
+
+	let_go(o, l);
+	remember(o, client->url, l->task.task_id);
+	if (o->journal == NULL) {
+		log_line(LOG_LEVEL_ERR, &ctx, "%s: %s; it is dropped",
+		    client->url, reason);
+		return;
+	}
+	log_line(LOG_LEVEL_ERR, &ctx,
+	    "%s: %s; it is kept as dead letter %" PRIu64, client->url, reason,
+	    l->id);
+	(void)journal_write(o->journal, JOURNAL_DEAD, (int64_t)l->id,
+	    clock_wall_ms(), &text, 1);
+}
+
+/*
+ * Memory.
+ */
+
+bool
+outbox_is_full(const struct outbox *o)
+{
+	return (o->journal != NULL && o->held > HELD_MAX);
+}
+
+void
+outbox_spill(struct outbox *o, struct lease *l)
+{
+	struct result kept = { .status = l->result.status,
+		.code = l->result.code };
+
+	if (o->journal == NULL || l->record.on_disk || l->record.held == 0 ||
+	    !journal_has(o->journal, l->record.written))
+		return;
+	let_go(o, l);
+	l->result.status = l->result.code = NULL;
+	result_fini(&l->result);
+	bytes_fini(&l->task.metadata);
+	l->result = kept;
+	l->record.on_disk = true;
+}
+
+bool
+outbox_can_take(const struct outbox *o)
+{
+	return (o->held < HELD_STOP &&
+	    (o->journal == NULL || journal_trouble(o->journal) == NULL));
+}
+
+bool
+outbox_is_durable(const struct outbox *o)
+{
+	return (o->journal != NULL && journal_trouble(o->journal) == NULL);
+}
+
+const char *
+outbox_state(const struct outbox *o)
+{
+	const char *trouble;
+
+	if (o->journal == NULL)
+		return ("off");
+	trouble = journal_trouble(o->journal);
+	return (trouble != NULL ? trouble : "ok");
+}
+
+/*
+ * Leases of before.
+ */
+
+static bool
+is_of(const struct journal_row *row, const struct outbox_client *client)
+{
+	return (strcmp(row->url, client->url) == 0 &&
+	    strcmp(row->worker_id, client->worker_id) == 0);
+}
+
+/* A moment of the wall clock in clock_now_ms(); one to come is now. */
+static int64_t
+since(int64_t wall_ms)
+{
+	const int64_t ago_ms = clock_wall_ms() - wall_ms;
+
+	return (clock_now_ms() - (ago_ms > 0 ? ago_ms : 0));
+}
+
+/* What it was before, as far as it is known. */
+static void
+restore_result(struct outbox *o, struct lease *l, struct journal_row *row)
+{
+	struct result r = { 0 };
+
+	if (row->finished_ms != 0) {
+		r.status = row->status;
+		r.code = row->code;
+		row->status = row->code = NULL;
+		lease_finish(o->set.leases, l, &r);
+		l->record.finished_ms = since(row->finished_ms);
+		l->record.expires_ms =
+		    l->record.finished_ms + o->set.conf->result_retention_ms;
+		l->record.on_disk = true;
+		if (row->sending_ms != 0) {
+			l->record.sending_ms = since(row->sending_ms);
+			l->record.marked = 0; /* it is on disk */
+		}
+		return;
+	}
+	r = result_failure(CODE_TRANSIENT,
+	    "interrupted: the worker has ended while it had the task");
+	lease_finish(o->set.leases, l, &r);
+	outbox_finished(o, l);
+}
+
+/* Makes a lease of a row, which it frees; NULL and why. */
+static struct lease *
+restore(struct outbox *o, struct outbox_client *client, struct journal_row *row,
+    enum lease_source source, struct why *why)
+{
+	struct lease *l;
+
+	l = lease_restore(o->set.leases, &row->task, client->origin,
+	    (uint64_t)row->id, since(row->leased_ms), source);
+	if (l == NULL)
+		why_set(why, "%s",
+		    errno == EEXIST ? "its task_id is here already" :
+				      "no memory");
+	else {
+		restore_result(o, l, row);
+		client->deliver(l, client->arg);
+	}
+	journal_row_free(row);
+	return (l);
+}
+
+void
+outbox_join(struct outbox *o, struct outbox_client *client)
+{
+	unsigned results = 0, interrupted = 0;
+	struct journal_row *row, *next;
+	struct lease *l;
+	int64_t id;
+	bool whole;
+	struct why why;
+
+	TAILQ_INSERT_TAIL(&o->clients, client, entry);
+	TAILQ_FOREACH_SAFE(row, &o->found, entry, next) {
+		if (!is_of(row, client))
+			continue;
+		TAILQ_REMOVE(&o->found, row, entry);
+		id = row->id;
+		whole = row->finished_ms != 0;
+		l = restore(o, client, row, LEASE_FROM_JOURNAL, &why);
+		if (l == NULL)
+			log_err("lease %" PRId64 " of the journal is left "
+				"where it is: %s",
+			    id, why.text);
+		else if (whole)
+			results++;
+		else
+			interrupted++;
+	}
+	if (results + interrupted > 0)
+		log_info("journal: %u result%s to be delivered to %s, %u "
+			 "interrupted task%s to be handed back",
+		    results, results == 1 ? "" : "s", client->url, interrupted,
+		    interrupted == 1 ? "" : "s");
+}
+
+void
+outbox_leave(struct outbox *o, struct outbox_client *client)
+{
+	TAILQ_REMOVE(&o->clients, client, entry);
+}
+
+void
+outbox_tell_strangers(struct outbox *o)
+{
+	const struct journal_row *row;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(row, &o->found, entry)
+		n++;
+	if (n > 0) {
+		row = TAILQ_FIRST(&o->found);
+		log_warn("journal: %u lease%s of other orchestrators or worker "
+			 "ids stay%s in it, such as one of worker %.80s at "
+			 "%.160s",
+		    n, n == 1 ? "" : "s", n == 1 ? "s" : "", row->worker_id,
+		    row->url);
+	}
+}
+
+static void
+on_row(struct journal_row *row, void *arg)
+{
+	struct outbox *o = arg;
+	struct why why;
+
+	if (journal_row_ok(row, &why)) {
+		TAILQ_INSERT_TAIL(&o->found, row, entry);
+		return;
+	}
+	log_err("lease %" PRId64 " of the journal is left where it is: %s",
+	    row->id, why.text);
+	journal_row_free(row);
+}
+
+static void
+on_ended(const char *url, const char *task_id, void *arg)
+{
+	remember(arg, url, task_id);
+}
+
+/*
+ * Dead letters.
+ */
+
+struct letters_question {
+	struct outbox *outbox;
+	enum letters_order order;
+	struct letters_asker asker;
+};
+
+static void
+answer(const struct letters_asker *asker, const struct letters_answer *a)
+{
+	asker->answer(a, asker->ticket, asker->to);
+}
+
+static void
+answer_error(const struct letters_asker *asker, const char *text)
+{
+	answer(asker, &(struct letters_answer){ .error = text });
+}
+
+static struct outbox_client *
+client_of(struct outbox *o, const struct journal_row *row)
+{
+	struct outbox_client *client;
+
+	TAILQ_FOREACH(client, &o->clients, entry)
+		if (is_of(row, client))
+			return (client);
+	return (NULL);
+}
+
+/* False and why when it stays what it is. Takes the row. */
+static bool
+resend(struct outbox *o, struct journal_row *row, struct why *why)
+{
+	struct outbox_client *client = client_of(o, row);
+	const int64_t id = row->id;
+	struct journal_text reason;
+
+	if (client == NULL)
+		why_set(why,
+		    "dead letter %" PRId64 " is of worker %.64s at %.100s, "
+		    "which this one is not",
+		    id, row->worker_id, row->url);
+	if (client == NULL || !journal_row_ok(row, why)) {
+		journal_row_free(row);
+		return (false);
+	}
+	row->sending_ms = 0;
+	row->finished_ms = clock_wall_ms();
+	/* First: what is restored is read from there. */
+	(void)journal_write(
+	    o->journal, JOURNAL_REVIVE, id, row->finished_ms, NULL, 0);
+	forget(o, client->url, row->task.task_id);
+	if (restore(o, client, row, LEASE_FROM_DEAD_LETTER, why) != NULL)
+		return (true);
+	reason = text_of(why->text);
+	(void)journal_write(
+	    o->journal, JOURNAL_DEAD, id, clock_wall_ms(), &reason, 1);
+	return (false);
+}
+
+static void
+on_letters_found(struct journal_answer *found, int64_t id, void *arg)
+{
+	struct letters_question *q = arg;
+	struct letters_answer a = { 0 };
+	struct journal_row *row;
+	struct why why;
+
+	if (found->failed)
+		a.error = found->why.text;
+	else if (TAILQ_EMPTY(&found->rows) && id != 0)
+		a.error = "there is no dead letter of that number";
+	while (a.error == NULL && (row = TAILQ_FIRST(&found->rows)) != NULL) {
+		TAILQ_REMOVE(&found->rows, row, entry);
+		if (q->order == LETTERS_DROP) {
+			journal_row_free(row);
+			a.count++;
+		} else if (resend(q->outbox, row, &why))
+			a.count++;
+		else if (id != 0)
+			a.error = why.text;
+		else
+			log_warn("%s", why.text);
+	}
+	if (a.error == NULL && q->order == LETTERS_DROP)
+		(void)journal_write(
+		    q->outbox->journal, JOURNAL_DROP, id, 0, NULL, 0);
+	answer(&q->asker, &a);
+	free(q);
+}
+
+static void
+on_letters_shown(struct journal_answer *shown, int64_t id, void *arg)
+{
+	struct letters_question *q = arg;
+
+	if (shown->failed)
+		answer_error(&q->asker, shown->why.text);
+	else if (id != 0 && shown->text->len <= 2)
+		answer_error(
+		    &q->asker, "there is no dead letter of that number");
+	else
+		answer(&q->asker,
+		    &(struct letters_answer){
+			.list = shown->text->p,
+			.list_len = shown->text->len,
+		    });
+	free(q);
+}
+
+void
+outbox_letters(struct outbox *o, enum letters_order order, int64_t id,
+    const struct letters_asker *asker)
+{
+	struct letters_question *q;
+	int rc;
+
+	if (!outbox_is_durable(o)) {
+		answer_error(asker,
+		    o->journal == NULL ?
+			"there are no dead letters: durability is off" :
+			"the journal cannot be used just now");
+		return;
+	}
+	if ((q = calloc(1, sizeof(*q))) == NULL) {
+		answer_error(asker, "out of memory");
+		return;
+	}
+	*q = (struct letters_question){ o, order, *asker };
+	if (order == LETTERS_LIST || order == LETTERS_SHOW)
+		rc = journal_show_letters(o->journal, id, on_letters_shown, q);
+	else
+		rc = journal_find_letters(o->journal, id, on_letters_found, q);
+	if (rc == -1) {
+		answer_error(asker, "out of memory");
+		free(q);
+	}
+}
+
+int64_t
+outbox_letters_count(const struct outbox *o)
+{
+	return (o->journal != NULL ? journal_letters(o->journal) : 0);
+}
+
+/*
+ * Beginning and end.
+ */
+
+static void
+on_progress(void *arg)
+{
+	struct outbox *o = arg;
+	struct outbox_client *client;
+	const bool can_take = outbox_can_take(o);
+
+	TAILQ_FOREACH(client, &o->clients, entry)
+		client->kick(client->arg);
+	if (can_take != o->could_take) {
+		o->could_take = can_take;
+		o->set.changed(o->set.arg);
+	}
+}
+
+static const struct outbox_client *
+client_of_lease(const struct outbox *o, const struct lease *l)
+{
+	const struct outbox_client *client;
+
+	TAILQ_FOREACH(client, &o->clients, entry)
+		if (client->origin == l->origin)
+			return (client);
+	return (NULL);
+}
+
+static void
+on_rewrite(void *arg)
+{
+	struct outbox *o = arg;
+	const struct outbox_client *client;
+	struct lease *l;
+	unsigned n = 0;
+
+	for (l = lease_first(o->set.leases); l != NULL; l = lease_next(l)) {
+		if ((client = client_of_lease(o, l)) == NULL)
+			continue;
+		write_lease(o, client, l);
+		if (l->state == LEASE_FINISHED && !l->record.on_disk) {
+			write_result(o, l);
+			if (l->record.sending_ms != 0)
+				write_mark(o, l);
+		}
+		n++;
+	}
+	log_info("journal: %u lease%s written again", n, n == 1 ? "" : "s");
+}
+
+static const struct journal_ops journal_ops = {
+	.row = on_row,
+	.ended = on_ended,
+	.progress = on_progress,
+	.rewrite = on_rewrite,
+};
+
+static int
+open_journal(struct outbox *o, int *status, struct why *why)
+{
+	char *path;
+
+	if ((path = text_format("%s/" JOURNAL_FILE, o->set.state_dir)) ==
+	    NULL) {
+		why_errno(why, "journal");
+		return (-1);
+	}
+	o->journal = journal_open(
+	    &(struct journal_settings){
+		.path = path,
+		.loop = o->set.loop,
+		.safe = o->set.conf->durability == CONF_DURABILITY_POWER,
+	    },
+	    &journal_ops, o, status, why);
+	free(path);
+	if (o->journal == NULL)
+		return (-1);
+	o->set.leases->last_id = (uint64_t)journal_last_id(o->journal);
+	return (0);
+}
+
+static void
+outbox_free(struct outbox *o)
+{
+	struct journal_row *row;
+	struct ended *e;
+
+	while ((row = TAILQ_FIRST(&o->found)) != NULL) {
+		TAILQ_REMOVE(&o->found, row, entry);
+		journal_row_free(row);
+	}
+	while ((e = TAILQ_FIRST(&o->ended_in_order)) != NULL) {
+		TAILQ_REMOVE(&o->ended_in_order, e, entry);
+		free(e);
+	}
+	free(o);
+}
+
+struct outbox *
+outbox_open(const struct outbox_settings *set, int *status, struct why *why)
+{
+	struct outbox *o;
+
+	*status = EX_OSERR;
+	if ((o = calloc(1, sizeof(*o))) == NULL) {
+		why_errno(why, "outbox");
+		return (NULL);
+	}
+	o->set = *set;
+	o->could_take = true;
+	TAILQ_INIT(&o->clients);
+	TAILQ_INIT(&o->found);
+	TAILQ_INIT(&o->ended_in_order);
+	RB_INIT(&o->ended);
+	if (set->conf->durability != CONF_DURABILITY_OFF &&
+	    open_journal(o, status, why) == -1) {
+		outbox_free(o);
+		return (NULL);
+	}
+	return (o);
+}
+
+bool
+outbox_close(struct outbox *o)
+{
+	bool whole;
+
+	if (o == NULL)
+		return (true);
+	whole = journal_close(o->journal, CLOSE_MS);
+	outbox_free(o);
+	return (whole);
+}

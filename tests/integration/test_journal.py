@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What outlives the supervisor: leases and results, whatever ends it."""
+import os
+import signal
+import sqlite3
+import stat
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
+from harness import SOON, case, check, eventually, main, same  # noqa: E402
+
+DIALECTS = ("classic",), ("rxon",)
+BROKEN = replying(503, b'{"error": "not now"}')
+
+
+class Scene:
+    """One orchestrator of straw, and one worker after another."""
+
+    def __init__(self, t, dialect="rxon", **more):
+        self.t = t
+        self.dialect = dialect
+        self.fake = Fake(classic=dialect == "classic")
+        self.worker = self.start(**more)
+
+    def start(self, worker="", **more):
+        more = {"light": 2, "heavy": 1, **more}
+        self.worker = self.t.worker(
+            self.fake.url, worker=worker,
+            orchestrator=f"protocol = {self.dialect}\n"
+            "request_timeout = 10s", **more)
+        return self.worker
+
+    def kill(self):
+        self.worker.signal(signal.SIGKILL)
+        self.worker.wait()
+        self.t.no_strays(SOON)
+
+    def rows(self, sql):
+        """What a stopped worker's journal holds."""
+        db = sqlite3.connect(self.t.path("state/journal.db"))
+        try:
+            return db.execute(sql).fetchall()
+        finally:
+            db.close()
+
+    def results(self, task_id):
+        return self.fake.results.get(task_id, [])
+
+    def undelivered(self, task_id="one"):
+        """Its result is offered and not taken, until fake.repair(). By the
+        second time it is in the journal."""
+        self.fake.break_kind("result", BROKEN)
+        self.fake.put(task(task_id, "echo", {"text": task_id}))
+        self.fake.wait_requests("result", 2)
+
+
+@case("a result that was not taken is delivered after kill -9 ({})",
+      *DIALECTS)
+def result_survives(t, dialect):
+    scene = Scene(t, dialect)
+    scene.undelivered()
+    scene.kill()
+    scene.fake.repair()
+    worker = scene.start()
+    worker.wait_log("1 result to be delivered")
+    worker.wait_log("registered")
+    result = scene.fake.wait_result("one", SOON)
+    same(result["status"], "success", "status")
+    same(result["data"]["echo"], {"text": "one"}, "data")
+    worker.drain()
+    same(len(scene.results("one")), 1, "copies")
+    same(scene.rows("SELECT * FROM lease"), [], "leases left")
+    same(scene.rows("SELECT task_id, outcome FROM ended"),
+         [("one", "accepted")], "ended")
+
+
+@case("tasks that ran or waited at kill -9 are handed back at once ({})",
+      *DIALECTS)
+def interrupted(t, dialect):
+    scene = Scene(t, dialect, light=1)
+    gate = t.gate()
+    for name in ("runs", "waits"):
+        scene.fake.put(task(name, "slow", {"gate": gate.path, "name": name}))
+    gate.wait(1)
+    eventually(lambda: not scene.fake.tasks, "both were taken")
+    state = t.path("state/journal.db-wal")
+    eventually(lambda: b"waits" in open(state, "rb").read(), "both written")
+    scene.kill()
+    same([s for s, in scene.rows("SELECT status FROM lease")],
+         [None, None], "results in the journal")
+    worker = scene.start()
+    worker.wait_log("registered")
+    for name in ("runs", "waits"):
+        result = scene.fake.wait_result(name, SOON)
+        same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+        check("interrupted" in result["error"]["message"],
+              result["error"]["message"])
+    worker.drain()
+    same([len(scene.results(n)) for n in ("runs", "waits")], [1, 1],
+         "copies")
+
+
+@case("a task that comes again is answered from the journal ({})", *DIALECTS)
+def held(t, dialect):
+    scene = Scene(t, dialect)
+    scene.undelivered()
+    scene.kill()
+    worker = scene.start()
+    scene.fake.put(task("one", "fail", {}))
+    worker.wait_log("a task comes again: it is finished already")
+    scene.fake.repair()
+    same(scene.fake.wait_result("one")["status"], "success", "status")
+    worker.drain()
+    same(len(scene.results("one")), 1, "copies")
+
+
+@case("a task whose result was taken is not run again, nor after a restart")
+def taken_before(t):
+    scene = Scene(t)
+    scene.fake.put(task("one"))
+    scene.fake.wait_result("one")
+    for _ in range(2):
+        scene.fake.put(task("one"))
+        scene.worker.wait_log("whose result it has had|comes again")
+        scene.worker.drain()
+        same(len(scene.results("one")), 1, "copies")
+        scene.start()
+        scene.worker.wait_log("registered")
+    scene.worker.drain()
+
+
+@case("classic: a result is in the journal, and marked, before it is sent")
+def marked(t):
+    scene = Scene(t, "classic")
+    scene.fake.break_kind("result", silent)
+    scene.fake.put(task("one", "echo", {"text": "one"}))
+    scene.fake.wait_requests("result", 1)
+    scene.kill()
+    (status, data, sending), = scene.rows(
+        "SELECT status, data, sending_at FROM lease")
+    same(status, "success", "status")
+    check('"one"' in data, data)
+    check(abs(sending / 1000 - time.time()) < 60, f"sending_at {sending}")
+    scene.fake.repair()
+    scene.start()
+    same(scene.fake.wait_result("one")["status"], "success", "status")
+    scene.worker.drain()
+    same(len(scene.results("one")), 1, "copies")
+
+
+@case("classic: a mark is taken back when nothing can have been sent")
+def unmarked(t):
+    scene = Scene(t, "classic")
+    scene.undelivered()
+    scene.fake.server.shutdown()
+    scene.fake.server.server_close()
+    scene.worker.wait_log("cannot deliver results.*connect")
+    scene.worker.signal(signal.SIGTERM)
+    eventually(lambda: scene.worker.lines("draining"), "drains")
+    scene.worker.signal(signal.SIGINT)
+    same(scene.worker.wait(), 0, "exit status")
+    same(scene.rows("SELECT sending_at FROM lease"), [(None,)], "marks")
+
+
+@case("classic: a result that may have been taken is given up in time")
+def too_old(t):
+    scene = Scene(t, "classic")
+    scene.fake.break_kind("result", silent)
+    scene.fake.put(task("one"))
+    scene.fake.wait_requests("result", 1)
+    scene.kill()
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("UPDATE lease SET sending_at = sending_at - 301000")
+    db.commit()
+    db.close()
+    scene.fake.repair()
+    worker = scene.start()
+    worker.wait_log("may have been taken.*kept as dead letter 1.*=one")
+    worker.wait_log("registered")
+    worker.drain()
+    same(scene.results("one"), [], "copies")
+    same(scene.rows("SELECT task_id, status FROM dead_letter"),
+         [("one", "success")], "dead letters")
+
+
+@case("results are given up after result_retention")
+def retention(t):
+    scene = Scene(t)
+    scene.undelivered()
+    scene.kill()
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("UPDATE lease SET finished_at = finished_at - 86401000")
+    db.commit()
+    db.close()
+    worker = scene.start()
+    worker.wait_log("within result_retention; .*dead letter 1.*=one")
+    worker.wait_log("registered")
+    scene.fake.repair()
+    worker.drain()
+    same(scene.results("one"), [], "copies")
+
+
+@case("a row is never sent to another orchestrator, nor under another id")
+def owners(t):
+    scene = Scene(t)
+    scene.undelivered()
+    scene.kill()
+    scene.fake.repair()
+    other = Fake(classic=False)
+    first = t.worker(other.url, orchestrator="protocol = rxon")
+    first.wait_log("1 lease of other orchestrators or worker ids stays")
+    first.wait_log("registered")
+    first.drain()
+    second = scene.start(worker_id="w-2")
+    second.wait_log("1 lease of other orchestrators or worker ids stays")
+    second.wait_log("registered")
+    second.drain()
+    same((scene.results("one"), other.results), ([], {}), "results")
+    scene.start()
+    scene.fake.wait_result("one")
+    scene.worker.drain()
+
+
+@case("results left at a stop are delivered at the next start; it exits 0")
+def stopped(t):
+    scene = Scene(t)
+    scene.undelivered()
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("draining")
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("1 result could not be delivered in time and waits")
+    same(scene.worker.wait(), 0, "exit status")
+    check(not os.path.exists(t.path("state/journal.db-wal")),
+          "the log was not merged into the file")
+    scene.fake.repair()
+    scene.start()
+    scene.fake.wait_result("one")
+    scene.worker.drain()
+
+
+@case("durability = off keeps nothing, and says what a stop has lost")
+def off(t):
+    scene = Scene(t, worker="durability = off")
+    scene.undelivered()
+    check(not os.path.exists(t.path("state/journal.db")), "there is one")
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("draining")
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("1 result could not be delivered.*lost")
+    same(scene.worker.wait(), 75, "exit status")
+
+
+@case("durability = power works as well")
+def power(t):
+    scene = Scene(t, "classic", worker="durability = power")
+    scene.undelivered()
+    scene.kill()
+    scene.fake.repair()
+    scene.start(worker="durability = power")
+    scene.fake.wait_result("one")
+    scene.worker.drain()
+
+
+@case("the journal is for its user alone")
+def private(t):
+    scene = Scene(t)
+    scene.fake.put(task("one"))
+    scene.fake.wait_result("one")
+    for name in ("journal.db", "journal.db-wal"):
+        same(stat.S_IMODE(os.stat(t.path("state/" + name)).st_mode), 0o600,
+             name)
+    check(not os.path.exists(t.path("state/journal.db-shm")), "a -shm file")
+    scene.worker.drain()
+
+
+def refused(t, status, words):
+    worker = t.worker("http://127.0.0.1:1")
+    same(worker.wait(), status, "exit status")
+    check(worker.lines(words), f"no line like {words}: {worker.log()}")
+
+
+@case("a journal of a newer version is refused, and left alone")
+def newer(t):
+    os.mkdir(t.path("state"), 0o700)
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("PRAGMA application_id = 1096177483")
+    db.execute("PRAGMA user_version = 99")
+    db.execute("CREATE TABLE lease (x)")
+    db.commit()
+    db.close()
+    before = open(t.path("state/journal.db"), "rb").read()
+    refused(t, 78, "version 99 of its schema")
+    check(before[100:] == open(t.path("state/journal.db"), "rb").read()[100:],
+          "the file has changed")
+
+
+@case("a database of somebody else is refused")
+def foreign(t):
+    os.mkdir(t.path("state"), 0o700)
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("PRAGMA user_version = 3")
+    db.execute("CREATE TABLE photos (x)")
+    db.commit()
+    db.close()
+    refused(t, 78, "no journal of ours")
+
+
+@case("a symbolic link in the journal's place is refused")
+def link(t):
+    os.mkdir(t.path("state"), 0o700)
+    t.write("elsewhere", "")
+    os.symlink(t.path("elsewhere"), t.path("state/journal.db"))
+    refused(t, 78, "cannot open the journal")
+    same(os.path.getsize(t.path("elsewhere")), 0, "size of what it names")
+
+
+@case("a journal that somebody looks at is worth trying again")
+def busy(t):
+    scene = Scene(t)
+    scene.worker.wait_log("registered")
+    scene.worker.drain()
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("BEGIN IMMEDIATE")
+    refused(t, 75, "locked")
+    db.close()
+
+
+@case("a damaged journal is kept aside, and work goes on")
+def damaged(t):
+    os.mkdir(t.path("state"), 0o700)
+    t.write("state/journal.db", "this is no database at all\n" * 500)
+    scene = Scene(t)
+    scene.worker.wait_log("the journal is damaged .*kept as .*damaged-")
+    scene.fake.put(task("one"))
+    scene.fake.wait_result("one")
+    scene.worker.drain()
+    kept, = [n for n in os.listdir(t.path("state")) if "damaged" in n]
+    check("no database" in open(t.path("state/" + kept),
+                                encoding="utf-8").read(), "what was kept")
+
+
+@case("a row that cannot be right is left where it is")
+def bad_row(t):
+    scene = Scene(t)
+    scene.undelivered()
+    scene.kill()
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("INSERT INTO lease (id, leased_at, url, worker_id, task_id, "
+               "job_id) SELECT 77, 1, url, worker_id, 'a/../b', 'j' "
+               "FROM lease")
+    db.execute("UPDATE lease SET data = '{\"a\": 1' WHERE id = 1")
+    db.commit()
+    db.close()
+    scene.fake.repair()
+    worker = scene.start()
+    worker.wait_log("lease 77 of the journal is left where it is")
+    result = scene.fake.wait_result("one")
+    same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+    worker.wait_log("cannot be read from the journal")
+    worker.drain()
+    same(scene.rows("SELECT id FROM lease"), [(77,)], "leases left")
+
+
+main()
