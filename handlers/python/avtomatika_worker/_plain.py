@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: ISC
+"""Any value of Python as a value of JSON.
+
+Dates, identifiers, models and rows have a form that readers expect, and
+whatever has none is taken by its str(). What the supervisor would take for a
+broken child is found here: depth, number of values, numbers that JSON lacks.
+"""
+from __future__ import annotations
+
+import base64
+import collections.abc
+import dataclasses
+import datetime
+import enum
+import math
+import uuid
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, Optional
+
+from ._channel import DEPTH_MAX, TOKENS_MAX
+
+
+class CannotSend(Exception):
+    """A value that no frame can carry; the text says why."""
+
+
+class Converter:
+    """One conversion. Afterwards not_numbers says how many values have been
+    replaced by null because they were NaN or infinite."""
+
+    def __init__(self) -> None:
+        self.not_numbers = 0
+        self._tokens = 0
+
+    def plain(self, value: Any, depth: int = 1) -> Any:
+        self._count()
+        if value is None or value is True or value is False:
+            return value
+        kind = type(value)
+        if kind is str or kind is int:
+            return value
+        if kind is float:
+            return self._number(value)
+        if kind is dict:
+            return self._object(value.items(), depth)
+        if kind is list or kind is tuple:
+            return self._array(value, depth)
+        return self._other(value, depth)
+
+    def _count(self) -> None:
+        self._tokens += 1
+        if self._tokens > TOKENS_MAX - 64:  # some belong to the frame
+            raise CannotSend(f"it has more than {TOKENS_MAX} values and keys")
+
+    def _number(self, value: float) -> Optional[float]:
+        if math.isfinite(value):
+            return value
+        self.not_numbers += 1
+        return None
+
+    def _nested(self, depth: int) -> int:
+        if depth >= DEPTH_MAX - 3:  # the frame has levels of its own
+            raise CannotSend("it is nested too deeply, or holds itself")
+        return depth + 1
+
+    def _object(self, items: Any, depth: int) -> dict:
+        depth = self._nested(depth)
+        out = {}
+        for key, value in items:
+            self._count()
+            if type(key) is not str:
+                key = key_text(key)
+            out[key] = self.plain(value, depth)
+        return out
+
+    def _array(self, values: Any, depth: int) -> list:
+        depth = self._nested(depth)
+        return [self.plain(value, depth) for value in values]
+
+    def _other(self, value: Any, depth: int) -> Any:
+        if isinstance(value, enum.Enum):
+            return self.plain(value.value, self._nested(depth))
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, bool):
+            return bool(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return self._number(float(value))
+        text = scalar_text(value)
+        if text is not None:
+            return text
+        members = members_of(value)
+        if members is not None:
+            return self._object(members, depth)
+        if isinstance(value, (set, frozenset)):
+            return self._array(in_order(value), depth)
+        if isinstance(value, (list, tuple, collections.deque,
+                              collections.abc.KeysView,
+                              collections.abc.ValuesView, range)):
+            return self._array(value, depth)
+        number = number_of(value)
+        if number is not None:
+            return self.plain(number, self._nested(depth))
+        return str(value)
+
+
+def scalar_text(value: Any) -> Optional[str]:
+    """The text of a value that has a usual one."""
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (uuid.UUID, Decimal, PurePath)):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return base64.b64encode(data).decode("ascii")
+    return None
+
+
+def members_of(value: Any) -> Any:
+    """(name, value) of what is an object in JSON: mappings, models, rows."""
+    if isinstance(value, type):
+        return None
+    if isinstance(value, collections.abc.Mapping):
+        return value.items()
+    if dataclasses.is_dataclass(value):
+        return [(f.name, getattr(value, f.name))
+                for f in dataclasses.fields(value)]
+    for name in ("model_dump", "_asdict"):  # pydantic; named tuples, rows
+        call = getattr(value, name, None)
+        if callable(call):
+            return call().items()
+    if hasattr(value, "__struct_fields__"):  # msgspec
+        return [(name, getattr(value, name))
+                for name in value.__struct_fields__]
+    if hasattr(value, "__fields__") and callable(getattr(value, "dict", None)):
+        return value.dict().items()  # pydantic 1
+    keys = getattr(value, "keys", None)
+    if callable(keys) and hasattr(value, "__getitem__"):
+        return [(key, value[key]) for key in keys()]  # database rows
+    return None
+
+
+def number_of(value: Any) -> Any:
+    """The Python number of a number of another library (numpy)."""
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return item()
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist) and hasattr(value, "ndim"):
+        return tolist()
+    return None
+
+
+def in_order(values: Any) -> list:
+    """A set as a list that is the same each time, where it can be."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return list(values)
+
+
+def key_text(key: Any) -> str:
+    """The name in JSON of a key that is no text."""
+    if isinstance(key, enum.Enum):
+        return key_text(key.value)
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None:
+        return "null"
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return scalar_text(key) or str(key)
