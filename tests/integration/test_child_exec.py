@@ -144,7 +144,8 @@ print(json.dumps({"fds": fds, "signals": [
 @case("ids, deadline, priority, metadata and workspace are in the environment")
 def _():
     work = tempfile.mkdtemp(dir=TMP.name)
-    child = start("env | grep -e ^AVTOWORKER -e ^TASK_FILES_DIR | sort >&2\n"
+    child = start("unset AVTOWORKER_PEERS\n"  # the tests' own
+                  "env | grep -e ^AVTOWORKER -e ^TASK_FILES_DIR | sort >&2\n"
                   "pwd >&2", environment={"AVTOWORKER_PRIORITY": "old"})
     child.send(TASK, {
         "task_id": "t-9", "job_id": "j-9", "type": "job", "params": {},

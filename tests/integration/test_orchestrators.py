@@ -139,7 +139,9 @@ def busy_pair(t, worker, a_more="", b_more=""):
 
 
 def share(names, count):
-    return sum(n.startswith("a-") for n in names[:count])
+    """How many are of the first, from when both have given one."""
+    both = max(names.index("a-0"), names.index("b-0"))
+    return sum(n.startswith("a-") for n in names[both:both + count])
 
 
 @case("{}: the first is served first",
