@@ -22,6 +22,14 @@ KINDS = (
 )
 
 
+def kind_of(method, path):
+    """Which kind of request that is; "other" when it is none of ours."""
+    for name, its, pattern in KINDS:
+        if method == its and pattern.match(path):
+            return name
+    return "other"
+
+
 class Request:
     """What came, and when."""
 
@@ -107,11 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         fake = self.server.fake
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
-        kind = "other"
-        for name, method, path in KINDS:
-            if self.command == method and path.match(self.path):
-                kind = name
-                break
+        kind = kind_of(self.command, self.path)
         request = Request(kind, self.command, self.path, self.headers, body)
         request.connection = self.connection
         fault = fake.note(request)

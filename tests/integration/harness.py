@@ -10,6 +10,8 @@ Nothing here sleeps for a while and hopes: eventually() looks again and again
 until the limit. Limits are generous, since they only matter to failures.
 """
 import ctypes
+import hashlib
+import hmac
 import http.client
 import inspect
 import json
@@ -24,11 +26,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 
 import peers
+from claims import (LIMIT, Failed, OutOfTime, check,  # noqa: F401
+                    eventually, same)
+from gate import Gate
 
 TOKEN = "the-worker-token"
 SOURCE = os.path.dirname(os.path.abspath(__file__))
@@ -36,7 +40,6 @@ BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 WORKER = os.path.join(BUILD, "avtoworkerd")
 CHILD = os.path.join(BUILD, "avtoworker-child")
 AT_ONCE = 6  # cases; they mostly wait
-LIMIT = 20  # seconds for one event
 # Seconds for what is promised within one. A machine that has other things to
 # do needs more for it, but never as many as any timer of the product has.
 SOON = 3
@@ -49,37 +52,6 @@ def module(name):
 
 
 ZOO = module("zoo")
-
-
-class Failed(Exception):
-    """What a case found wrong."""
-
-
-class OutOfTime(BaseException):
-    """The case's own limit; no ordinary handler may swallow it."""
-
-
-def check(claim, text):
-    if not claim:
-        raise Failed(text)
-
-
-def same(got, want, what):
-    check(got == want, f"{what}: got {got!r}, want {want!r}")
-
-
-def eventually(claim, what, limit=LIMIT):
-    """Waits until claim() is true, and returns what it returned. what is
-    text, or a function that makes it."""
-    end = time.monotonic() + limit
-    while True:
-        value = claim()
-        if value:
-            return value
-        if time.monotonic() > end:
-            text = what() if callable(what) else what
-            raise Failed(f"not within {limit} s: {text}")
-        time.sleep(0.01)
 
 
 # Processes -----------------------------------------------------------------
@@ -150,74 +122,6 @@ def free_port():
             return port
 
 
-class Gate:
-    """Where handlers of the zoo wait until the test lets them pass."""
-
-    def __init__(self, path):
-        self.path = path
-        self.arrived = []  # (task id, pid), in order, once each
-        self.is_open = False
-        self.waiting = {}  # connection: (task id, pid)
-        self.lock = threading.Condition()
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen(1000)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is self.listener:
-                    conn = self.listener.accept()[0]
-                    self.selector.register(conn, selectors.EVENT_READ)
-                else:
-                    self.hear(key.fileobj)
-
-    def hear(self, conn):
-        """Either who is there, in one line, or that it is gone."""
-        try:
-            line = conn.recv(1000).decode()
-        except OSError:
-            line = ""
-        with self.lock:
-            if line and not self.is_open:
-                who = line.split()
-                self.waiting[conn] = (who[0], int(who[1]))
-                self.arrived.append(self.waiting[conn])
-            else:
-                if line:
-                    who = line.split()
-                    self.arrived.append((who[0], int(who[1])))
-                self.forget(conn)
-            self.lock.notify_all()
-
-    def forget(self, conn):
-        self.waiting.pop(conn, None)
-        try:
-            self.selector.unregister(conn)
-        except (KeyError, ValueError):
-            return
-        conn.close()
-
-    def wait(self, count, limit=LIMIT):
-        """Until so many wait at once. Returns who: [(task id, pid)]."""
-        with self.lock:
-            if not self.lock.wait_for(
-                    lambda: len(self.waiting) >= count, limit):
-                raise Failed(f"{len(self.waiting)} tasks came to the gate "
-                             f"within {limit} s, not {count}")
-            return list(self.waiting.values())
-
-    def open(self):
-        """Lets everybody pass, from now on."""
-        with self.lock:
-            self.is_open = True
-            for conn in list(self.waiting):
-                conn.shutdown(socket.SHUT_RDWR)
-
-
 # The two sides -------------------------------------------------------------
 
 class Program:
@@ -270,12 +174,13 @@ class Program:
 class Orchestrator(Program):
     """A real one; its jobs are driven over the control port."""
 
-    def __init__(self, t, version, poll_timeout=2, port=None, more_env=None):
+    def __init__(self, t, version, poll_timeout=2, port=None, arguments=(),
+                 more_env=None):
         self.port = port or free_port()
         self.control = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.version = version
-        self.classic = version == "1.0b5"
+        self.classic = version in ("1.0b1", "1.0b5")
         name = t.unused("orchestrator")
         directory = os.path.join(t.dir, name)
         os.mkdir(directory)
@@ -288,7 +193,8 @@ class Orchestrator(Program):
              os.path.join(SOURCE, "peer_orchestrator.py"),
              "--port", str(self.port), "--control-port", str(self.control),
              "--directory", directory, "--worker-token", TOKEN,
-             "--poll-timeout", str(poll_timeout)], env, cwd=directory)
+             "--poll-timeout", str(poll_timeout), *arguments], env,
+            cwd=directory)
         eventually(lambda: "READY" in self.output() or not self.is_alive(),
                    "the orchestrator is ready", 60)
         check(self.is_alive(), "the orchestrator ended at its start")
@@ -306,10 +212,32 @@ class Orchestrator(Program):
         check(reply.status == 200, f"{method} {path}: {reply.status} {text}")
         return json.loads(text)
 
-    def submit(self, task, params=None, count=1):
-        """Job ids."""
+    def submit(self, task, params=None, count=1, **more):
+        """Job ids. more: see peer_orchestrator.py."""
         return self.ask("POST", "/submit", {
-            "task": task, "params": params or {}, "count": count})["job_ids"]
+            "task": task, "params": params or {}, "count": count,
+            **more})["job_ids"]
+
+    def register(self, worker_id, types):
+        """Says that there is a worker who offers these types."""
+        body = {"worker_id": worker_id, "worker_type": "test"}
+        if self.classic:
+            body.update(supported_tasks=types, resources={})
+        else:
+            body.update(
+                supported_skills=[{"name": x, "version": "1.0.0"}
+                                  for x in types],
+                timestamp=int(time.time()), nonce=os.urandom(8).hex())
+            text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+            body["security"] = {
+                "signer_id": worker_id,
+                "signature": hmac.new(TOKEN.encode(), text.encode(),
+                                      hashlib.sha256).hexdigest()}
+        self.ask("POST", "/_worker/workers/register", body, port=self.port,
+                 headers={"X-Worker-Token": TOKEN, "X-Worker-ID": worker_id})
+
+    def cancel(self, job_id):
+        return self.ask("POST", f"/jobs/{job_id}/cancel")
 
     def jobs(self):
         """{job id: outcome}"""
@@ -325,7 +253,8 @@ class Orchestrator(Program):
     def wait(self, job_ids, outcome, limit=60):
         """Until every one of the jobs has come to that outcome."""
         ids = [job_ids] if isinstance(job_ids, str) else job_ids
-        over = ("finished", "bad", "cancelled", "failed", "quarantined")
+        over = ("finished", "bad", "other", "cancelled", "failed",
+                "quarantined")
 
         def all_over():
             jobs = self.jobs()

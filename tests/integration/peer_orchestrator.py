@@ -10,16 +10,21 @@ drive it without knowing the client's dialect:
                             "{i}" in strings of params becomes 0 .. count - 1
     GET  /jobs              {job id: outcome} of everything submitted here
     GET  /jobs/ID           {"outcome", "state", "timeline"}
+    POST /jobs/ID/cancel    as a client does it
     GET  /workers           the worker records, as stored
 
-An outcome is pending, waiting, running, finished, bad, cancelled, failed or
-quarantined. Prints READY when both servers listen, ends on SIGTERM.
+A submit may also have what dispatching takes (DISPATCH below), "transitions",
+"parallel" (a list of {"type", "params"} in place of a task), "no_timeout" and
+"job", further members of what a client sends to current ones.
 
-The current releases run as they were published. The classic one is repaired
-from outside in three places, without which nobody can work with it: its
+An outcome is pending, waiting, running, finished, bad, other, cancelled,
+failed or quarantined. Prints READY when both servers listen, ends on SIGTERM.
+
+The current releases run as they were published. Classic ones are repaired
+from outside in three places, without which nobody can work with them: their
 authentication eats the body of every result, two queued tasks of equal
 priority raise TypeError, and so does the repetition of a task that was
-dispatched without timeout_seconds.
+dispatched without timeout_seconds. --as-published leaves them as they are.
 """
 import argparse
 import asyncio
@@ -32,8 +37,11 @@ import sys
 import time
 
 CLIENT_TOKEN = "client-token"
-END_STATES = {"finished": "finished", "bad": "bad",
+END_STATES = {"finished": "finished", "bad": "bad", "other": "other",
               "cancelled_state": "cancelled"}
+DISPATCH = ("priority", "result_timeout_seconds", "dispatch_timeout_seconds",
+            "skill_version", "skill_type", "event_transitions",
+            "timeout_seconds")
 OVER = {"finished", "failed", "error", "quarantined", "cancelled"}
 
 
@@ -45,6 +53,9 @@ def parse_args():
     p.add_argument("--worker-token", required=True)
     p.add_argument("--poll-timeout", type=int, default=30)
     p.add_argument("--job-timeout", type=int, default=300)
+    p.add_argument("--redis", help="socket of its storage; default: memory")
+    p.add_argument("--as-published", action="store_true",
+                   help="no repairs")
     return p.parse_args()
 
 
@@ -58,10 +69,10 @@ def set_environment(args):
         API_HOST="127.0.0.1", API_PORT=str(args.port),
         CLIENT_TOKEN=CLIENT_TOKEN, CLIENTS_CONFIG_PATH=clients,
         GLOBAL_WORKER_TOKEN=args.worker_token,
-        RATE_LIMITING_ENABLED="false",
         WORKER_POLL_TIMEOUT_SECONDS=str(args.poll_timeout),
         WORKER_TIMEOUT_SECONDS=str(args.job_timeout),
         JOB_MAX_RETRIES="3", LOG_LEVEL="WARNING", LOG_FORMAT="text", TZ="UTC")
+    os.environ.setdefault("RATE_LIMITING_ENABLED", "false")
 
 
 def read_bodies_early():
@@ -104,7 +115,7 @@ class InOrder(dict):
         return self.place < other.place
 
 
-def recording(base, classic):
+def recording(base, in_order):
     """The storage class, keeping a time line of every job."""
     shown = ("status", "current_state", "retry_count", "error_message",
              "current_task_id", "task_worker_id")
@@ -136,7 +147,7 @@ def recording(base, classic):
                 self.note(job_id, state)
                 return state
 
-        if classic:
+        if in_order:
             async def enqueue_task_for_worker(self, worker_id, task, prio):
                 await super().enqueue_task_for_worker(
                     worker_id, InOrder(task), prio)
@@ -150,18 +161,28 @@ class Peer:
     def __init__(self, args):
         import avtomatika
         from avtomatika.config import Config
-        from avtomatika.storage import MemoryStorage
 
         self.args = args
         version = importlib.metadata.version("avtomatika")
         self.classic = int(version.rpartition("b")[2]) <= 8
-        self.storage = recording(MemoryStorage, self.classic)()
+        self.repaired = self.classic and not args.as_published
+        self.storage = self.make_storage()
         self.submitted = []
         self.http = None
         self.engine = avtomatika.OrchestratorEngine(self.storage, Config())
         self.engine.register_blueprint(self.blueprint(avtomatika))
-        if self.classic:
+        if self.repaired:
             self.engine.app.middlewares.append(read_bodies_early())
+
+    def make_storage(self):
+        if self.args.redis:
+            from avtomatika.storage.redis import RedisStorage
+            from redis.asyncio import Redis
+
+            return recording(RedisStorage, False)(
+                Redis(unix_socket_path=self.args.redis))
+        from avtomatika.storage import MemoryStorage
+        return recording(MemoryStorage, self.repaired)()
 
     def blueprint(self, avtomatika):
         """One task, whatever the submit asked for, then an end state."""
@@ -172,22 +193,34 @@ class Peer:
         state("start", is_start=True)(self.start_state())
         for name in END_STATES:
             state(name, is_end=True)(self.end_state(name))
+        gather = getattr(bp, "aggregator_for", None) or bp.aggregator
+        gather("gather")(self.gather_state())
         if hasattr(bp, "validate_integrity"):
             # It looks for transitions in the source text; ours are made.
             bp.validate_integrity = lambda: None
         return bp
 
     def start_state(self):
-        more = {}
-        if self.classic:  # repair 3
-            more["timeout_seconds"] = self.args.job_timeout
-
         async def start(context, actions):
             asked = context.initial_data or {}
+            if "parallel" in asked:
+                actions.dispatch_parallel(tasks=asked["parallel"],
+                                          aggregate_into="gather")
+                return
+            more = {k: asked[k] for k in DISPATCH if k in asked}
+            if self.repaired and not asked.get("no_timeout"):  # repair 3
+                more.setdefault("timeout_seconds", self.args.job_timeout)
             actions.dispatch_task(
                 task_type=asked["task"], params=asked["params"],
-                transitions={"success": "finished", "failure": "bad"}, **more)
+                transitions=asked.get("transitions") or
+                {"success": "finished", "failure": "bad"}, **more)
         return start
+
+    def gather_state(self):
+        async def gather(context, actions):
+            going = getattr(actions, "go_to", None) or actions.transition_to
+            going("finished")
+        return gather
 
     def end_state(self, name):
         async def end(context):
@@ -205,7 +238,9 @@ class Peer:
         status = (state or {}).get("status", "pending")
         current = (state or {}).get("current_state")
         ended = status in ("finished", "failed") if not self.classic \
-            else status == "running" and state.get("ended")
+            else status == "running" and (
+                state.get("ended") or "aggregation_target" in state and
+                not state.get("active_branches"))
         if ended and current in END_STATES:
             return END_STATES[current]
         if status in OVER or status == "pending":
@@ -216,20 +251,30 @@ class Peer:
 
     async def submit(self, request):
         asked = await request.json()
-        header = "X-Avtomatika-Token" if self.classic else "X-Client-Token"
-        url = f"http://127.0.0.1:{self.args.port}/api/v1/jobs/peer"
+        members = asked.pop("job", {})
         ids = []
         for i in range(asked.pop("count", 1)):
             job = fill(asked, str(i))
-            body = job if self.classic else {"initial_data": job}
-            async with self.http.post(
-                    url, json=body, headers={header: CLIENT_TOKEN}) as r:
-                reply = await r.json(content_type=None)
+            reply = await self.client(
+                "peer", job if self.classic
+                else {"initial_data": job, **members})
             if "job_id" not in reply:
                 return answer(reply, 502)
             ids.append(reply["job_id"])
         self.submitted += ids
         return answer({"job_ids": ids})
+
+    async def client(self, path, body):
+        """What a client of the orchestrator posts below /jobs."""
+        header = "X-Avtomatika-Token" if self.classic else "X-Client-Token"
+        url = f"http://127.0.0.1:{self.args.port}/api/v1/jobs/{path}"
+        async with self.http.post(
+                url, json=body, headers={header: CLIENT_TOKEN}) as r:
+            return await r.json(content_type=None)
+
+    async def cancel(self, request):
+        return answer(await self.client(
+            request.match_info["id"] + "/cancel", {}))
 
     async def jobs(self, _request):
         return answer({i: self.outcome(await self.storage.get_job_state(i))
@@ -253,6 +298,7 @@ class Peer:
         app.router.add_post("/submit", self.submit)
         app.router.add_get("/jobs", self.jobs)
         app.router.add_get("/jobs/{id}", self.job)
+        app.router.add_post("/jobs/{id}/cancel", self.cancel)
         app.router.add_get("/workers", self.workers)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Virtual environments that hold the real orchestrators, from PyPI.
+"""Virtual environments that hold the real orchestrators, and the real Python
+SDK for workers (sdk-...), from PyPI.
 
     peers.py [VERSION...]
 
@@ -16,7 +17,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VERSIONS = ("1.0b5", "1.0b28", "1.0b30")
+VERSIONS = ("1.0b1", "1.0b5", "1.0b28", "1.0b30", "sdk-1.0b1", "sdk-1.0b20")
 OLDEST_PYTHON = "3.11"
 
 
@@ -64,11 +65,16 @@ def step(what, argv):
         raise PeerError(f"cannot {what}: {reason.removeprefix('ERROR: ')}")
 
 
+def name_of(version):
+    kind, _, number = version.rpartition("-")
+    return f"avtomatika-worker {number}" if kind else f"avtomatika {number}"
+
+
 def build(venv, version, pins):
     shutil.rmtree(venv, ignore_errors=True)
     step(f"make an environment in {venv}",
          [find_python(), "-m", "venv", venv])
-    step(f"install avtomatika {version} from PyPI",
+    step(f"install {name_of(version)} from PyPI",
          [os.path.join(venv, "bin", "python"), "-m", "pip", "install",
           "--quiet", "--disable-pip-version-check", "--no-input",
           "--requirement", pins])
@@ -91,7 +97,7 @@ def python_of(version):
                 with open(stamp, "w", encoding="utf-8") as f:
                     f.write(want)
     except OSError as e:
-        raise PeerError(f"cannot prepare avtomatika {version}: "
+        raise PeerError(f"cannot prepare {name_of(version)}: "
                         f"{e.filename}: {e.strerror}") from None
     return python
 

@@ -2,8 +2,6 @@
 """A whole worker against a real orchestrator. The thin files test_real_*.py
 run these cases, each for one version."""
 import collections
-import hashlib
-import hmac
 import json
 import os
 import signal
@@ -24,24 +22,6 @@ def history(orch, job_id):
 def attempts(path):
     """How often the zoo counted a task that names this file."""
     return os.path.getsize(path) if os.path.exists(path) else 0
-
-
-def register_by_hand(orch, worker_id, types):
-    """Says to the orchestrator that a worker offers these types."""
-    body = {"worker_id": worker_id, "worker_type": "test"}
-    if orch.classic:
-        body.update(supported_tasks=types, resources={})
-    else:
-        body.update(
-            supported_skills=[{"name": x, "version": "1.0.0"} for x in types],
-            timestamp=int(time.time()), nonce=os.urandom(8).hex())
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        body["security"] = {
-            "signer_id": worker_id,
-            "signature": hmac.new(TOKEN.encode(), text.encode(),
-                                  hashlib.sha256).hexdigest()}
-    orch.ask("POST", "/_worker/workers/register", body, port=orch.port,
-             headers={"X-Worker-Token": TOKEN, "X-Worker-ID": worker_id})
 
 
 @case("finds the dialect; 200 jobs of two categories finish with their data")
@@ -212,7 +192,7 @@ def unknown_type(t):
     nobody = orch.submit("no_such_type")
     orch.wait(nobody, "quarantined")
     # Now one that the orchestrator believes in: our worker has to answer.
-    register_by_hand(orch, "w-1", ["echo", "foreign"])
+    orch.register("w-1", ["echo", "foreign"])
     foreign = orch.submit("foreign")
     orch.wait(foreign, "quarantined")
     same(orch.job(foreign[0])["state"]["retry_count"], RETRIES, "retries")

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: ISC
+"""Rules that need an orchestrator in a special mood, or a story of their own."""
+import os
+import signal
+
+from conform import CLASSIC, RXON, ended, peer, recorded, rule
+from harness import TOKEN, check, eventually, same
+from recording_proxy import RecordingProxy
+
+RETRIES = 3
+BEAT = "heartbeat_interval = 1s"
+WORKER_TTL = {"WORKER_HEALTH_CHECK_INTERVAL_SECONDS": "1"}  # expires after 2 s
+
+
+def results(proxy, job_id):
+    return [e for e in proxy.of_kind("result")
+            if e.json()["job_id"] == job_id]
+
+
+class Swallower(RecordingProxy):
+    """Loses the replies to the first results: they arrive, and are done, but
+    the worker does not hear of it."""
+    left = 1
+
+    def answer(self, near, far, exchange):
+        if exchange.kind == "result" and self.left > 0:
+            self.left -= 1
+            data, _, headers = far.head()
+            check(data, "no reply")
+            far.body(headers)
+            near.sock.close()
+            return False
+        return super().answer(near, far, exchange)
+
+
+# Being forgotten -----------------------------------------------------------
+
+@rule("a worker whose record has expired registers again (S5)")
+def expired(t):
+    orch, proxy = recorded(t, poll_timeout=1, more_env=WORKER_TTL)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    worker.signal(signal.SIGSTOP)
+    eventually(lambda: not orch.workers(), "the record expires")
+    had = len(proxy.of_kind("register"))
+    worker.signal(signal.SIGCONT)
+    orch.wait_worker()
+    if not orch.classic:
+        # There only a registration brings it back; classic ones keep the
+        # record, and any heartbeat does.
+        check(len(proxy.of_kind("register")) > had, "no registration")
+    orch.wait(orch.submit("echo"), "finished")
+    worker.drain()
+
+
+@rule("null is what an RXON heartbeat has for strangers, and is understood "
+      "(S5)", of=RXON)
+def null(t):
+    orch, proxy = recorded(t, poll_timeout=1, more_env=WORKER_TTL)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    worker.signal(signal.SIGSTOP)
+    eventually(lambda: not orch.workers(), "the record expires")
+    worker.signal(signal.SIGCONT)
+
+    def stranger(all_):
+        return [e for e in all_ if e.kind == "heartbeat" and not e.body and
+                e.reply == b"null" and e.number > 0]
+
+    # The very first heartbeat was such a one, too.
+    proxy.wait(lambda all_: len(stranger(all_)) >= 2, "null")
+    at = stranger(proxy.exchanges)[1].at
+    proxy.wait(lambda all_: [e for e in all_ if e.kind == "register" and
+                             e.at >= at], "a registration after it")
+    worker.drain()
+
+
+# Work that belongs to others -----------------------------------------------
+
+@rule("a task of a type that is not offered here goes back as TRANSIENT_ERROR "
+      "(S13)", of=RXON)
+def stolen(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    # It takes from the queues of those that share a type with us.
+    orch.register("w-2", ["print", "foreign"])
+    job_id, = orch.submit("foreign")
+    proxy.wait(lambda _all: results(proxy, job_id), "the answer", 30)
+    e = results(proxy, job_id)[0]
+    body = e.json()
+    same((body["status"], body["error"]["code"]),
+         ("failure", "TRANSIENT_ERROR"), "answer")
+    same(worker.is_alive(), True, "it lives")
+    worker.drain()
+
+
+# Cancel --------------------------------------------------------------------
+
+@rule("a job that is cancelled while it runs: the handler is told, the result "
+      "is `cancelled`, and the job stays so (S12)", of=RXON)
+def cancelled(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    gate = t.gate()
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("heed", {"gate": gate.path})
+    gate.wait(1)
+    gate.open()
+    orch.cancel(job_id)
+    proxy.wait(lambda _all: results(proxy, job_id), "the result", 30)
+    e, = results(proxy, job_id)
+    same(e.json()["status"], "cancelled", "status")
+    check("error" not in e.json() and "data" not in e.json(), f"{e.json()}")
+    asked = [x for x in proxy.of_kind("heartbeat")
+             if b"cancel_task_ids" in x.reply]
+    check(asked or proxy.frames, "nobody has said it")
+    same(ended(orch, job_id)["outcome"], "cancelled", "job")
+    worker.drain()
+
+
+@rule("a queued task of a cancelled job is handed out all the same, and does "
+      "not revive it (S12)", of=RXON)
+def cancelled_in_queue(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    gate = t.gate()
+    worker = t.worker(proxy.url, heavy=1, worker=f"""
+    {BEAT}
+    max_concurrent_tasks = 1""")
+    orch.wait_worker()
+    held, = orch.submit("slow", {"gate": gate.path, "name": "held"})
+    gate.wait(1)
+    proxy.wait(lambda all_: not any(e.kind == "poll" and
+                                    e.answered_at is None for e in all_),
+               "no poll is out")
+    queued, = orch.submit("heed")
+    orch.cancel(queued)
+    gate.open()
+    orch.wait(held, "finished")
+    proxy.wait(lambda _all: results(proxy, queued), "an answer", 30)
+    same(results(proxy, queued)[0].json()["status"], "cancelled", "status")
+    same(ended(orch, queued)["outcome"], "cancelled", "job")
+    worker.drain()
+
+
+# Events --------------------------------------------------------------------
+
+@rule("progress of a handler is in the job, before its result", of=RXON)
+def progress(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("tell", {"times": 1})
+    orch.wait(job_id, "finished")
+    told = orch.job(job_id)["state"]
+    same((told["progress"], told["progress_message"]), (1, "on the way"),
+         f"progress of {told}")
+    worker.drain()
+
+
+@rule("an event for which the blueprint has a transition moves the job on; the "
+      "result after it is stale, and that is final", of=RXON)
+def event(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("tell", {"type": "done_early"},
+                          event_transitions={"done_early": "other"})
+    same(ended(orch, job_id)["outcome"], "other", "job")
+    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
+               "the result")
+    worker.wait_log("stale_task|job_already_terminated|worker_mismatch")
+    orch.wait(orch.submit("echo"), "finished")
+    same(len(results(proxy, job_id)), 1, "results")
+    worker.drain()
+
+
+# Results -------------------------------------------------------------------
+
+@rule("a result whose reply is lost is sent again, as another message")
+def lost_reply(t):
+    orch = peer(t, poll_timeout=1)
+    proxy = Swallower(orch.port)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("echo", {"n": 1})
+    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
+               "the second copy's reply", 30)
+    first, *more = results(proxy, job_id)
+    same(len(more), 1, "further copies")
+    same(more[0].status, 200, "status")
+    reply = more[0].replied()
+    if orch.classic:
+        # It takes every copy; ours are the same.
+        same(more[0].json(), first.json(), "the second copy")
+    else:
+        same((reply["status"], reply["reason"]),
+             ("ignored", "job_already_terminated"), "reply")
+        check(more[0].json()["nonce"] != first.json()["nonce"], "nonce")
+    same(ended(orch, job_id)["outcome"], "finished", "job")
+    orch.wait(orch.submit("echo"), "finished")
+    worker.drain()
+
+
+@rule("a failure of a task without timeout_seconds is answered with 500 until "
+      "its retries are used up; the result is kept that long (S16)",
+      of=CLASSIC)
+def no_timeout(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("fail", {}, no_timeout=True)
+    orch.wait(job_id, "quarantined")
+    proxy.wait(lambda _all: any(e.status == 200
+                                for e in results(proxy, job_id)), "it is taken")
+    same([e.status for e in results(proxy, job_id)], [500, 500, 500, 200],
+         "answers")
+    worker.drain()
+
+
+@rule("a token of the worker's own is what is sent and signed with")
+def own_token(t):
+    token = "a-token-for-w-1-alone"
+    path = t.write("workers.toml", f'["w-1"]\ntoken = "{token}"\n')
+    orch = peer(t, poll_timeout=1, more_env={"WORKERS_CONFIG_PATH": path})
+    worker = t.worker(orch.url, worker=BEAT, token=token)
+    orch.wait_worker()
+    orch.wait(orch.submit("echo"), "finished")
+    worker.drain()
+    # The token of all others is then none for this one.
+    other = t.worker(orch.url, worker=BEAT, token=TOKEN)
+    other.wait_log("(WARNING|ERROR).*" + ("401" if orch.classic else "403"))
+    other.drain()
+
+
+# Classic ones without repairs ----------------------------------------------
+
+@rule("a classic orchestrator as published refuses every result; that is told, "
+      "and after three no task is asked for during a minute (S1)", of=CLASSIC)
+def as_published(t):
+    orch, proxy = recorded(t, poll_timeout=1, arguments=["--as-published"])
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    orch.submit("echo", {"n": 1})
+    proxy.wait(lambda all_: any(e.kind == "result" and e.status == 400
+                                for e in all_), "the refusal")
+    worker.wait_log("ERROR.*400")
+    for i in range(2):
+        orch.submit("echo", {"n": 2 + i})
+        proxy.wait(lambda all_, i=i: sum(e.kind == "result" and e.status == 400
+                                         for e in all_) == 2 + i,
+                   "another refusal")
+    proxy.wait(lambda all_: not any(e.kind == "poll" and
+                                    e.answered_at is None for e in all_),
+               "no poll is out")
+    had = len(proxy.of_kind("poll"))
+    beats = len(proxy.of_kind("heartbeat"))
+    proxy.wait(lambda all_: sum(e.kind == "heartbeat" for e in all_) >=
+               beats + 3, "heartbeats go on")
+    same(len(proxy.of_kind("poll")), had, "polls")
+    worker.drain()
+
+
+@rule("a poll that is answered with 500 for two equal tasks in the queue is "
+      "tried again (S4)", of=CLASSIC)
+def equal_tasks(t):
+    orch, proxy = recorded(t, poll_timeout=1, arguments=["--as-published"])
+    gate = t.gate()
+    worker = t.worker(proxy.url, heavy=1, worker=f"""
+    {BEAT}
+    max_concurrent_tasks = 1""")
+    orch.wait_worker()
+    orch.submit("slow", {"gate": gate.path, "name": "held"})
+    gate.wait(1)
+    proxy.wait(lambda all_: not any(e.kind == "poll" and
+                                    e.answered_at is None for e in all_),
+               "no poll is out")
+    orch.submit("echo", {"n": "{i}"}, 3)
+    gate.open()
+    proxy.wait(lambda all_: any(e.kind == "poll" and e.status == 500
+                                for e in all_), "a poll with 500", 30)
+    failed = [e for e in proxy.of_kind("poll") if e.status == 500][0]
+    proxy.wait(lambda all_: [e for e in all_ if e.kind == "poll" and
+                             e.at > failed.at], "the next poll")
+    check(worker.is_alive(), "it ended")
+    worker.drain()
+
+
+# Redis ---------------------------------------------------------------------
+
+@rule("jobs after the first are dispatched, for a registration has no empty "
+      "object in it (S10)", of=("1.0b28",))
+def redis_maps(t):
+    orch, proxy = recorded(t, storage="redis", poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    for i in range(3):
+        orch.wait(orch.submit("echo", {"n": i}), "finished")
+    worker.drain()
+
+
+@rule("a task that waited in a queue in Redis is dispatched twice; the answer "
+      "to the first copy is ignored, and that is final (S9)",
+      of=("1.0b28",))
+def redis_requeued(t):
+    orch, proxy = recorded(t, storage="redis", poll_timeout=1,
+                           more_env={"WATCHER_INTERVAL_SECONDS": "1"})
+    gate = t.gate()
+    worker = t.worker(proxy.url, heavy=1, light=1, worker=f"""
+    {BEAT}
+    max_concurrent_tasks = 1""")
+    orch.wait_worker()
+    first, = orch.submit("slow", {"gate": gate.path, "name": "first"})
+    gate.wait(1)
+    proxy.wait(lambda all_: not any(e.kind == "poll" and
+                                    e.answered_at is None for e in all_),
+               "no poll is out")
+    job_id, = orch.submit("slow", {"ms": 3000, "name": "copied"})
+    gate.open()
+    ended(orch, job_id, 60)
+    ended(orch, first, 60)
+    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
+               "the answer")
+    ids = [e.json()["task_id"] for e in results(proxy, job_id)]
+    same(len(set(ids)), len(ids), "each copy is answered once")
+    check(worker.is_alive(), "it ended")
+    worker.drain()
+
+
+@rule("a result that outlives a kill -9 of the orchestrator is taken by the "
+      "next one, which has the job in Redis", of=("1.0b30-redis",))
+def redis_restart(t):
+    orch, _ = recorded(t, poll_timeout=1)
+    gate = t.gate()
+    worker = t.worker(orch.url, worker=BEAT)
+    orch.wait_worker()
+    job_id, = orch.submit("slow", {"gate": gate.path, "name": "kept"})
+    gate.wait(1)
+    orch.kill()
+    gate.open()
+    worker.wait_log("WARNING")
+    again = peer(t, poll_timeout=1, port=orch.port)
+    again.wait_worker("w-1", 60)
+    same(ended(again, job_id)["outcome"], "finished", "job")
+    check(os.path.exists(t.path("redis.sock")), "the storage is gone")
+    worker.drain()
