@@ -86,6 +86,7 @@ conf_free(struct conf *conf)
 		return;
 	free_values("worker", &conf->worker);
 	free_values("resources", &conf->resources);
+	free_values("storage", &conf->storage);
 	free_values("log", &conf->log);
 	free_values("metrics", &conf->metrics);
 	free_values("category", &conf->category_defaults);
@@ -110,6 +111,8 @@ block_struct(struct conf *conf, const struct conf_block *b)
 		return (&conf->worker);
 	if (strcmp(section, "resources") == 0)
 		return (&conf->resources);
+	if (strcmp(section, "storage") == 0)
+		return (&conf->storage);
 	if (strcmp(section, "log") == 0)
 		return (&conf->log);
 	if (strcmp(section, "metrics") == 0)

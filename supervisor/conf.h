@@ -90,6 +90,16 @@ struct conf_resources {
 	int64_t gpu_memory_gb; /* with gpu; 0: not told */
 	char *properties; /* pairs (base/pairs.h); or NULL */
 	char *models; /* pairs of name and version; or NULL */
+	char *software; /* the same */
+	char *costs; /* pairs of task type and decimal number; or NULL */
+};
+
+/* storage { }: the object store that tasks are given, as far as orchestrators
+ * are told of it. */
+struct conf_storage {
+	char *endpoint; /* URL, or NULL */
+	char *access_key; /* or NULL */
+	char *bucket;
 };
 
 /* log { } */
@@ -196,6 +206,7 @@ struct conf_handler {
 struct conf {
 	struct conf_worker worker;
 	struct conf_resources resources;
+	struct conf_storage storage;
 	struct conf_log log;
 	struct conf_metrics metrics;
 	struct conf_category category_defaults; /* of one without a block */
@@ -291,6 +302,9 @@ extern const size_t conf_variables_len;
 /* Calls found() for each of them that is set, and not empty. */
 void conf_variables_without_use(char **environment,
     void (*found)(const struct conf_variable *, void *arg), void *arg);
+
+/* True for a variable whose value sets a key once it is translated. */
+bool conf_sdk_knows(const char *variable);
 
 /* The variable that names all orchestrators, in JSON. */
 #define CONF_ORCHESTRATORS "ORCHESTRATORS_CONFIG"

@@ -71,6 +71,12 @@ int conf_file_read(
  * the blocks it names. */
 void conf_environment_read(
     const struct conf_source *, struct conf_blocks *, struct conf_problems *);
+/* The value of a variable; NULL when it is unset or empty, which is how
+ * container platforms say "unset". */
+const char *conf_variable(char **environment, const char *name);
+/* From conf_sdk.c: settings of variables that have to be translated. */
+void conf_sdk_read(
+    char **environment, struct conf_blocks *, struct conf_problems *);
 void conf_options_read(const char **options, size_t options_len,
     struct conf_blocks *, struct conf_problems *);
 

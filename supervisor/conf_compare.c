@@ -52,6 +52,7 @@ conf_restart_keys(const struct conf *old, const struct conf *new,
 
 	compare("worker", &old->worker, &new->worker, &to);
 	compare("resources", &old->resources, &new->resources, &to);
+	compare("storage", &old->storage, &new->storage, &to);
 	compare("metrics", &old->metrics, &new->metrics, &to);
 	a = TAILQ_FIRST(&old->orchestrators);
 	b = TAILQ_FIRST(&new->orchestrators);

@@ -18,10 +18,8 @@ const char *const conf_secret_variables[] = {
 	NULL,
 };
 
-/* The value of a variable; NULL when it is unset or empty, which is how
- * container platforms say "unset". */
-static const char *
-variable(char **environment, const char *name)
+const char *
+conf_variable(char **environment, const char *name)
 {
 	const size_t len = name != NULL ? strlen(name) : 0;
 	size_t i;
@@ -46,16 +44,17 @@ variable_of(char **environment, const struct conf_key *key, const char **name)
 	const char *value;
 
 	*name = key->environment_first;
-	if ((value = variable(environment, *name)) != NULL)
+	if ((value = conf_variable(environment, *name)) != NULL)
 		return (value);
 	*name = key->environment;
-	return (variable(environment, *name));
+	return (conf_variable(environment, *name));
 }
 
 const char *
 conf_orchestrators_list(const struct conf_source *source)
 {
-	const char *list = variable(source->environment, CONF_ORCHESTRATORS);
+	const char *list =
+	    conf_variable(source->environment, CONF_ORCHESTRATORS);
 
 	if (list == NULL && source->previous != NULL)
 		list = source->previous->orchestrators_config;
@@ -157,6 +156,7 @@ conf_environment_read(const struct conf_source *source,
 
 	if (list != NULL && !source->local)
 		conf_orchestrators_read(list, blocks, problems);
+	conf_sdk_read(source->environment, blocks, problems);
 	for (i = 0; i < conf_keys_len; i++) {
 		const struct conf_key *key = &conf_keys[i];
 		const struct conf_section *section;

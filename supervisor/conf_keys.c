@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,22 @@ is_cost(const char *s)
 }
 
 static bool
+is_costs(const char *s)
+{
+	struct pair pair;
+	char cost[32];
+
+	if (!is_pairs(s, false))
+		return (false);
+	while (pairs_next(&s, &pair) != 0)
+		if (snprintf(cost, sizeof(cost), "%.*s", (int)pair.value_len,
+			pair.value) >= (int)sizeof(cost) ||
+		    !is_cost(cost))
+			return (false);
+	return (true);
+}
+
+static bool
 is_absolute_path(const char *s)
 {
 	return (s[0] == '/' && is_path(s));
@@ -277,6 +294,9 @@ const struct conf_section conf_sections[] = {
 	    .help = "This worker, as the orchestrator sees it." },
 	{ .name = "resources",
 	    .help = "What orchestrators are told that this worker has." },
+	{ .name = "storage",
+	    .help = "The object store that handlers use, as orchestrators "
+		    "know it." },
 	{ .name = "log", .help = "Where log lines go and how they look." },
 	{ .name = "metrics", .help = "Figures and health, over HTTP." },
 	{ .name = "orchestrator",
@@ -439,6 +459,7 @@ const struct conf_key conf_keys[] = {
 	    .unset = "as many cores as may be used here",
 	    .min = 1,
 	    .max = 65536,
+	    .environment = "CPU_CORES",
 	    .restart = true,
 	    .help = "Cores." },
 	{ .section = "resources",
@@ -464,6 +485,7 @@ const struct conf_key conf_keys[] = {
 	    .unset = "not told",
 	    .check = is_worker_type,
 	    .expects = "1 to 128 printable ASCII characters",
+	    .environment = "GPU_MODEL",
 	    .restart = true,
 	    .help = "Its model." },
 	{ .section = "resources",
@@ -493,6 +515,55 @@ const struct conf_key conf_keys[] = {
 	    .expects = "\"NAME, NAME=VERSION\"",
 	    .restart = true,
 	    .help = "Models that are installed." },
+
+	{ .section = "resources",
+	    .name = "software",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_resources, software),
+	    .unset = "none",
+	    .check = is_properties,
+	    .expects = "\"NAME=VERSION, NAME=VERSION\"",
+	    .restart = true,
+	    .help = "Programs that are installed." },
+	{ .section = "resources",
+	    .name = "costs",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_resources, costs),
+	    .unset = "what handlers' blocks and programs say",
+	    .check = is_costs,
+	    .expects = "\"TYPE=NUMBER, TYPE=NUMBER\", such as \"echo=0.5\"",
+	    .help = "What a task of a type costs, unless its block says." },
+
+	{ .section = "storage",
+	    .name = "endpoint",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_storage, endpoint),
+	    .unset = "there is none",
+	    .check = is_token,
+	    .expects = "a URL",
+	    .environment = "S3_ENDPOINT_URL",
+	    .restart = true,
+	    .help = "URL of the store." },
+	{ .section = "storage",
+	    .name = "access_key",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_storage, access_key),
+	    .unset = "not told",
+	    .check = is_token,
+	    .expects = "1 to 4096 printable ASCII characters without spaces",
+	    .environment = "S3_ACCESS_KEY",
+	    .restart = true,
+	    .help = "Name of its user." },
+	{ .section = "storage",
+	    .name = "bucket",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_storage, bucket),
+	    .def = "avtomatika-payloads",
+	    .check = is_token,
+	    .expects = "1 to 4096 printable ASCII characters without spaces",
+	    .environment = "S3_DEFAULT_BUCKET",
+	    .restart = true,
+	    .help = "Bucket of results." },
 
 	{ .section = "log",
 	    .name = "destination",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supervisor/base/log.h"
+#include "supervisor/base/pairs.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/run.h"
@@ -16,6 +17,24 @@
 #define SKILL_VERSION    "1.0.0"
 /* Nobody asks for it: it is where those go that nobody has put anywhere. */
 #define DEFAULT_CATEGORY "default"
+
+/* As the handler's block has it, else resources.costs, else its program. */
+static double
+cost_of(const struct conf *conf, const struct handler *h)
+{
+	const struct conf_handler *block = conf_handler(conf, h->type);
+	const char *at = conf->resources.costs;
+	const size_t len = strlen(h->type);
+	struct pair pair;
+
+	if (block != NULL && block->cost != NULL)
+		return (strtod(block->cost, NULL));
+	while (pairs_next(&at, &pair) != 0)
+		if (pair.name_len == len &&
+		    memcmp(pair.name, h->type, len) == 0)
+			return (strtod(pair.value, NULL));
+	return (h->declared.cost != NULL ? strtod(h->declared.cost, NULL) : -1);
+}
 
 static struct skill
 skill_of(const struct conf *conf, const struct handler *h)
@@ -26,7 +45,7 @@ skill_of(const struct conf *conf, const struct handler *h)
 		.category = h->category,
 		.type = h->declared.kind,
 		.version = h->declared.version,
-		.cost = h->declared.cost,
+		.cost = cost_of(conf, h),
 		.declared = &h->declared,
 	};
 
@@ -36,8 +55,6 @@ skill_of(const struct conf *conf, const struct handler *h)
 		skill.version = block->version;
 	if (skill.version == NULL)
 		skill.version = SKILL_VERSION;
-	if (block != NULL && block->cost != NULL)
-		skill.cost = block->cost;
 	return (skill);
 }
 

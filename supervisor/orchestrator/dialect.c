@@ -110,9 +110,9 @@ dialect_costs(const struct worker_facts *facts)
 	for (i = 0; costs != NULL && i < facts->skills_count; i++) {
 		const struct skill *skill = &facts->skills[i];
 
-		if (skill->cost != NULL &&
-		    json_object_set_new(costs, skill->name,
-			json_real(strtod(skill->cost, NULL))) == -1) {
+		if (skill->cost >= 0 &&
+		    json_object_set_new(
+			costs, skill->name, json_real(skill->cost)) == -1) {
 			json_decref(costs);
 			return (NULL);
 		}
@@ -131,6 +131,22 @@ property_value(const struct pair *pair)
 		return (value);
 	json_decref(value);
 	return (json_stringn(pair->value, pair->value_len));
+}
+
+int
+dialect_put_pairs(json_t *object, const char *at)
+{
+	struct pair pair;
+	char name[128];
+
+	while (pairs_next(&at, &pair) != 0) {
+		(void)snprintf(
+		    name, sizeof(name), "%.*s", (int)pair.name_len, pair.name);
+		if (json_object_set_new(object, name,
+			json_stringn(pair.value, pair.value_len)) == -1)
+			return (-1);
+	}
+	return (0);
 }
 
 json_t *

@@ -15,6 +15,7 @@
 #include "supervisor/base/why.h"
 
 struct conf_resources;
+struct conf_storage;
 struct lease;
 struct skill;
 
@@ -43,6 +44,7 @@ struct worker_facts {
 	unsigned syncs; /* full ones that were asked for: changes the hash */
 	int64_t max_concurrent_tasks;
 	const struct conf_resources *resources; /* or NULL */
+	const struct conf_storage *storage; /* or NULL */
 	long cores; /* when resources do not say */
 	int64_t memory_gb; /* the same */
 	size_t report_stderr; /* bytes of a dead child's output that are sent */

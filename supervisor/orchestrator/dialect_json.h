@@ -21,6 +21,9 @@ json_t *dialect_names(const struct worker_facts *, bool hot_only);
 json_t *dialect_costs(const struct worker_facts *);
 /* {"NAME": value} of resources.properties; maybe empty. */
 json_t *dialect_properties(const struct worker_facts *);
+/* Puts "NAME": "VALUE" for each pair (base/pairs.h) into an object; at may be
+ * NULL. -1 when memory is short. */
+int dialect_put_pairs(json_t *object, const char *at);
 /* [{"name", "version"}] of resources.models; type: what stands as "type" in
  * each, or NULL. */
 json_t *dialect_models(const struct worker_facts *, const char *type);

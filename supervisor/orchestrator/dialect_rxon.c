@@ -21,7 +21,8 @@
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
 
-#define ENVELOPE_MAX 1024u /* bytes that seal() adds, and costs */
+#define STORAGE_HASH_LEN 16
+#define ENVELOPE_MAX     1024u /* bytes that seal() adds, and costs */
 
 /* Completes a message, an object that is not empty: time, nonce, signature.
  * Source: contract, 5.1 and 5.2. */
@@ -213,6 +214,28 @@ resources_of(const struct worker_facts *facts)
 	return (object);
 }
 
+/* By which the orchestrator notices workers that use another object store than
+ * the others (contract, 9); absent when none is set. */
+static int
+set_storage(json_t *object, const struct conf_storage *storage)
+{
+	char digest[RXON_SIGNATURE_SIZE];
+	struct bytes text = { 0 };
+	struct why why;
+	int rc = -1;
+
+	if (storage == NULL || storage->endpoint == NULL ||
+	    storage->access_key == NULL)
+		return (0);
+	bytes_printf(&text, "%s|%s|%s", storage->endpoint, storage->access_key,
+	    storage->bucket);
+	if (rxon_digest(&text, digest, &why) == 0)
+		rc = json_object_set_new(object, "s3_config_hash",
+		    json_stringn(digest, STORAGE_HASH_LEN));
+	bytes_fini(&text);
+	return (rc);
+}
+
 static json_t *
 capabilities(const struct worker_facts *facts)
 {
@@ -221,8 +244,23 @@ capabilities(const struct worker_facts *facts)
 	object = json_pack("{s:s, s:s}", "hostname", facts->hostname,
 	    "ip_address", facts->address);
 	if (object != NULL &&
-	    dialect_set_filled(
-		object, "cost_per_skill", dialect_costs(facts)) == -1) {
+	    (dialect_set_filled(
+		 object, "cost_per_skill", dialect_costs(facts)) == -1 ||
+		set_storage(object, facts->storage) == -1)) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+static json_t *
+software(const struct worker_facts *facts)
+{
+	const char *at =
+	    facts->resources != NULL ? facts->resources->software : NULL;
+	json_t *object = json_pack("{s:s}", "avtoworker", PACKAGE_VERSION);
+
+	if (object != NULL && dialect_put_pairs(object, at) == -1) {
 		json_decref(object);
 		return (NULL);
 	}
@@ -234,16 +272,14 @@ registration_of(const struct worker_facts *facts, const char *hash)
 {
 	json_t *message;
 
-	message =
-	    json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:{s:s}}",
-		"worker_id", facts->id, "worker_type", facts->type,
-		"supported_skills", skills(facts), "available_skills",
-		dialect_names(facts, false), "hot_skills",
-		dialect_names(facts, true), "skills_hash", hash,
-		"max_concurrent_tasks", (json_int_t)facts->max_concurrent_tasks,
-		"resources", resources_of(facts), "capabilities",
-		capabilities(facts), "installed_software", "avtoworker",
-		PACKAGE_VERSION);
+	message = json_pack(
+	    "{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "worker_id",
+	    facts->id, "worker_type", facts->type, "supported_skills",
+	    skills(facts), "available_skills", dialect_names(facts, false),
+	    "hot_skills", dialect_names(facts, true), "skills_hash", hash,
+	    "max_concurrent_tasks", (json_int_t)facts->max_concurrent_tasks,
+	    "resources", resources_of(facts), "capabilities",
+	    capabilities(facts), "installed_software", software(facts));
 	if (message != NULL &&
 	    dialect_set_filled(message, "installed_artifacts",
 		dialect_models(facts, "model")) == -1) {

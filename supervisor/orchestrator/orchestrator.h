@@ -61,7 +61,7 @@ struct skill {
 	const char *type; /* kind of task, by which it may be asked for; or
 			     NULL */
 	const char *version;
-	const char *cost; /* decimal number; or NULL */
+	double cost; /* of a task, in whatever they count; negative: not told */
 	const struct declared *declared; /* what else is known of it; version,
 					    kind and cost are above */
 	bool hot; /* some child is ready for it */

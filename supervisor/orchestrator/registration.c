@@ -312,7 +312,6 @@ free_skills(struct skill *skills, size_t count)
 		free((char *)skills[i].category);
 		free((char *)skills[i].type);
 		free((char *)skills[i].version);
-		free((char *)skills[i].cost);
 		free_declared((struct declared *)skills[i].declared);
 	}
 	free(skills);
@@ -334,17 +333,18 @@ copy_skills(const struct skill *from, size_t count)
 
 	if ((skills = calloc(count + 1, sizeof(*skills))) == NULL)
 		return (NULL);
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		skills[i].cost = from[i].cost;
 		if (!copied(&skills[i].name, from[i].name) ||
 		    !copied(&skills[i].category, from[i].category) ||
 		    !copied(&skills[i].type, from[i].type) ||
 		    !copied(&skills[i].version, from[i].version) ||
-		    !copied(&skills[i].cost, from[i].cost) ||
 		    (skills[i].declared = copy_declared(from[i].declared)) ==
 			NULL) {
 			free_skills(skills, i + 1);
 			return (NULL);
 		}
+	}
 	return (skills);
 }
 

@@ -504,6 +504,7 @@ remote_new(const struct remote_settings *set,
 		.hostname = own_hostname(),
 		.address = own_address(),
 		.resources = set->resources,
+		.storage = set->storage,
 		.report_stderr = (size_t)set->conf->report_stderr,
 		.retry_passthrough =
 		    set->conf->retry_status == CONF_RETRY_PASSTHROUGH,

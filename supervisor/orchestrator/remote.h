@@ -173,6 +173,7 @@ struct remote_settings {
 	const struct conf_orchestrator *conf;
 	const struct conf_worker *worker;
 	const struct conf_resources *resources;
+	const struct conf_storage *storage;
 	const char *worker_id;
 	struct event_base *loop;
 	struct http *http;

@@ -515,6 +515,58 @@ checks_the_token_file(void)
 }
 
 static void
+translates_variables_of_the_sdk(void)
+{
+	char *environment[] = { ORCHESTRATOR, "CPU_CORES=6", "RAM_GB=15.6",
+		"GPU_MODEL=RTX 4090", "GPU_VRAM_GB=24",
+		"COST_PER_SKILL={\"echo\": 0.5, \"a.b\": 2}",
+		"INSTALLED_SOFTWARE={\"python\":\"3.11\"}",
+		"INSTALLED_MODELS=[{\"name\":\"llama\"},"
+		"{\"name\":\"whisper\",\"version\":\"2\",\"path\":\"/m\"}]",
+		"S3_ENDPOINT_URL=http://s3", "S3_ACCESS_KEY=k", NULL };
+	char *nothing[] = { ORCHESTRATOR, "RAM_GB=0.0", "GPU_VRAM_GB=0",
+		"COST_PER_SKILL={}", "INSTALLED_ARTIFACTS=[]", NULL };
+	struct conf *c;
+
+	c = build_well(&(struct given){ .environment = environment });
+	ASSERT_INT(c->resources.cpu, 6);
+	ASSERT_INT(c->resources.memory_gb, 16);
+	ASSERT(c->resources.gpu);
+	ASSERT_STR(c->resources.gpu_model, "RTX 4090");
+	ASSERT_INT(c->resources.gpu_memory_gb, 24);
+	ASSERT_STR(c->resources.costs, "echo=0.5, a.b=2");
+	ASSERT_STR(c->resources.software, "python=3.11");
+	ASSERT_STR(c->resources.models, "llama, whisper=2");
+	ASSERT_STR(c->storage.endpoint, "http://s3");
+	ASSERT_STR(c->storage.access_key, "k");
+	ASSERT_STR(c->storage.bucket, "avtomatika-payloads");
+	conf_free(c);
+	c = build_well(&(struct given){ .environment = nothing });
+	ASSERT_INT(c->resources.memory_gb, 0);
+	ASSERT_INT(c->resources.gpu_memory_gb, 0);
+	ASSERT(c->resources.costs == NULL && c->resources.models == NULL);
+	conf_free(c);
+}
+
+static void
+refuses_variables_of_the_sdk_that_make_no_sense(void)
+{
+	char *environment[] = { ORCHESTRATOR, "CPU_CORES=many", "RAM_GB=-1",
+		"GPU_VRAM_GB=x", "COST_PER_SKILL={\"echo\":\"cheap\"}",
+		"INSTALLED_SOFTWARE=python", "INSTALLED_MODELS={}",
+		"INSTALLED_ARTIFACTS=[{\"name\":\"a,b\"}]", NULL };
+
+	REFUSES((&(struct given){ .environment = environment }),
+	    "environment: COST_PER_SKILL is not usable; expected a JSON object",
+	    "environment: INSTALLED_SOFTWARE is not usable",
+	    "environment: INSTALLED_MODELS is not usable",
+	    "environment: INSTALLED_ARTIFACTS is not usable",
+	    "environment: RAM_GB is not usable; expected a number",
+	    "environment: GPU_VRAM_GB is not usable; expected a number",
+	    "environment: CPU_CORES is \"many\"; expected a whole number");
+}
+
+static void
 keeps_secrets_out_of_files_and_lines(void)
 {
 	char *bad[] = { "ORCHESTRATOR_URL=http://u:s3cret@h",
@@ -1120,6 +1172,10 @@ static const struct test tests[] = {
 	{ "takes a list of orchestrators", takes_a_list_of_orchestrators },
 	{ "refuses a list that is none", refuses_a_list_that_is_none },
 	{ "checks the token file", checks_the_token_file },
+	{ "translates variables of the Python SDK",
+	    translates_variables_of_the_sdk },
+	{ "refuses variables of the Python SDK that make no sense",
+	    refuses_variables_of_the_sdk_that_make_no_sense },
 	{ "keeps secrets out of files and lines",
 	    keeps_secrets_out_of_files_and_lines },
 	{ "refuses secret variables in the file",

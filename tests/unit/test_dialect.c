@@ -16,11 +16,11 @@
 #include "tests/test.h"
 
 static const struct skill skills[] = {
-	{ .name = "echo", .version = "1.0.0" },
+	{ .name = "echo", .version = "1.0.0", .cost = -1 },
 	{ .name = "thumb.nail",
 	    .type = "heavy",
 	    .version = "2.1",
-	    .cost = "0.1",
+	    .cost = 0.1,
 	    .hot = true },
 };
 
@@ -314,6 +314,54 @@ rxon_registers(void)
 	    "\"ip_address\":\"192.0.2.7\"}}");
 }
 
+static void
+rxon_tells_a_digest_of_the_object_store(void)
+{
+	static char endpoint[] = "http://127.0.0.1:9000", user[] = "worker",
+		    bucket[] = "avtomatika-payloads";
+	struct conf_storage storage = {
+		.endpoint = endpoint, .access_key = user, .bucket = bucket
+	};
+	struct worker_facts facts = make_facts();
+	char hash[65];
+	json_t *root;
+
+	facts.storage = &storage;
+	root = register_rxon(&facts, hash);
+	/* The first 16 digits of sha256("ENDPOINT|KEY|BUCKET"). */
+	ASSERT_STR(
+	    json_string_value(json_object_get(
+		json_object_get(root, "capabilities"), "s3_config_hash")),
+	    "219fe372c40bb384");
+	json_decref(root);
+	storage.access_key = NULL;
+	root = register_rxon(&facts, hash);
+	ASSERT(json_object_get(json_object_get(root, "capabilities"),
+		   "s3_config_hash") == NULL);
+	json_decref(root);
+}
+
+static void
+rxon_tells_what_software_there_is(void)
+{
+	static char software[] = "ffmpeg=6.1, python=3.11";
+	const struct conf_resources has = { .software = software };
+	struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	char nonce[33];
+	struct why why;
+	json_t *root, *list;
+
+	facts.resources = &has;
+	ASSERT_INT(dialect_rxon.registration(&facts, &out, &why), 0);
+	root = open_envelope(&out, nonce);
+	list = json_object_get(root, "installed_software");
+	ASSERT_INT(json_object_size(list), 3);
+	ASSERT(json_object_get(list, "avtoworker") != NULL);
+	ASSERT_STR(json_string_value(json_object_get(list, "ffmpeg")), "6.1");
+	json_decref(root);
+}
+
 static char schema[] = "{\"type\":\"object\",\"required\":[\"x\"],"
 		       "\"properties\":{\"x\":{\"type\":\"integer\"}}}";
 static char no_schema[] = "{\"properties\":{\"x\":{}}}";
@@ -398,7 +446,7 @@ rxon_hash_follows_the_skills(void)
 	json_decref(register_rxon(&facts, hash));
 	ASSERT(strcmp(hash, first) != 0);
 	changed[0] = skills[0];
-	changed[1].cost = "0.2";
+	changed[1].cost = 0.2;
 	json_decref(register_rxon(&facts, hash));
 	ASSERT(strcmp(hash, first) != 0);
 	changed[1] = skills[1];
@@ -910,6 +958,10 @@ static const struct test tests[] = {
 	{ "classic: a heartbeat", classic_beats },
 	{ "classic: results are nested", classic_nests_its_results },
 	{ "rxon: a registration, without empty objects", rxon_registers },
+	{ "rxon: a registration has a digest of the object store",
+	    rxon_tells_a_digest_of_the_object_store },
+	{ "rxon: a registration has the software that is installed",
+	    rxon_tells_what_software_there_is },
 	{ "rxon: skills have what handlers declare, but no empty objects (S10)",
 	    rxon_tells_what_handlers_declare },
 	{ "classic: a heartbeat tells what models skills need and children hold",
