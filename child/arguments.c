@@ -11,7 +11,7 @@
 #include <sysexits.h>
 
 #include "child/arguments.h"
-#include "child/module.h"
+#include "child/name.h"
 
 int
 arguments_usage(const char *what, const char *which)
@@ -53,6 +53,7 @@ static const struct option options[] = {
 	{ "sweep", required_argument, NULL, 's' },
 	{ "launcher", no_argument, NULL, 'L' },
 	{ "pin", required_argument, NULL, 'P' },
+	{ "remove", no_argument, NULL, 'R' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -96,7 +97,7 @@ parse_option(struct arguments *a, int option, const char *value)
 		return (NULL);
 	case 'c':
 		a->category = value;
-		return (module_name_is_sane(value) ?
+		return (name_is_sane(value) ?
 			NULL :
 			"the category has a malformed name");
 	case 'g':
@@ -137,6 +138,9 @@ parse_option(struct arguments *a, int option, const char *value)
 	case 'L':
 		a->launcher = true;
 		return (NULL);
+	case 'R':
+		a->remove = true;
+		return (NULL);
 	case 'P':
 		return (pins_add(&a->pins, value) == -1 ?
 			"more files are pinned than can be" :
@@ -165,7 +169,13 @@ arguments_parse(struct arguments *a, int argc, char **argv)
 			return (arguments_usage(
 			    fault, option == '?' ? argv[at] : optarg));
 	}
-	if (a->describe != NULL) {
+	if (a->remove) {
+		if (a->describe != NULL || a->category != NULL ||
+		    a->launch.parent != 0 || optind == argc)
+			return (arguments_usage(
+			    "--remove needs directories and stands alone",
+			    NULL));
+	} else if (a->describe != NULL) {
 		if (a->category != NULL || a->launch.parent != 0 ||
 		    optind != argc)
 			return (

@@ -24,6 +24,7 @@ struct arguments {
 	enum sweep_when sweep;
 	struct pins pins;
 	bool launcher;
+	bool remove; /* directories, and nothing else */
 };
 
 /* Reads the options; optind is then behind them. Returns EX_OK, or EX_USAGE

@@ -76,6 +76,15 @@ run(void *arg, struct aw_task *task)
 		task_not_ours(task, x->category);
 		return;
 	}
+	if (task->workspace != NULL && aw_workspace(task) == NULL) {
+		aw_failure(task,
+		    errno == ENOSPC || errno == EDQUOT ?
+			"RESOURCE_EXHAUSTED_ERROR" :
+			"TRANSIENT_ERROR",
+		    "handler \"%s\": cannot make the task's workspace %s: %s",
+		    x->type, task->workspace, strerror(errno));
+		return;
+	}
 	if (exec_run(x, task, &outcome) == 0)
 		exec_outcome_judge(&outcome, x, task);
 	exec_outcome_fini(&outcome);

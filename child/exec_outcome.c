@@ -17,7 +17,7 @@
 #include "child/handler.h"
 #include "child/json_scan.h"
 #include "child/limits.h"
-#include "child/module.h"
+#include "child/name.h"
 #include "child/task.h"
 
 #define REASON_MAX 1024
@@ -140,25 +140,31 @@ static void
 judge_success(
     const struct exec_outcome *o, const struct exec *x, struct aw_task *task)
 {
+	/* Room for what the message that it becomes has besides. */
+	const struct jscan_limits limits = {
+		.max_bytes = jscan_payload_limits.max_bytes,
+		.max_depth = jscan_payload_limits.max_depth,
+		.max_tokens = jscan_payload_limits.max_tokens - 16,
+	};
 	struct jscan_error error;
 	struct jslice root;
 	struct printed p;
-	char word[TASK_WORD_MAX + 2], message[512];
+	char word[NAME_BYTES_MAX + 2], message[512];
 
 	if (is_blank(&o->printed)) {
 		task_set_data(task, "{}", 2);
 		return;
 	}
-	if (jscan_check(o->printed.p, o->printed.len, &jscan_payload_limits,
-		&root, &error) == -1 ||
+	if (jscan_check(o->printed.p, o->printed.len, &limits, &root, &error) ==
+		-1 ||
 	    root.type != JSCAN_OBJECT || !read_result(&root, &p) ||
 	    p.status.p == NULL) {
 		/* Which also says what is wrong with it. */
 		task_set_data(task, o->printed.p, o->printed.len);
 		return;
 	}
-	if (jscan_string(&p.status, word, sizeof(word)) > TASK_WORD_MAX ||
-	    !module_name_is_sane(word)) {
+	if (jscan_string(&p.status, word, sizeof(word)) > NAME_BYTES_MAX ||
+	    !name_is_sane(word)) {
 		aw_failure(task, "CONTRACT_VIOLATION_ERROR",
 		    "handler \"%s\" printed a \"status\" that is not a word",
 		    x->type);
@@ -171,16 +177,16 @@ judge_success(
 		    x->path.p);
 		set_error(task, word, &p.error, "TRANSIENT_ERROR", message);
 		if (p.data.p != NULL)
-			task_add_member(task, "data", &p.data);
+			task_set_extra(task, TASK_DATA, &p.data);
 	} else {
 		task_set_data(task, p.data.p != NULL ? p.data.p : "{}",
 		    p.data.p != NULL ? p.data.len : 2);
-		memcpy(task->word, word, strlen(word) + 1);
+		(void)aw_status(task, word);
 	}
 	if (p.metadata.p != NULL)
-		task_add_member(task, "metadata", &p.metadata);
+		task_set_extra(task, TASK_METADATA, &p.metadata);
 	if (p.data_metadata.p != NULL)
-		task_add_member(task, "data_metadata", &p.data_metadata);
+		task_set_extra(task, TASK_DATA_METADATA, &p.data_metadata);
 }
 
 /* It did not, for no reason that we know: its own words, or the end. */
@@ -205,7 +211,7 @@ judge_failure(
 	set_error(task, again ? "retry" : "failure", &p.error,
 	    "TRANSIENT_ERROR", message);
 	if (p.metadata.p != NULL)
-		task_add_member(task, "metadata", &p.metadata);
+		task_set_extra(task, TASK_METADATA, &p.metadata);
 }
 
 void

@@ -29,6 +29,10 @@
  * A handler may start threads, and they may call what is declared here, but
  * only one thread at a time and only until run returns. No C++ exception may
  * leave init, run or fini.
+ *
+ * Memory: every pointer that a function gives about a task is the task's: it is
+ * good until run returns, and is not to be freed. Everything that is handed to
+ * a function is copied.
  */
 #ifndef AVTOWORKER_HANDLER_H
 #define AVTOWORKER_HANDLER_H
@@ -82,6 +86,23 @@ struct aw_handler {
 	/* Called once before the process ends in good order, if init was
 	 * successful; may be NULL. A process that is killed never gets here. */
 	void (*fini)(void *state);
+	/*
+	 * What an orchestrator that speaks RXON is told of it; each may be NULL
+	 * and is then not told.
+	 */
+	/* Its version, of the characters of a type. */
+	const char *version;
+	/* What it does, for people: at most 1024 bytes of UTF-8. */
+	const char *description;
+	/* The kind of skill that it is, of the characters of a type. */
+	const char *kind;
+	/* JSON Schemas of params, data and events: the JSON text of an object,
+	 * at most 64 KiB each. */
+	const char *input_schema;
+	const char *output_schema;
+	const char *events_schema;
+	/* The statuses that its results may have: a JSON array of words. */
+	const char *output_statuses;
 };
 
 struct aw_module {
@@ -109,8 +130,7 @@ extern AW_EXPORT const struct aw_module avtoworker_module;
 int aw_error_set(struct aw_error *error, const char *fmt, ...) AW_PRINTF(2, 3);
 
 /*
- * The task. Every pointer that these functions give is the task's and is valid
- * until run returns.
+ * The task.
  */
 
 /* The orchestrator's name of this attempt, and of the job it belongs to. */
@@ -121,6 +141,26 @@ const char *aw_task_type(const struct aw_task *task);
 /* The params as they came: the JSON text of one object, checked, in UTF-8.
  * NOT terminated by a NUL: *len is its length in bytes. */
 const char *aw_params(const struct aw_task *task, size_t *len);
+
+/* What came with it: the JSON text of an object as above, "{}" when there was
+ * none. Of the job, of files that the params name, and of whoever traces. */
+const char *aw_metadata(const struct aw_task *task, size_t *len);
+const char *aw_params_metadata(const struct aw_task *task, size_t *len);
+const char *aw_tracing_context(const struct aw_task *task, size_t *len);
+/* How urgent it is, as the orchestrator says; 0 when it says nothing. */
+double aw_priority(const struct aw_task *task);
+/* When its result comes too late: milliseconds of Unix time; 0 for never. */
+int64_t aw_deadline_ms(const struct aw_task *task);
+/* A directory for this task alone, made when it is first asked for and removed
+ * after the result with all that is in it. Absolute; NULL with errno when it
+ * cannot be made. */
+const char *aw_workspace(struct aw_task *task);
+
+/* A setting of the configuration, "set KEY = VALUE" or "set_file KEY = PATH";
+ * of the latter the content of the file, without the newline at its end. Read
+ * once, good until the process ends, callable from init. NULL when there is
+ * none, or with errno when its file cannot be read (1 MiB at most). */
+const char *aw_setting(const char *key);
 
 /* What a getter found. */
 enum aw_got {
@@ -185,6 +225,19 @@ void aw_progress(struct aw_task *task, double fraction, const char *message);
  * late. */
 bool aw_event(struct aw_task *task, const char *type, const char *payload);
 
+enum aw_level {
+	AW_DEBUG = 0,
+	AW_INFO = 1,
+	AW_WARNING = 2,
+	AW_ERROR = 3,
+};
+
+/* A line of the worker's log, marked with the task; cut after 4096 bytes.
+ * task is NULL outside of run. What is printed to stdout and stderr gets there
+ * too, at level info. */
+void aw_log(struct aw_task *task, enum aw_level level, const char *fmt, ...)
+    AW_PRINTF(3, 4);
+
 /*
  * The result. A task that returns from run without one has failed with
  * TRANSIENT_ERROR, and will be tried again. A second result replaces the
@@ -209,6 +262,20 @@ void aw_retry(struct aw_task *task, const char *code, const char *fmt, ...)
 /* aw_failure() with INVALID_INPUT_ERROR. */
 void aw_invalid_input(struct aw_task *task, const char *fmt, ...)
     AW_PRINTF(2, 3);
+
+/*
+ * What goes with the result, set before or after it. Each returns false, and
+ * does nothing, when it is not what it should be.
+ */
+
+/* The status of a success in place of "success": 1 to 128 of A-Z a-z 0-9
+ * . _ : -, for blueprints that have transitions for words of their own. */
+bool aw_status(struct aw_task *task, const char *word);
+/* The JSON text of one object, terminated, of at most 64 KiB and 2000 values:
+ * metadata for the job, and of files that the data names, by their paths. A
+ * second replaces the first. Orchestrators that speak classic are not told. */
+bool aw_result_metadata(struct aw_task *task, const char *object);
+bool aw_data_metadata(struct aw_task *task, const char *object);
 
 /*
  * Writing data. Keys name members of an object and are NULL inside an array.

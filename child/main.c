@@ -3,6 +3,7 @@
  * main.c: avtoworker-child, started by avtoworkerd only.
  *
  *	avtoworker-child --describe FILE
+ *	avtoworker-child --remove DIRECTORY...
  *	avtoworker-child --parent PID --category NAME [OPTION]... -- WHAT
  *
  * WHAT is TYPE=FILE... for modules, TYPE PATH [ARG...] with --kind exec, and
@@ -26,10 +27,11 @@
 #include "child/exec.h"
 #include "child/launch.h"
 #include "child/launcher.h"
-#include "child/module.h"
 #include "child/modules.h"
+#include "child/name.h"
 #include "child/pins.h"
 #include "child/ready.h"
+#include "child/remove.h"
 #include "child/serve.h"
 #include "child/turn.h"
 
@@ -52,7 +54,7 @@ parse_assignment(char *text, struct assignment *out)
 	*equals = '\0';
 	out->type = text;
 	out->file = equals + 1;
-	if (!module_name_is_sane(out->type))
+	if (!name_is_sane(out->type))
 		return ("a handler has a malformed type");
 	return (NULL);
 }
@@ -90,7 +92,7 @@ static int
 use_executable(
     struct handlers *h, const struct arguments *a, char **argv, size_t count)
 {
-	if (!module_name_is_sane(argv[0]))
+	if (!name_is_sane(argv[0]))
 		return (
 		    arguments_usage("a handler has a malformed type", argv[0]));
 	if (count < 2 || *argv[1] == '\0')
@@ -223,6 +225,8 @@ run(struct arguments *a, const struct title *title, char **argv, size_t count)
 	struct wire wire;
 	int status;
 
+	if (a->remove)
+		return (remove_directories(argv, count));
 	if (fcntl(CHANNEL_FD, F_GETFD) == -1)
 		return (arguments_usage("descriptor 3 is not open", NULL));
 	wire_init(&wire, CHANNEL_FD);

@@ -10,26 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "child/json_scan.h"
 #include "child/module.h"
+#include "child/name.h"
 
-#define TABLE_MAX   4096 /* no table is that big: its size is garbage */
+#define SCHEMA_BYTES_MAX      65536
+#define SCHEMA_DEPTH_MAX      100
+#define SCHEMA_TOKENS_MAX     10000
+#define DESCRIPTION_BYTES_MAX 1024
+#define TABLE_MAX             4096 /* no table is that big: its size is garbage */
 
 /* Every version has the members up to these; what version 1 was. */
-#define ABI_MIN     (offsetof(struct aw_module, abi_version) + sizeof(unsigned))
-#define MODULE_MIN  (offsetof(struct aw_module, handlers) + sizeof(void *))
-#define HANDLER_MIN (offsetof(struct aw_handler, fini) + sizeof(void *))
-
-#define NAME_CHARACTERS \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
-	"0123456789._:-"
-
-bool
-module_name_is_sane(const char *name)
-{
-	const size_t len = strspn(name, NAME_CHARACTERS);
-
-	return (len > 0 && len <= MODULE_NAME_MAX && name[len] == '\0');
-}
+#define ABI_MIN               (offsetof(struct aw_module, abi_version) + sizeof(unsigned))
+#define MODULE_MIN            (offsetof(struct aw_module, handlers) + sizeof(void *))
+#define HANDLER_MIN           (offsetof(struct aw_handler, fini) + sizeof(void *))
 
 /* dlopen looks for a name without slash along the library path, and we mean
  * the file. */
@@ -95,12 +89,73 @@ find_table(void *handle, const char *file, struct bytes *why)
 	return (NULL);
 }
 
+static bool
+is_json(const char *text, enum jscan_type type)
+{
+	const struct jscan_limits limits = {
+		.max_bytes = SCHEMA_BYTES_MAX,
+		.max_depth = SCHEMA_DEPTH_MAX,
+		.max_tokens = SCHEMA_TOKENS_MAX,
+	};
+	struct jscan_error error;
+	struct jslice root;
+
+	return (text == NULL ||
+	    (jscan_check(text, strlen(text), &limits, &root, &error) == 0 &&
+		root.type == type));
+}
+
+static bool
+is_array_of_words(const char *text)
+{
+	char word[NAME_BYTES_MAX + 2];
+	struct jscan_error error;
+	struct jscan_iter iter;
+	struct jslice root, value;
+
+	if (text == NULL)
+		return (true);
+	if (!is_json(text, JSCAN_ARRAY) ||
+	    jscan_check(
+		text, strlen(text), &jscan_payload_limits, &root, &error) == -1)
+		return (false);
+	jscan_begin(&iter, &root);
+	while (jscan_next(&iter, NULL, &value))
+		if (jscan_string(&value, word, sizeof(word)) == -1 ||
+		    !name_is_sane(word))
+			return (false);
+	return (true);
+}
+
+/* What of the handler's description cannot be told to anybody; or NULL. */
+static const char *
+find_unusable(const struct aw_handler *h)
+{
+	if (h->version != NULL && !name_is_sane(h->version))
+		return ("version");
+	if (h->kind != NULL && !name_is_sane(h->kind))
+		return ("kind");
+	if (h->description != NULL &&
+	    strlen(h->description) > DESCRIPTION_BYTES_MAX)
+		return ("description");
+	if (!is_json(h->input_schema, JSCAN_OBJECT))
+		return ("input_schema");
+	if (!is_json(h->output_schema, JSCAN_OBJECT))
+		return ("output_schema");
+	if (!is_json(h->events_schema, JSCAN_OBJECT))
+		return ("events_schema");
+	if (!is_array_of_words(h->output_statuses))
+		return ("output_statuses");
+	return (NULL);
+}
+
 /* Checks the handler in place index and appends a copy of it. */
 static int
 add_handler(struct module *m, const struct aw_handler *from, size_t index,
     struct bytes *why)
 {
 	struct aw_handler *to = &m->handlers[m->len];
+	const char *unusable;
 
 	if (from->size < HANDLER_MIN || from->size > TABLE_MAX) {
 		bytes_printf(why,
@@ -112,22 +167,27 @@ add_handler(struct module *m, const struct aw_handler *from, size_t index,
 	}
 	memset(to, 0, sizeof(*to));
 	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
-	if (to->type == NULL || !module_name_is_sane(to->type))
+	if (to->type == NULL || !name_is_sane(to->type))
 		bytes_printf(why,
 		    "%s: the type of handler %zu must be 1 to %d "
 		    "of A-Z a-z 0-9 . _ : -",
-		    m->file, index + 1, MODULE_NAME_MAX);
-	else if (to->category != NULL && !module_name_is_sane(to->category))
+		    m->file, index + 1, NAME_BYTES_MAX);
+	else if (to->category != NULL && !name_is_sane(to->category))
 		bytes_printf(why,
 		    "%s: the category of handler \"%s\" must be "
 		    "1 to %d of A-Z a-z 0-9 . _ : -, or NULL",
-		    m->file, to->type, MODULE_NAME_MAX);
+		    m->file, to->type, NAME_BYTES_MAX);
 	else if (to->run == NULL)
 		bytes_printf(why, "%s: handler \"%s\" has no run function",
 		    m->file, to->type);
 	else if (module_find(m, to->type) != NULL)
 		bytes_printf(why, "%s has two handlers of type \"%s\"", m->file,
 		    to->type);
+	else if ((unusable = find_unusable(to)) != NULL)
+		bytes_printf(why,
+		    "%s: the %s of handler \"%s\" is malformed or too long "
+		    "(see avtoworker-handler(3))",
+		    m->file, unusable, to->type);
 	else {
 		m->len++;
 		return (0);

@@ -6,13 +6,11 @@
 #ifndef AVTOWORKER_MODULE_H
 #define AVTOWORKER_MODULE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "child/bytes.h"
 #include "child/handler.h"
 
-#define MODULE_NAME_MAX     128 /* bytes of a task type or a category */
 #define MODULE_HANDLERS_MAX 1024 /* handlers in one file */
 #define MODULE_ERROR_MAX    500 /* bytes that aw_error_set() keeps */
 
@@ -27,8 +25,6 @@ struct aw_error {
 	char text[MODULE_ERROR_MAX + 1];
 };
 
-/* 1 to MODULE_NAME_MAX of A-Z a-z 0-9 . _ : - */
-bool module_name_is_sane(const char *name);
 /* Loads file (borrowed) from path, where it is, and checks what it offers;
  * calls nothing in it but its constructors. Returns -1 and why: a sentence
  * naming the file. */

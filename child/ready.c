@@ -24,18 +24,39 @@ ready_begin(struct bytes *offer)
 	bytes_printf(offer, "{\"version\":%d,\"handlers\":[", CHANNEL_VERSION);
 }
 
+static void
+add_text(struct bytes *offer, const char *name, const char *text)
+{
+	if (text == NULL)
+		return;
+	bytes_printf(offer, ",\"%s\":", name);
+	bytes_put_json(offer, text, strlen(text));
+}
+
+static void
+add_json(struct bytes *offer, const char *name, const char *json)
+{
+	if (json == NULL)
+		return;
+	bytes_printf(offer, ",\"%s\":", name);
+	bytes_puts(offer, json);
+}
+
 void
-ready_add(struct bytes *offer, const struct aw_handler *handler)
+ready_add(struct bytes *offer, const struct aw_handler *h)
 {
 	if (offer->len > 0 && offer->p[offer->len - 1] == '}')
 		bytes_puts(offer, ",");
 	bytes_puts(offer, "{\"type\":");
-	bytes_put_json(offer, handler->type, strlen(handler->type));
-	if (handler->category != NULL) {
-		bytes_puts(offer, ",\"category\":");
-		bytes_put_json(
-		    offer, handler->category, strlen(handler->category));
-	}
+	bytes_put_json(offer, h->type, strlen(h->type));
+	add_text(offer, "category", h->category);
+	add_text(offer, "version", h->version);
+	add_text(offer, "description", h->description);
+	add_text(offer, "kind", h->kind);
+	add_json(offer, "input_schema", h->input_schema);
+	add_json(offer, "output_schema", h->output_schema);
+	add_json(offer, "events_schema", h->events_schema);
+	add_json(offer, "output_statuses", h->output_statuses);
 	bytes_puts(offer, "}");
 }
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * report.c: what a handler tells while it runs. It must never wait for it, so
- * what the channel does not take at once is left out, and so is what comes
- * faster than anybody could follow.
+ * report.c: what a handler tells while it runs. It must never wait for its
+ * progress or an event, so what the channel does not take at once is left out,
+ * and so is what comes faster than anybody could follow.
  */
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "child/handler.h"
 #include "child/json_scan.h"
-#include "child/module.h"
+#include "child/name.h"
 #include "child/task.h"
 #include "child/wire.h"
 
@@ -87,7 +89,7 @@ aw_event(struct aw_task *task, const char *type, const char *payload)
 	struct jslice root;
 	const size_t len = strlen(payload);
 
-	if (!module_name_is_sane(type) || len > REPORT_BYTES_MAX ||
+	if (!name_is_sane(type) || len > REPORT_BYTES_MAX ||
 	    jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
 		-1 ||
 	    root.type != JSCAN_OBJECT || !may_report(task))
@@ -96,4 +98,38 @@ aw_event(struct aw_task *task, const char *type, const char *payload)
 	bytes_append(&text, root.p, root.len);
 	bytes_puts(&text, "}");
 	return (send_report(task, FRAME_EVENT, &text));
+}
+
+void
+aw_log(struct aw_task *task, enum aw_level level, const char *fmt, ...)
+{
+	static const char *const names[] = {
+		[AW_DEBUG] = "debug",
+		[AW_INFO] = "info",
+		[AW_WARNING] = "warning",
+		[AW_ERROR] = "error",
+	};
+	const char *name = (unsigned)level <= AW_ERROR ? names[level] : "info";
+	char message[TASK_MESSAGE_MAX + 1];
+	struct bytes text = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
+		message[0] = '\0';
+	va_end(ap);
+	if (task == NULL || task->wire == NULL) {
+		fprintf(stderr, "%s: %s\n", name, message);
+		return;
+	}
+	bytes_printf(&text, "{\"level\":\"%s\",\"name\":", name);
+	bytes_put_json(&text, task->type, strlen(task->type));
+	bytes_puts(&text, ",\"message\":");
+	bytes_put_json(&text, message, strlen(message));
+	bytes_puts(&text, "}");
+	/* Unlike the two above it waits: a line is worth that. */
+	if (!bytes_failed(&text))
+		(void)wire_send(
+		    task->wire, FRAME_LOG, task->lease, text.p, text.len);
+	bytes_fini(&text);
 }

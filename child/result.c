@@ -12,9 +12,13 @@
 
 #include "child/channel.h"
 #include "child/handler.h"
+#include "child/name.h"
 #include "child/task.h"
 
-#define DATA_HEAD "{\"status\":\"success\",\"data\":"
+#define METADATA_BYTES_MAX  65536
+#define METADATA_TOKENS_MAX 2000
+
+#define DATA_HEAD           "{\"status\":\"success\",\"data\":"
 
 /* Needs no memory. */
 static const char no_memory[] =
@@ -146,11 +150,13 @@ static void
 set_data(struct aw_task *task, struct bytes *whole)
 {
 	const size_t head = sizeof(DATA_HEAD) - 1;
-	/* One level and a few tokens less: the message wraps the data. */
+	/* One level less, and room for tokens of what goes with it: the message
+	 * wraps the data. */
 	const struct jscan_limits limits = {
 		.max_bytes = CHANNEL_FROM_CHILD_MAX,
 		.max_depth = jscan_payload_limits.max_depth - 1,
-		.max_tokens = jscan_payload_limits.max_tokens - 16,
+		.max_tokens = jscan_payload_limits.max_tokens -
+		    2 * METADATA_TOKENS_MAX - 16,
 	};
 	struct jscan_error error;
 	struct jslice root;
@@ -229,11 +235,52 @@ aw_success_data(struct aw_task *task)
 }
 
 void
-task_add_member(
-    struct aw_task *task, const char *name, const struct jslice *value)
+task_set_extra(
+    struct aw_task *task, enum task_extra which, const struct jslice *value)
 {
-	bytes_printf(&task->extra, ",\"%s\":", name);
-	bytes_append(&task->extra, value->p, value->len);
+	bytes_fini(&task->extra[which]);
+	bytes_append(&task->extra[which], value->p, value->len);
+}
+
+/* The same of an object that a handler gives. */
+static bool
+set_metadata(struct aw_task *task, enum task_extra which, const char *object)
+{
+	const struct jscan_limits limits = {
+		.max_bytes = METADATA_BYTES_MAX,
+		.max_depth = jscan_payload_limits.max_depth - 1,
+		.max_tokens = METADATA_TOKENS_MAX,
+	};
+	struct jscan_error error;
+	struct jslice root;
+
+	if (object == NULL ||
+	    jscan_check(object, strlen(object), &limits, &root, &error) == -1 ||
+	    root.type != JSCAN_OBJECT)
+		return (false);
+	task_set_extra(task, which, &root);
+	return (true);
+}
+
+bool
+aw_result_metadata(struct aw_task *task, const char *object)
+{
+	return (set_metadata(task, TASK_METADATA, object));
+}
+
+bool
+aw_data_metadata(struct aw_task *task, const char *object)
+{
+	return (set_metadata(task, TASK_DATA_METADATA, object));
+}
+
+bool
+aw_status(struct aw_task *task, const char *word)
+{
+	if (word == NULL || !name_is_sane(word))
+		return (false);
+	memcpy(task->word, word, strlen(word) + 1);
+	return (true);
 }
 
 void
@@ -244,24 +291,45 @@ task_not_ours(struct aw_task *task, const char *category)
 	    category, task->type);
 }
 
+static void
+put_extras(struct aw_task *task, struct bytes *out)
+{
+	static const char *const names[TASK_EXTRAS] = {
+		[TASK_DATA] = "data",
+		[TASK_METADATA] = "metadata",
+		[TASK_DATA_METADATA] = "data_metadata",
+	};
+	int i;
+
+	for (i = 0; i < TASK_EXTRAS; i++) {
+		if (task->extra[i].len == 0 && !task->extra[i].failed)
+			continue;
+		bytes_printf(out, ",\"%s\":", names[i]);
+		bytes_append(out, task->extra[i].p, task->extra[i].len);
+		out->failed |= task->extra[i].failed;
+		bytes_fini(&task->extra[i]);
+	}
+}
+
 /* Gives the result its own status and the members that go with it. */
 static void
 complete(struct aw_task *task)
 {
 	static const char head[] = "{\"status\":\"success\"";
-	const size_t skip =
-	    task->succeeded && task->word[0] != '\0' ? sizeof(head) - 1 : 0;
-	struct bytes whole = { 0 };
+	const bool own = task->succeeded && task->word[0] != '\0';
+	const size_t skip = own ? sizeof(head) - 1 : 0;
+	struct bytes more = { 0 }, whole = { 0 };
 
-	if (skip == 0 && task->extra.len == 0)
+	put_extras(task, &more);
+	if (!own && more.len == 0 && !more.failed)
 		return;
-	if (skip > 0)
+	if (own)
 		bytes_printf(&whole, "{\"status\":\"%s\"", task->word);
 	bytes_append(
 	    &whole, task->result.p + skip, task->result.len - skip - 1);
-	bytes_append(&whole, task->extra.p, task->extra.len);
+	bytes_append(&whole, more.p, more.len);
 	bytes_puts(&whole, "}");
-	whole.failed |= task->extra.failed;
+	whole.failed |= more.failed;
 	if (whole.len > CHANNEL_FROM_CHILD_MAX)
 		aw_failure(task, "PERMANENT_ERROR",
 		    "the result of handler \"%s\" is %zu bytes with its "
@@ -272,7 +340,7 @@ complete(struct aw_task *task)
 		task->result = bytes_take(&whole);
 		task->succeeded = false;
 	}
-	task->extra.len = 0;
+	bytes_fini(&more);
 	bytes_fini(&whole);
 }
 

@@ -127,13 +127,16 @@ task_begin(
 void
 task_end(struct aw_task *task)
 {
+	int i;
+
 	task->payload = NULL;
 	task->task_id = task->job_id = task->type = NULL;
 	task->wire = NULL;
 	task->cancel_reason = NULL;
 	task->looked = (struct timespec){ 0 };
 	task->has_result = task->succeeded = task->writing = false;
-	task->extra.len = 0;
+	for (i = 0; i < TASK_EXTRAS; i++)
+		bytes_fini(&task->extra[i]);
 	task->word[0] = '\0';
 	if (task->decoded_size > KEEP_BYTES) {
 		free(task->decoded);
@@ -144,8 +147,6 @@ task_end(struct aw_task *task)
 		bytes_fini(&task->data.text);
 	if (task->result.size > KEEP_BYTES)
 		bytes_fini(&task->result);
-	if (task->extra.size > KEEP_BYTES || task->extra.failed)
-		bytes_fini(&task->extra);
 }
 
 void
@@ -154,7 +155,6 @@ task_fini(struct aw_task *task)
 	free(task->decoded);
 	bytes_fini(&task->data.text);
 	bytes_fini(&task->result);
-	bytes_fini(&task->extra);
 	*task = (struct aw_task){ 0 };
 }
 

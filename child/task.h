@@ -2,7 +2,8 @@
 /*
  * task.h: the task at hand, what stands behind struct aw_task of the handler
  * API. There is one, owned by the server, begun and ended for every task
- * frame. task.c holds the params, result.c the result, cancel.c the wish that
+ * frame. task.c holds the params, context.c what came with
+ * them, result.c the result, cancel.c the wish that
  * it stop, report.c what it tells meanwhile.
  */
 #ifndef AVTOWORKER_TASK_H
@@ -16,12 +17,20 @@
 #include "child/bytes.h"
 #include "child/json_scan.h"
 #include "child/json_writer.h"
+#include "child/name.h"
 
 #define TASK_MESSAGE_MAX 4096 /* bytes of an error message */
 #define TASK_CODE_MAX    64 /* bytes of an error code */
-#define TASK_WORD_MAX    128 /* bytes of a status */
 
 struct wire;
+
+/* What a result may have besides what it says first. */
+enum task_extra {
+	TASK_DATA, /* of an error */
+	TASK_METADATA,
+	TASK_DATA_METADATA,
+	TASK_EXTRAS,
+};
 
 struct aw_task {
 	const char *payload; /* of the task frame; borrowed until task_end() */
@@ -31,7 +40,8 @@ struct aw_task {
 	const char *task_id; /* these three point into decoded */
 	const char *job_id;
 	const char *type;
-	const char *workspace; /* the same; NULL when it has none */
+	const char *workspace; /* the same; NULL when it has none. It is not
+				* there before somebody wants it */
 	int64_t deadline_ms; /* Unix time; 0 when it has none */
 	struct jslice params; /* an object */
 	struct jslice priority; /* a number; p is NULL when it has none */
@@ -40,8 +50,8 @@ struct aw_task {
 	struct jslice tracing_context;
 	struct aw_json data; /* the writer; it begins with the result's head */
 	struct bytes result; /* payload of the result frame */
-	struct bytes extra; /* ",NAME:VALUE..." that is added to it */
-	char word[TASK_WORD_MAX + 1]; /* its status in place of "success" */
+	struct bytes extra[TASK_EXTRAS]; /* values that are added to it */
+	char word[NAME_BYTES_MAX + 1]; /* its status in place of "success" */
 	struct wire
 	    *wire; /* borrowed; where a cancel frame may come; or NULL */
 	uint64_t lease; /* of the task frame */
@@ -63,8 +73,8 @@ void task_set_data(struct aw_task *, const char *text, size_t len);
 void task_set_error(struct aw_task *, const char *status, const char *code,
     const char *message, const struct jslice *details);
 /* Adds a member to whatever the result is; value is JSON, checked. */
-void task_add_member(
-    struct aw_task *, const char *name, const struct jslice *value);
+void task_set_extra(
+    struct aw_task *, enum task_extra, const struct jslice *value);
 /* Sets the result of a task whose type this child does not have. */
 void task_not_ours(struct aw_task *, const char *category);
 /* The payload of the result frame, inventing what the handler did not set;

@@ -75,6 +75,7 @@ struct conf_worker {
 	enum conf_durability durability;
 	int64_t result_retention_ms; /* of results that are not taken */
 	char *state_dir; /* NULL: found by the identity code */
+	char *task_files_dir; /* NULL: in state_dir */
 	char *pid_file; /* NULL: in state_dir, with -d only */
 	int64_t max_queued; /* leases that wait; 0: max_concurrent_tasks */
 	int64_t max_deaths_per_task; /* children that one task may cost */

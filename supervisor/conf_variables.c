@@ -54,7 +54,6 @@ const struct conf_variable conf_variables[] = {
 	{ "WORKER_EXTRA_*", "set resources.properties" },
 	{ "S3_SECRET_KEY", STORAGE },
 	{ "S3_REGION", STORAGE },
-	{ "TASK_FILES_DIR", STORAGE },
 	{ "WORKER_PAYLOAD_DIR", STORAGE },
 	{ "WORKER_BLOB_CACHE_DIR", STORAGE },
 	{ "OTEL_EXPORTER_OTLP_ENDPOINT",

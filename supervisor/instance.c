@@ -15,6 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "supervisor/base/folder.h"
 #include "supervisor/base/text.h"
 #include "supervisor/conf_keys.h"
 #include "supervisor/instance.h"
@@ -94,25 +95,6 @@ instance_state_dir(const char *configured, const char *name)
 	    home != NULL ? home : "", slash, name));
 }
 
-/* Makes a folder and those above it, the last one for us alone. */
-static int
-make_folder(char *path)
-{
-	char *slash;
-	int rc;
-
-	for (slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-		if (slash[strspn(slash, "/")] == '\0')
-			break; /* behind the last one */
-		*slash = '\0';
-		rc = mkdir(path, 0755);
-		*slash = '/';
-		if (rc == -1 && errno != EEXIST)
-			return (-1);
-	}
-	return (mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0);
-}
-
 /* The process id in a lock file; 0 when there is none. */
 static int
 read_holder(int fd)
@@ -183,7 +165,7 @@ instance_open(struct instance *in, const char *configured, struct why *why)
 		why_errno(why, "state folder");
 		return (EX_OSERR);
 	}
-	if (make_folder(in->state_dir) == -1) {
+	if (folder_make(in->state_dir) == -1) {
 		why_errno(why,
 		    "cannot make the state folder (set worker.state_dir to a "
 		    "folder that can be written): %s",

@@ -68,6 +68,7 @@ struct supervisor {
 	struct reaper reaper;
 	struct orphans orphans;
 	struct memory *memory;
+	struct workspaces *workspaces; /* NULL: nothing is run */
 	struct start_gate gate;
 	struct poison *poison;
 	struct child_env env;

@@ -18,9 +18,11 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/nofile.h"
+#include "supervisor/base/text.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/children/poison.h"
+#include "supervisor/children/workspace.h"
 #include "supervisor/conf.h"
 #include "supervisor/edges/control.h"
 #include "supervisor/edges/metrics.h"
@@ -210,6 +212,40 @@ open_children_side(struct supervisor *s, struct why *why)
 	return (0);
 }
 
+/* Where tasks may have files. */
+static int
+open_workspaces(struct supervisor *s, struct why *why)
+{
+	const char *given = s->boot->worker.task_files_dir;
+	const char *temporary = getenv("TMPDIR");
+	char *directory;
+
+	if (given != NULL)
+		directory = strdup(given);
+	else if (s->options->local_path == NULL)
+		directory =
+		    text_format("%s/tasks", s->options->instance->state_dir);
+	else
+		directory = strdup(temporary != NULL && temporary[0] == '/' ?
+			temporary :
+			"/tmp");
+	if (directory == NULL) {
+		why_errno(why, "workspaces");
+		return (-1);
+	}
+	s->workspaces = workspaces_new(
+	    &(struct workspaces_settings){
+		.directory = directory,
+		.program = s->options->child_program,
+		.environment = s->clean,
+		.reaper = &s->reaper,
+	    },
+	    why);
+	free(directory);
+	s->env.workspaces = s->workspaces;
+	return (s->workspaces != NULL ? 0 : -1);
+}
+
 /* What the outside is told and asks by; not in local mode. */
 static int
 open_edges(struct supervisor *s, struct why *why)
@@ -303,6 +339,7 @@ close_all(struct supervisor *s)
 		generation_free(g);
 	}
 	orphans_fini(&s->orphans);
+	workspaces_free(s->workspaces);
 	metrics_free(s->metrics);
 	control_free(s->control);
 	notify_free(s->notify);
@@ -353,7 +390,9 @@ open_all(struct supervisor *s, struct why *why)
 		return (EX_OSERR);
 	if ((status = open_outbox(s, why)) != EX_OK)
 		return (status);
-	if (!s->options->check_only && open_orchestrator_side(s, why) == -1)
+	if (!s->options->check_only &&
+	    (open_workspaces(s, why) == -1 ||
+		open_orchestrator_side(s, why) == -1))
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);
 	s->now = generation_new(1, s->boot, &s->env, on_described, s, why);

@@ -27,7 +27,7 @@ put_member(struct bytes *out, const char *name, const struct bytes *value)
 }
 
 void
-task_put(const struct task *t, struct bytes *out)
+task_put(const struct task *t, const char *workspace, struct bytes *out)
 {
 	bytes_printf(out,
 	    "{\"task_id\":\"%s\",\"job_id\":\"%s\",\"type\":\"%s\"", t->task_id,
@@ -39,6 +39,10 @@ task_put(const struct task *t, struct bytes *out)
 	put_member(out, "tracing_context", &t->tracing_context);
 	put_member(out, "metadata", &t->metadata);
 	put_member(out, "params_metadata", &t->params_metadata);
+	if (workspace[0] != '\0') {
+		bytes_puts(out, ",\"workspace\":");
+		bytes_put_json(out, workspace, strlen(workspace));
+	}
 	put_member(out, "params", &t->params);
 	bytes_puts(out, "}");
 }

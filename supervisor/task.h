@@ -32,8 +32,9 @@ struct task_fault {
 
 /* True when text may stand in a path, a log line or a metric label. */
 bool task_id_ok(const char *text);
-/* Appends it as a child is given it (child/channel.h). */
-void task_put(const struct task *, struct bytes *out);
+/* Appends it as a child is given it (child/channel.h), with the path of its
+ * workspace; "" when it has none. */
+void task_put(const struct task *, const char *workspace, struct bytes *out);
 /* Frees the content and leaves it empty. */
 void task_fini(struct task *);
 

@@ -21,6 +21,7 @@
 #include "supervisor/children/child_parts.h"
 #include "supervisor/children/command.h"
 #include "supervisor/children/spawn.h"
+#include "supervisor/children/workspace.h"
 #include "supervisor/lease.h"
 
 #define STOP_TIMEOUT_MS ((int64_t)5 * 1000)
@@ -319,8 +320,10 @@ on_dead(void *arg, int status, const struct rusage *usage)
 	death.tail = tail;
 	frame_stream_close(&c->channel);
 	output_close(&c->output);
-	if (c->lease != NULL)
+	if (c->lease != NULL) {
 		tell_death(c, &death);
+		workspaces_remove(c->workspaces, c->lease->id);
+	}
 	c->ops->gone(c, &death, c->arg);
 }
 
@@ -359,6 +362,7 @@ child_new(const struct child_start *how, struct why *why)
 	c->arg = how->arg;
 	c->category = how->category;
 	c->reaper = env->reaper;
+	c->workspaces = env->workspaces;
 	c->cpu_limit_ms = how->cpu_limit_ms;
 	c->launched = how->launched;
 	c->born_ms = c->since_ms = clock_now_ms();

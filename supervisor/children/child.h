@@ -29,6 +29,7 @@ struct offer;
 struct result;
 struct spawn_files;
 struct task_event;
+struct workspaces;
 
 /* state, name, states that may follow */
 #define CHILD_STATES(X) \
@@ -70,6 +71,7 @@ struct child_env {
 	rlim_t nofile; /* descriptors we were started with, which children get
 			  back; 0: as many as we have */
 	struct memory *memory; /* NULL: no limit of memory is kept */
+	struct workspaces *workspaces; /* NULL: tasks have none */
 };
 
 struct child {
@@ -79,6 +81,7 @@ struct child {
 	const char *category; /* borrowed; for log lines */
 	struct lease *lease; /* borrowed; NULL when it has none */
 	struct reaper *reaper; /* borrowed */
+	struct workspaces *workspaces; /* borrowed; or NULL */
 	struct reaped reaped;
 	struct frame_stream channel;
 	struct output output;

@@ -7,6 +7,7 @@
 #include "child/json_scan.h"
 #include "supervisor/children/child_parts.h"
 #include "supervisor/children/offer.h"
+#include "supervisor/children/workspace.h"
 #include "supervisor/lease.h"
 #include "supervisor/task_event.h"
 
@@ -54,6 +55,7 @@ on_result(struct child *c, const struct frame_header *h, const char *payload)
 		c->answered = true; /* its output is wanted in the record */
 	else
 		output_section(&c->output, c->clock.limits.output_max);
+	workspaces_remove(c->workspaces, l->id);
 	c->lease = NULL;
 	c->lease_started = false;
 	c->tasks++;

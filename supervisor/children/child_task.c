@@ -10,17 +10,20 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/children/child_parts.h"
 #include "supervisor/children/procinfo.h"
+#include "supervisor/children/workspace.h"
 #include "supervisor/lease.h"
 
 int
 child_run(struct child *c, struct lease *l, const struct task_limits *limits,
     struct why *why)
 {
+	char workspace[WORKSPACE_PATH_MAX];
 	struct bytes b = { 0 };
 	int rc = -1;
 
 	assert(child_is_free(c));
-	task_put(&l->task, &b);
+	workspaces_path(c->workspaces, l->id, workspace);
+	task_put(&l->task, workspace, &b);
 	if (bytes_failed(&b))
 		why_set(why, "no memory to hand it to a child");
 	else if (b.len > CHANNEL_TO_CHILD_MAX)

@@ -129,7 +129,21 @@ set_descriptors(posix_spawn_file_actions_t *fa, const struct ends *e,
 	    fa, CHANNEL_FD + 1 + (int)len));
 }
 
-/* The spawn itself; returns errno's value. */
+/* Without ends it has /dev/null three times. */
+static int
+set_quiet_descriptors(posix_spawn_file_actions_t *fa)
+{
+	int fd, rc = 0;
+
+	for (fd = 0; fd <= CHANNEL_STDERR && rc == 0; fd++)
+		rc = posix_spawn_file_actions_addopen(
+		    fa, fd, "/dev/null", O_RDWR, 0);
+	if (rc != 0)
+		return (rc);
+	return (posix_spawn_file_actions_addclosefrom_np(fa, CHANNEL_FD));
+}
+
+/* The spawn itself; returns errno's value. e: NULL for a quiet one. */
 static int
 start(char *const argv[], char *const envp[], const struct ends *e,
     const struct spawn_files *files, pid_t *pid)
@@ -142,7 +156,8 @@ start(char *const argv[], char *const envp[], const struct ends *e,
 		return (rc);
 	if ((rc = posix_spawn_file_actions_init(&fa)) == 0) {
 		if ((rc = set_attributes(&attr)) == 0 &&
-		    (rc = set_descriptors(&fa, e, files)) == 0)
+		    (rc = e != NULL ? set_descriptors(&fa, e, files) :
+				      set_quiet_descriptors(&fa)) == 0)
 			rc = posix_spawn(pid, argv[0], &fa, &attr, argv, envp);
 		(void)posix_spawn_file_actions_destroy(&fa);
 	}
@@ -188,4 +203,14 @@ fail:
 	close_fd(&e.output[0]);
 	close_fd(&e.output[1]);
 	return (-1);
+}
+
+int
+spawn_quiet(char *const argv[], char *const envp[], pid_t *out, struct why *why)
+{
+	if ((errno = start(argv, envp, NULL, NULL, out)) != 0) {
+		why_errno(why, "cannot start %s", argv[0]);
+		return (-1);
+	}
+	return (0);
 }

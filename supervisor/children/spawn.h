@@ -33,4 +33,9 @@ struct spawn_files {
 int spawn(char *const argv[], char *const envp[], const struct spawn_files *,
     struct spawned *out, struct why *why);
 
+/* Starts a process that is no child in this sense: it has /dev/null for its
+ * input and output, and nothing else. -1 and why. */
+int spawn_quiet(
+    char *const argv[], char *const envp[], pid_t *out, struct why *why);
+
 #endif

@@ -5,6 +5,7 @@
  */
 #include <avtoworker/handler.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,6 +249,90 @@ fini_count(void *state)
 	free(state);
 }
 
+static void
+put_text(struct aw_task *task, const char *key,
+    const char *(*get)(const struct aw_task *, size_t *))
+{
+	const char *text;
+	size_t len;
+
+	text = get(task, &len);
+	aw_json_text(aw_data(task), key, text, len);
+}
+
+/* What came with the task. */
+static void
+run_context(struct aw_task *task, void *state)
+{
+	struct aw_json *data = aw_data(task);
+	const char *workspace = aw_workspace(task);
+
+	(void)state;
+	put_text(task, "metadata", aw_metadata);
+	put_text(task, "params_metadata", aw_params_metadata);
+	put_text(task, "tracing_context", aw_tracing_context);
+	aw_json_double(data, "priority", aw_priority(task));
+	aw_json_int64(data, "deadline_ms", aw_deadline_ms(task));
+	aw_json_string(data, "workspace", workspace);
+	aw_json_bool(
+	    data, "made", workspace != NULL && access(workspace, W_OK) == 0);
+	aw_success_data(task);
+}
+
+/* Everything that goes with a result, as the params say. */
+static void
+run_with(struct aw_task *task, void *state)
+{
+	const char *text;
+	bool fails = false, taken[3] = { false, false, false };
+
+	(void)state;
+	if (aw_get_string(task, "status", &text, NULL) == AW_GOT)
+		taken[0] = aw_status(task, text);
+	if (aw_get_string(task, "metadata", &text, NULL) == AW_GOT) {
+		(void)aw_result_metadata(task, "{\"old\":1}");
+		taken[1] = aw_result_metadata(task, text);
+	}
+	if (aw_get_string(task, "data_metadata", &text, NULL) == AW_GOT)
+		taken[2] = aw_data_metadata(task, text);
+	aw_json_bool(aw_data(task), "status", taken[0]);
+	aw_json_bool(aw_data(task), "metadata", taken[1]);
+	aw_json_bool(aw_data(task), "data_metadata", taken[2]);
+	if (aw_get_bool(task, "fails", &fails) == AW_GOT && fails)
+		aw_failure(task, "NOT_FOUND", "as asked");
+	else
+		aw_success_data(task);
+}
+
+static void
+run_log(struct aw_task *task, void *state)
+{
+	(void)state;
+	aw_log(NULL, AW_WARNING, "of no %s", "task");
+	aw_log(task, AW_DEBUG, "%d", 1);
+	aw_log(task, AW_INFO, "\xff\n");
+	aw_log(task, AW_WARNING, "three");
+	aw_log(task, AW_ERROR, "%05000d", 0);
+	aw_success_data(task);
+}
+
+static void
+run_setting(struct aw_task *task, void *state)
+{
+	const char *key, *value;
+
+	(void)state;
+	if (aw_get_string(task, "key", &key, NULL) != AW_GOT)
+		return;
+	if ((value = aw_setting(key)) == NULL && errno != 0)
+		aw_failure(task, "PERMANENT_ERROR", "%s", strerror(errno));
+	else {
+		aw_json_string(aw_data(task), "value", value);
+		aw_json_bool(aw_data(task), "same", value == aw_setting(key));
+		aw_success_data(task);
+	}
+}
+
 #define HANDLER(name, ...) \
 	static const struct aw_handler name = { .size = \
 						    sizeof(struct aw_handler), \
@@ -270,9 +355,14 @@ HANDLER(signals);
 HANDLER(heed);
 HANDLER(cost);
 HANDLER(tell);
+HANDLER(context);
+HANDLER(with);
+HANDLER(log);
+HANDLER(setting);
 HANDLER(count, .init = init_count, .fini = fini_count);
 AW_MODULE(&echo, &silent, &crash, &leave, &fail, &retry, &twice, &text, &length,
-    &large, &print, &inherit, &signals, &heed, &cost, &count, &tell);
+    &large, &print, &inherit, &signals, &heed, &cost, &count, &tell, &context,
+    &with, &log, &setting);
 
 #elif defined(MODULE_NO_SYMBOL)
 int unrelated = 1;
@@ -297,8 +387,11 @@ run_internals(struct aw_task *task, void *state)
 	if (jscan_check() == 0)
 		aw_success_data(task);
 }
-static const struct aw_handler internals = { sizeof(struct aw_handler),
-	"internals", NULL, NULL, run_internals, NULL };
+static const struct aw_handler internals = {
+	.size = sizeof(struct aw_handler),
+	.type = "internals",
+	.run = run_internals,
+};
 AW_MODULE(&internals);
 
 #elif defined(MODULE_CONSTRUCTOR)
@@ -312,7 +405,9 @@ static void __attribute__((__constructor__)) at_load(void)
 static const struct {
 	struct aw_handler now;
 	void *later;
-} grown = { { sizeof(grown), "later", NULL, NULL, run_nothing, NULL }, NULL };
+} grown = {
+	.now = { .size = sizeof(grown), .type = "later", .run = run_nothing },
+};
 AW_MODULE(&grown.now);
 
 #else
@@ -348,7 +443,16 @@ init_mute(void **state, struct aw_error *error)
 	return (-1);
 }
 
-static const struct aw_handler odd = { SIZE, TYPE, CATEGORY, INIT, RUN, NULL };
+static const struct aw_handler odd = {
+	.size = SIZE,
+	.type = TYPE,
+	.category = CATEGORY,
+	.init = INIT,
+	.run = RUN,
+#ifdef TOLD
+	.TOLD,
+#endif
+};
 #ifdef TWICE
 AW_MODULE(&odd, &odd);
 #else

@@ -53,7 +53,7 @@ def _():
     equal(payload["handlers"][:2],
           [{"type": "echo", "category": "first"}, {"type": "silent"}],
           "handlers")
-    equal(len(payload["handlers"]), 17, "number of handlers")
+    equal(len(payload["handlers"]), 21, "number of handlers")
     equal(text, "", "output")
 
 

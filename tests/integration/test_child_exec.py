@@ -143,7 +143,7 @@ print(json.dumps({"fds": fds, "signals": [
 
 @case("ids, deadline, priority, metadata and workspace are in the environment")
 def _():
-    work = tempfile.mkdtemp(dir=TMP.name)
+    work = TMP.name + "/workspace"
     child = start("unset AVTOWORKER_PEERS\n"  # the tests' own
                   "env | grep -e ^AVTOWORKER -e ^TASK_FILES_DIR | sort >&2\n"
                   "pwd >&2", environment={"AVTOWORKER_PRIORITY": "old"})
@@ -177,13 +177,13 @@ def _():
     equal(child.stop(), "/\n", "directory")
 
 
-@case("a workspace that is gone is one failure")
+@case("a workspace that cannot be made is one failure")
 def _():
     child = start("pwd >&2")
     child.send(TASK, {"task_id": "t", "job_id": "j", "type": "job",
                       "params": {}, "workspace": "/nonexistent/x"}, 1)
     message = child.result()["error"]["message"]
-    contains(message, "at step its workspace: No such file or directory")
+    contains(message, "cannot make the task's workspace /nonexistent/x: No ")
     equal(child.run("job", {})["status"], "success", "the next")
     child.stop()
 

@@ -92,6 +92,7 @@ static const aw_handler cxx = {
 AW_MODULE(&cxx);
 """)
     run(*shlex.split(cxx), "-std=c++11", "-Wall", "-Wextra", "-Werror",
+        "-Wno-missing-field-initializers",
         "-shared", "-fPIC", "-I" + os.path.dirname(os.path.dirname(header)),
         "-o", TMP.name + "/cxx.so", source)
     child = serve("cxx=" + TMP.name + "/cxx.so")

@@ -423,6 +423,38 @@ tell(struct aw_task *task, void *state)
 	aw_success_data(task);
 }
 
+/* Leaves files in its workspace, and what crash asks for. */
+static void
+litter(struct aw_task *task, void *state)
+{
+	const char *place = aw_workspace(task);
+	bool dies = false;
+	char path[4096];
+	int64_t i;
+	int fd;
+
+	(void)state;
+	if (place == NULL) {
+		aw_failure(task, "PERMANENT_ERROR", "no workspace: %s",
+		    strerror(errno));
+		return;
+	}
+	for (i = 0; i < int_param(task, "files", 1); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%d", place, (int)i);
+		if ((fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) ==
+		    -1)
+			return;
+		(void)close(fd);
+	}
+	if (begin(task) == -1)
+		return;
+	(void)aw_get_bool(task, "dies", &dies);
+	if (dies)
+		abort();
+	aw_json_string(aw_data(task), "workspace", place);
+	aw_success_data(task);
+}
+
 #define ANIMAL(name, where) \
 	static const struct aw_handler handler_##name = { \
 		.size = sizeof(struct aw_handler), \
@@ -447,8 +479,10 @@ ANIMAL(tell, NULL);
 ANIMAL(deaf, "heavy");
 ANIMAL(babble, "heavy");
 ANIMAL(eat, "heavy");
+ANIMAL(litter, "light");
 
 AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
     &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
     &handler_big_result, &handler_print, &handler_hang_up, &handler_heed,
-    &handler_tell, &handler_deaf, &handler_babble, &handler_eat);
+    &handler_tell, &handler_deaf, &handler_babble, &handler_eat,
+    &handler_litter);

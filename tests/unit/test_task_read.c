@@ -274,7 +274,7 @@ check_handed_on(const char *more, const char *want)
 
 	bytes_printf(&body, "{" IDS ",\"type\":\"echo\"%s}", more);
 	ASSERT_INT(task_read(body.p, body.len, &task, &why), TASK_READ);
-	task_put(&task, &frame);
+	task_put(&task, "", &frame);
 	bytes_append(&frame, "", 1);
 	ASSERT(!bytes_failed(&frame));
 	ASSERT_STR(frame.p, want);
