@@ -23,18 +23,25 @@ struct command {
 	void (*show)(const json_t *answer);
 	bool takes_category;
 	bool takes_json; /* -j */
+	bool takes_order; /* and what it is about */
 };
 
 static const struct command commands[] = {
 	{ "status", "the state of the worker and its categories", show_status,
-	    false, true },
-	{ "ps", "its children, and what they run", show_children, false, true },
-	{ "pause", "take no more tasks, of a category or at all", show_message,
-	    true, false },
-	{ "resume", "take tasks again", show_message, true, false },
-	{ "drain", "finish what is there, and end", show_message, false,
+	    false, true, false },
+	{ "ps", "its children, and what they run", show_children, false, true,
 	    false },
-	{ "reload", "read the configuration again", show_message, false,
+	{ "results", "results that are not delivered yet", show_results, false,
+	    true, false },
+	{ "dead-letters",
+	    "results that were given up: list, show, resend, drop",
+	    show_letters, false, true, true },
+	{ "pause", "take no more tasks, of a category or at all", show_message,
+	    true, false, false },
+	{ "resume", "take tasks again", show_message, true, false, false },
+	{ "drain", "finish what is there, and end", show_message, false, false,
+	    false },
+	{ "reload", "read the configuration again", show_message, false, false,
 	    false },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -45,6 +52,8 @@ struct arguments {
 	bool json;
 	const struct command *command;
 	const char *category; /* or NULL */
+	const char *order; /* about dead letters; or NULL */
+	const char *id; /* of one of them; NULL: none, or all */
 };
 
 static void
@@ -54,7 +63,13 @@ print_help(void)
 
 	(void)printf(
 	    "usage: avtoworkerctl [-j] [-n NAME] [-s SOCKET] COMMAND "
-	    "[CATEGORY]\n\n"
+	    "[CATEGORY]\n"
+	    "       avtoworkerctl [-j] [-n NAME] [-s SOCKET] dead-letters "
+	    "list\n"
+	    "       avtoworkerctl [-j] [-n NAME] [-s SOCKET] dead-letters "
+	    "show ID\n"
+	    "       avtoworkerctl [-n NAME] [-s SOCKET] dead-letters "
+	    "resend | drop ID | all\n\n"
 	    "Asks a running avtoworkerd, or tells it what to do.\n\n"
 	    "  -h, --help           print this\n"
 	    "  -j, --json           print the answer as it came\n"
@@ -63,7 +78,7 @@ print_help(void)
 	    "  -v, --version        print the version\n\n"
 	    "Commands:\n");
 	for (i = 0; i < NCOMMANDS; i++)
-		(void)printf("  %-7s%-14s%s\n", commands[i].name,
+		(void)printf("  %-13s%-11s%s\n", commands[i].name,
 		    commands[i].takes_category ? "[CATEGORY]" :
 			commands[i].takes_json ? "[-j]" :
 						 "",
@@ -77,6 +92,31 @@ usage_error(const char *text, const char *what)
 	    "avtoworkerctl: %s%s; avtoworkerctl --help tells more\n", text,
 	    what);
 	return (EX_USAGE);
+}
+
+/* What is to be done with which dead letter; -1, or the exit status. */
+static int
+read_order(char *words[], struct arguments *a)
+{
+	a->order = words[0] != NULL ? words[0] : "list";
+	if (strcmp(a->order, "list") == 0 &&
+	    (words[0] == NULL || words[1] == NULL))
+		return (-1);
+	if (strcmp(a->order, "show") != 0 && strcmp(a->order, "resend") != 0 &&
+	    strcmp(a->order, "drop") != 0)
+		return (usage_error(
+		    "dead-letters: expected list, show, resend or drop: ",
+		    a->order));
+	if (words[1] == NULL || words[2] != NULL)
+		return (usage_error(
+		    "dead-letters: expected one number for ", a->order));
+	if (strcmp(words[1], "all") == 0 && strcmp(a->order, "show") != 0)
+		return (-1);
+	a->id = words[1];
+	if (a->id[strspn(a->id, "0123456789")] != '\0' || a->id[0] == '\0' ||
+	    a->id[0] == '0' || strlen(a->id) > 18)
+		return (usage_error("dead-letters: no number: ", a->id));
+	return (-1);
 }
 
 /* Command and category; -1, or the exit status. */
@@ -95,6 +135,8 @@ read_command(char *words[], struct arguments *a)
 	a->command = &commands[i];
 	if (a->json && !a->command->takes_json)
 		return (usage_error("-j is not for ", words[0]));
+	if (a->command->takes_order)
+		return (read_order(words + 1, a));
 	a->category = words[1];
 	if (words[1] != NULL &&
 	    (!a->command->takes_category || words[2] != NULL))
@@ -147,6 +189,10 @@ make_request(const struct arguments *a, struct bytes *out)
 		bytes_puts(out, ",\"category\":");
 		bytes_put_json(out, a->category, strlen(a->category));
 	}
+	if (a->order != NULL)
+		bytes_printf(out, ",\"order\":\"%s\"", a->order);
+	if (a->id != NULL)
+		bytes_printf(out, ",\"id\":%s", a->id);
 	bytes_puts(out, "}\n");
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/show.h"
+#include "supervisor/base/clock.h"
 
 #define NCOLUMNS(columns) (sizeof(columns) / sizeof((columns)[0]))
 #define CELL_MAX          160
@@ -185,6 +186,139 @@ show_children(const json_t *answer)
 }
 
 /*
+ * Results.
+ */
+
+static void
+cell_id(const json_t *row, char out[CELL_MAX])
+{
+	put_number(row, "id", out);
+}
+
+static void
+cell_job(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "job_id", out);
+}
+
+static void
+cell_status(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "status", out);
+}
+
+static void
+cell_code(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "code", out);
+}
+
+static void
+cell_age(const json_t *row, char out[CELL_MAX])
+{
+	char text[32];
+
+	show_time(text, number_of(row, "age_ms"));
+	(void)snprintf(out, CELL_MAX, "%s", text);
+}
+
+static void
+cell_next(const json_t *row, char out[CELL_MAX])
+{
+	char text[32];
+
+	show_time(text, number_of(row, "retry_in_ms"));
+	(void)snprintf(out, CELL_MAX, "%s", text);
+}
+
+static const struct column result_columns[] = {
+	{ "TASK", cell_task },
+	{ "JOB", cell_job },
+	{ "TYPE", cell_type },
+	{ "STATUS", cell_status },
+	{ "CODE", cell_code },
+	{ "AGE", cell_age },
+	{ "NEXT IN", cell_next },
+};
+
+void
+show_results(const json_t *answer)
+{
+	put_table(result_columns, NCOLUMNS(result_columns),
+	    json_object_get(answer, "results"));
+}
+
+static void
+cell_letter_type(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "type", out);
+}
+
+/* How long ago it was given up; its time is one of the wall clock. */
+static void
+cell_died(const json_t *row, char out[CELL_MAX])
+{
+	char text[32];
+
+	show_time(text, clock_wall_ms() - number_of(row, "died_at"));
+	(void)snprintf(out, CELL_MAX, "%s", text);
+}
+
+static void
+cell_reason(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "reason", out);
+}
+
+static const struct column letter_columns[] = {
+	{ "ID", cell_id },
+	{ "TASK", cell_task },
+	{ "JOB", cell_job },
+	{ "TYPE", cell_letter_type },
+	{ "STATUS", cell_status },
+	{ "AGE", cell_died },
+	{ "REASON", cell_reason },
+};
+
+/* All there is of one, a line for each member. */
+static void
+show_letter(const json_t *letter)
+{
+	const char *name, *text, *p;
+	json_t *value;
+
+	json_object_foreach((json_t *)letter, name, value)
+	{
+		if (json_is_integer(value)) {
+			(void)printf("%-15s%" PRId64 "\n", name,
+			    (int64_t)json_integer_value(value));
+			continue;
+		}
+		text = json_is_string(value) ? json_string_value(value) : "-";
+		(void)printf("%-15s", name);
+		for (p = text; *p != '\0'; p++)
+			(void)putchar(
+			    (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
+		(void)putchar('\n');
+	}
+}
+
+void
+show_letters(const json_t *answer)
+{
+	const json_t *list = json_object_get(answer, "dead_letters");
+	const json_t *first = json_array_get(list, 0);
+
+	if (list == NULL)
+		(void)printf("%" PRId64 "\n", number_of(answer, "count"));
+	else if (json_object_get(first, "leased_at") != NULL &&
+	    json_object_get(first, "finished_at") != NULL)
+		show_letter(first);
+	else
+		put_table(letter_columns, NCOLUMNS(letter_columns), list);
+}
+
+/*
  * Status.
  */
 
@@ -350,8 +484,12 @@ show_status(const json_t *answer)
 		     " finished\n",
 	    "tasks", number_of(answer, "queued"), number_of(answer, "running"),
 	    number_of(answer, "finished"));
-	(void)printf("%-12s%" PRId64 " not delivered\n", "results",
-	    number_of(answer, "undelivered"));
+	(void)printf("%-12s%" PRId64 " not delivered, %" PRId64
+		     " dead letters\n",
+	    "results", number_of(answer, "undelivered"),
+	    number_of(answer, "dead_letters"));
+	put_text(answer, "journal", text);
+	put_line("journal", text);
 	(void)printf(
 	    "%-12s%" PRId64 " out\n\n", "polls", number_of(answer, "polls"));
 	put_table(orchestrator_columns, NCOLUMNS(orchestrator_columns),

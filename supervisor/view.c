@@ -17,6 +17,7 @@
 #include "supervisor/edges/notify.h"
 #include "supervisor/instance.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/orchestrator/outbox.h"
 #include "supervisor/run.h"
 
 struct count {
@@ -235,6 +236,11 @@ look(void *arg)
 		.running = s->leases.count[LEASE_RUNNING],
 		.finished = s->leases.count[LEASE_FINISHED],
 		.undelivered = orchestrator_undelivered(s->orchestrator),
+		.journal = s->outbox != NULL ? outbox_state(s->outbox) : "off",
+		.journal_fails =
+		    s->outbox != NULL && !outbox_can_take(s->outbox),
+		.dead_letters =
+		    s->outbox != NULL ? outbox_letters_count(s->outbox) : 0,
 		.polls = orchestrator_polls(s->orchestrator),
 		.last_turn_ms = clock_now_ms(),
 		.orchestrators = s->view_orchestrators,
@@ -245,6 +251,8 @@ look(void *arg)
 		.children_len = n.children,
 		.stats = s->stats,
 	};
+	memcpy(s->view.received, s->leases.received, sizeof(s->view.received));
+	memcpy(s->view.ended, s->leases.ended, sizeof(s->view.ended));
 	return (&s->view);
 }
 
@@ -287,6 +295,51 @@ resume_leasing(const char *category, void *arg)
 }
 
 static void
+show_result(const struct lease *l, struct result_view *v)
+{
+	struct orchestrator_facts facts;
+
+	*v = (struct result_view){
+		.id = l->id,
+		.task_id = l->task.task_id,
+		.job_id = l->task.job_id,
+		.task_type = l->task.type,
+		.status = l->result.status,
+		.code = l->result.code,
+		.finished_ms = l->record.finished_ms,
+		.after_ms = l->deliver_after_ms,
+		.refusals = l->delivery.failures,
+		.on_disk = l->record.on_disk,
+	};
+	if (orchestrator_facts(l->origin, 0, &facts))
+		v->url = facts.url;
+}
+
+static void
+each_result(
+    void (*fn)(const struct result_view *, void *to), void *to, void *arg)
+{
+	struct supervisor *s = arg;
+	struct result_view v;
+	struct lease *l;
+
+	for (l = lease_first(&s->leases); l != NULL; l = lease_next(l))
+		if (l->state == LEASE_FINISHED) {
+			show_result(l, &v);
+			fn(&v, to);
+		}
+}
+
+static void
+order_letters(enum letters_order order, int64_t id,
+    const struct letters_asker *asker, void *arg)
+{
+	struct supervisor *s = arg;
+
+	outbox_letters(s->outbox, order, id, asker);
+}
+
+static void
 order_drain(void *arg)
 {
 	run_stop(arg, "by order");
@@ -308,6 +361,8 @@ trouble(const struct view *v)
 		return ("");
 	if (v->paused)
 		return (", paused");
+	if (v->journal_fails)
+		return (", the journal fails");
 	if (v->short_of_memory)
 		return (", short of memory");
 	for (i = 0; i < v->categories_len; i++)
@@ -350,6 +405,8 @@ const struct view_ops run_view_ops = {
 	.look = look,
 	.pause = pause_leasing,
 	.resume = resume_leasing,
+	.results = each_result,
+	.letters = order_letters,
 	.drain = order_drain,
 	.reload = order_reload,
 };

@@ -37,6 +37,7 @@ struct client {
 	struct control *control;
 	struct bufferevent *bev;
 	struct event deadline;
+	uint64_t ticket; /* of the answer that it waits for; 0: none */
 	bool answered;
 };
 
@@ -48,6 +49,7 @@ struct control {
 	struct event again; /* accept after an error */
 	LIST_HEAD(, client) clients;
 	unsigned count;
+	uint64_t last_ticket;
 	char *path; /* of the socket, while it is ours; or NULL */
 };
 
@@ -80,25 +82,54 @@ flush(struct client *c)
 	(void)evbuffer_freeze(out, 1);
 }
 
+/* Takes the answer. The next event on the client closes it: it is written, or
+ * cannot be. */
+static void
+send_answer(struct client *c, struct bytes *out)
+{
+	c->answered = true;
+	(void)bufferevent_disable(c->bev, EV_READ);
+	if (bytes_failed(out) ||
+	    bufferevent_write(c->bev, out->p, out->len) == -1)
+		log_warn("no memory to answer avtoworkerctl");
+	bytes_fini(out);
+}
+
+/* To a client that may be gone. */
+static void
+on_letters(const struct letters_answer *answer, uint64_t ticket, void *arg)
+{
+	struct control *control = arg;
+	struct bytes out = { 0 };
+	struct client *c;
+
+	LIST_FOREACH(c, &control->clients, entry)
+	if (c->ticket == ticket)
+		break;
+	if (c == NULL)
+		return;
+	c->ticket = 0;
+	control_put_letters(answer, &out);
+	send_answer(c, &out);
+}
+
 static void
 answer(struct client *c, const char *line, size_t len)
 {
+	struct control *control = c->control;
+	struct letters_asker asker = { .answer = on_letters, .to = control };
 	struct bytes out = { 0 };
 
-	c->answered = true;
-	(void)bufferevent_disable(c->bev, EV_READ);
-	if (line != NULL)
-		control_reply(
-		    line, len, c->control->ops, c->control->arg, &out);
-	else
+	asker.ticket = c->ticket = ++control->last_ticket;
+	if (line == NULL)
 		bytes_puts(&out,
 		    "{\"error\":\"the request is no line of at most 64 "
 		    "KiB\"}\n");
-	/* The next event on it closes it: it is written, or cannot be. */
-	if (bytes_failed(&out) ||
-	    bufferevent_write(c->bev, out.p, out.len) == -1)
-		log_warn("no memory to answer avtoworkerctl");
-	bytes_fini(&out);
+	else if (!control_reply(
+		     line, len, control->ops, control->arg, &asker, &out))
+		return; /* on_letters() has answered it, or will */
+	c->ticket = 0;
+	send_answer(c, &out);
 }
 
 static void
@@ -109,7 +140,7 @@ on_readable(struct bufferevent *bev, void *arg)
 	size_t len;
 	char *line;
 
-	if (c->answered)
+	if (c->answered || c->ticket != 0)
 		return;
 	if ((line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF)) != NULL)
 		answer(c, line, len);
@@ -135,6 +166,8 @@ on_end(struct bufferevent *bev, short what, void *arg)
 {
 	struct client *c = arg;
 
+	if (c->ticket != 0 && (what & BEV_EVENT_EOF))
+		return; /* it may still listen */
 	if (!c->answered && (what & BEV_EVENT_EOF) &&
 	    evbuffer_get_length(bufferevent_get_input(bev)) > 0)
 		answer(c, NULL, 0);

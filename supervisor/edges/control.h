@@ -7,9 +7,11 @@
 #ifndef AVTOWORKER_CONTROL_H
 #define AVTOWORKER_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "supervisor/base/why.h"
+#include "supervisor/letters.h"
 
 #define CONTROL_SOCKET      "control.sock" /* in the state directory */
 #define CONTROL_REQUEST_MAX (64u * 1024) /* bytes, newline included */
@@ -28,8 +30,10 @@ struct control *control_new(struct event_base *, const char *state_dir,
 void control_free(struct control *);
 
 /* control_reply.c: carries out a request, given without its newline, and
- * appends the answer, with one. */
-void control_reply(const char *line, size_t len, const struct view_ops *,
-    void *arg, struct bytes *out);
+ * appends the answer, with one. False when the answer comes later, to asker. */
+bool control_reply(const char *line, size_t len, const struct view_ops *,
+    void *arg, const struct letters_asker *asker, struct bytes *out);
+/* The answer that came later. */
+void control_put_letters(const struct letters_answer *, struct bytes *out);
 
 #endif

@@ -18,7 +18,10 @@ struct request {
 	const struct view_ops *ops;
 	void *arg;
 	const char *category; /* NULL: none was named */
+	const json_t *object; /* the whole request */
+	const struct letters_asker *asker;
 	struct bytes *out;
+	bool later; /* the answer goes to asker */
 };
 
 static void
@@ -103,7 +106,7 @@ put_category(struct bytes *out, const struct category_view *c, int64_t now_ms)
 }
 
 static void
-status(const struct request *r)
+status(struct request *r)
 {
 	const struct view *v = look(r);
 	const int64_t now_ms = clock_now_ms();
@@ -127,6 +130,8 @@ status(const struct request *r)
 	put_number(out, "running", v->running);
 	put_number(out, "finished", v->finished);
 	put_number(out, "undelivered", v->undelivered);
+	put_text(out, "journal", v->journal);
+	put_number(out, "dead_letters", v->dead_letters);
 	put_number(out, "polls", v->polls);
 	bytes_puts(out, ",\"orchestrators\":[");
 	for (i = 0; i < v->orchestrators_len; i++) {
@@ -157,7 +162,7 @@ put_child(struct bytes *out, const struct child_view *c, int64_t now_ms)
 }
 
 static void
-ps(const struct request *r)
+ps(struct request *r)
 {
 	const struct view *v = look(r);
 	const int64_t now_ms = clock_now_ms();
@@ -193,7 +198,7 @@ no_category(const struct request *r)
 }
 
 static void
-pause_leasing(const struct request *r)
+pause_leasing(struct request *r)
 {
 	if (r->ops->pause(r->category, r->arg))
 		put_ok(r->out, NULL);
@@ -202,7 +207,7 @@ pause_leasing(const struct request *r)
 }
 
 static void
-resume_leasing(const struct request *r)
+resume_leasing(struct request *r)
 {
 	if (r->ops->resume(r->category, r->arg))
 		put_ok(r->out, NULL);
@@ -211,26 +216,118 @@ resume_leasing(const struct request *r)
 }
 
 static void
-drain(const struct request *r)
+drain(struct request *r)
 {
 	put_ok(r->out, "draining was begun; the log tells how it goes");
 	r->ops->drain(r->arg);
 }
 
 static void
-reload(const struct request *r)
+reload(struct request *r)
 {
 	put_ok(r->out, "reloading was begun; the log tells how it went");
 	r->ops->reload(r->arg);
 }
 
+/*
+ * Results.
+ */
+
+struct results_writer {
+	struct bytes *out;
+	int64_t now_ms;
+	const char *separator;
+};
+
+static void
+put_result(const struct result_view *v, void *arg)
+{
+	struct results_writer *w = arg;
+
+	bytes_printf(w->out, "%s{\"id\":%" PRIu64, w->separator, v->id);
+	w->separator = ",";
+	put_text(w->out, "task_id", v->task_id);
+	put_text(w->out, "job_id", v->job_id);
+	put_text(w->out, "task_type", v->task_type);
+	put_text(w->out, "status", v->status);
+	put_text(w->out, "code", v->code);
+	put_text(w->out, "url", v->url);
+	put_number(w->out, "age_ms", w->now_ms - v->finished_ms);
+	put_number(w->out, "refusals", v->refusals);
+	put_number(w->out, "retry_in_ms",
+	    v->after_ms > w->now_ms ? v->after_ms - w->now_ms : 0);
+	put_bool(w->out, "on_disk", v->on_disk);
+	bytes_puts(w->out, "}");
+}
+
+static void
+results(struct request *r)
+{
+	struct results_writer w = { r->out, clock_now_ms(), "" };
+
+	bytes_puts(r->out, "{\"ok\":true,\"results\":[");
+	r->ops->results(put_result, &w, r->arg);
+	bytes_puts(r->out, "]}\n");
+}
+
+static void
+dead_letters(struct request *r)
+{
+	static const char *const orders[] = {
+		[LETTERS_LIST] = "list",
+		[LETTERS_SHOW] = "show",
+		[LETTERS_RESEND] = "resend",
+		[LETTERS_DROP] = "drop",
+	};
+	const char *name =
+	    json_string_value(json_object_get(r->object, "order"));
+	const json_t *number = json_object_get(r->object, "id");
+	const json_int_t id = json_integer_value(number);
+	size_t i;
+
+	for (i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+		if (name != NULL && strcmp(name, orders[i]) == 0)
+			break;
+	if (i == sizeof(orders) / sizeof(orders[0]))
+		put_error(r->out, "order must be list, show, resend or drop");
+	else if (number != NULL && id <= 0)
+		put_error(r->out, "id must be the number of a dead letter");
+	else if ((i == LETTERS_SHOW) != (number != NULL) &&
+	    (i == LETTERS_SHOW || i == LETTERS_LIST))
+		put_error(r->out,
+		    i == LETTERS_SHOW ? "show needs an id" :
+					"list takes no id");
+	else {
+		r->later = true;
+		r->ops->letters((enum letters_order)i, id, r->asker, r->arg);
+	}
+}
+
+void
+control_put_letters(const struct letters_answer *a, struct bytes *out)
+{
+	if (a->error != NULL) {
+		put_error(out, a->error);
+		return;
+	}
+	bytes_puts(out, "{\"ok\":true");
+	if (a->list != NULL) {
+		bytes_puts(out, ",\"dead_letters\":");
+		bytes_append(out, a->list, a->list_len);
+	} else
+		put_number(out, "count", a->count);
+	bytes_puts(out, "}\n");
+}
+
 static const struct {
 	const char *name;
-	void (*run)(const struct request *);
+	void (*run)(struct request *);
 	bool takes_category;
 } commands[] = {
 	{ "status", status, false },
 	{ "ps", ps, false },
+	{ "results", results, false },
+	{ "dead-letters", dead_letters, false },
 	{ "pause", pause_leasing, true },
 	{ "resume", resume_leasing, true },
 	{ "drain", drain, false },
@@ -246,6 +343,7 @@ run(struct request *r, json_t *object)
 	    json_string_value(json_object_get(object, "command"));
 	size_t i;
 
+	r->object = object;
 	r->category = json_string_value(category);
 	for (i = 0; i < NCOMMANDS && name != NULL; i++)
 		if (strcmp(name, commands[i].name) == 0)
@@ -254,8 +352,8 @@ run(struct request *r, json_t *object)
 		put_error(r->out, "the request has no command");
 	else if (i == NCOMMANDS)
 		put_error(r->out,
-		    "there is no such command; there are status, ps, pause, "
-		    "resume, drain and reload");
+		    "there is no such command; there are status, ps, results, "
+		    "dead-letters, pause, resume, drain and reload");
 	else if (category != NULL && !json_is_null(category) &&
 	    (r->category == NULL || !commands[i].takes_category))
 		put_error(r->out,
@@ -265,11 +363,16 @@ run(struct request *r, json_t *object)
 		commands[i].run(r);
 }
 
-void
+bool
 control_reply(const char *line, size_t len, const struct view_ops *ops,
-    void *arg, struct bytes *out)
+    void *arg, const struct letters_asker *asker, struct bytes *out)
 {
-	struct request r = { .ops = ops, .arg = arg, .out = out };
+	struct request r = {
+		.ops = ops,
+		.arg = arg,
+		.asker = asker,
+		.out = out,
+	};
 	json_t *object;
 
 	object = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
@@ -278,4 +381,5 @@ control_reply(const char *line, size_t len, const struct view_ops *ops,
 	else
 		put_error(out, "the request is not one JSON object");
 	json_decref(object);
+	return (!r.later);
 }

@@ -240,6 +240,12 @@ metrics_readiness(const struct view *v, struct bytes *out)
 		separator = ",";
 		missing = true;
 	}
+	if (v->journal_fails) {
+		bytes_printf(
+		    out, "%s\"the journal cannot be written\"", separator);
+		separator = ",";
+		missing = true;
+	}
 	if (!has_ready_child(v)) {
 		bytes_printf(out, "%s\"no child is ready\"", separator);
 		missing = true;
@@ -268,8 +274,11 @@ serve_health(
 
 	(void)m;
 	bytes_printf(&body,
-	    "{\"status\":\"ok\",\"state\":\"%s\",\"uptime_ms\":%" PRId64 "}\n",
+	    "{\"status\":\"ok\",\"state\":\"%s\",\"uptime_ms\":%" PRId64
+	    ",\"journal\":",
 	    v->state, clock_now_ms() - v->started_ms);
+	bytes_put_json(&body, v->journal, strlen(v->journal));
+	bytes_puts(&body, "}\n");
 	reply(req, HTTP_OK, JSON_TYPE, &body);
 }
 

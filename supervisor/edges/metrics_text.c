@@ -321,6 +321,38 @@ write_undelivered(struct metric_writer *w)
 }
 
 static void
+write_received(struct metric_writer *w)
+{
+	unsigned i;
+
+	for (i = 0; i < LEASE_NSOURCES; i++)
+		put(w, "source", lease_source_name((enum lease_source)i), NULL,
+		    NULL, w->view->received[i]);
+}
+
+static void
+write_ended(struct metric_writer *w)
+{
+	unsigned i;
+
+	for (i = 0; i < LEASE_NOUTCOMES; i++)
+		put(w, "outcome", lease_outcome_name((enum lease_outcome)i),
+		    NULL, NULL, w->view->ended[i]);
+}
+
+static void
+write_dead_letters(struct metric_writer *w)
+{
+	put_plain(w, (uint64_t)w->view->dead_letters);
+}
+
+static void
+write_journal_fails(struct metric_writer *w)
+{
+	put_plain(w, w->view->journal_fails);
+}
+
+static void
 write_registered(struct metric_writer *w)
 {
 	const struct orchestrator_view *o = w->view->orchestrators;
@@ -442,6 +474,11 @@ const struct metric metrics_table[] = {
 	    "Children by what they do.", write_children },
 	{ "worker_child_ends_total", "counter", "category, reason",
 	    "Children that have ended, by reason.", write_child_ends },
+	{ "worker_received_tasks_total", "counter", "source",
+	    "Tasks that have come, by where from.", write_received },
+	{ "worker_results_total", "counter", "outcome",
+	    "Results that are done with, by what became of them.",
+	    write_ended },
 	{ "worker_leases", "gauge", "state", "Tasks that are here, by state.",
 	    write_leases },
 	{ "worker_queued", "gauge", "category",
@@ -449,6 +486,11 @@ const struct metric metrics_table[] = {
 	{ "worker_undelivered_results", "gauge", "",
 	    "Results that the orchestrator has not taken yet.",
 	    write_undelivered },
+	{ "worker_dead_letters", "gauge", "",
+	    "Results that were given up and are kept.", write_dead_letters },
+	{ "worker_journal_failing", "gauge", "",
+	    "1 while no tasks are taken because of the journal.",
+	    write_journal_fails },
 	{ "worker_registered", "gauge", "orchestrator, worker_id",
 	    "1 while the orchestrator knows this worker.", write_registered },
 	{ "worker_polls", "gauge", "", "Polls that are out.", write_polls },

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "supervisor/lease.h"
+#include "supervisor/letters.h"
 #include "supervisor/stats.h"
 
 struct child_view {
@@ -49,6 +51,21 @@ struct orchestrator_view {
 	unsigned undelivered; /* results */
 };
 
+/* A result that is not taken yet. */
+struct result_view {
+	const char *task_id;
+	const char *job_id;
+	const char *task_type; /* or NULL */
+	const char *status;
+	const char *code; /* of its error; or NULL */
+	const char *url; /* of the orchestrator that it is for */
+	uint64_t id; /* of its lease */
+	int64_t finished_ms;
+	int64_t after_ms; /* it is not sent earlier */
+	unsigned refusals; /* in a row */
+	bool on_disk; /* only there */
+};
+
 struct view {
 	const char *version;
 	const char *worker_id; /* NULL in local mode */
@@ -63,6 +80,12 @@ struct view {
 	bool short_of_memory; /* nothing is leased for lack of memory */
 	unsigned queued, running, finished; /* leases */
 	unsigned undelivered; /* results */
+	const char *journal; /* ok, off, or what the trouble is */
+	bool journal_fails; /* nothing is leased because of it */
+	int64_t dead_letters;
+	/* Since the start: received is ended + queued + running + finished. */
+	uint64_t received[LEASE_NSOURCES];
+	uint64_t ended[LEASE_NOUTCOMES];
 	unsigned polls; /* that are out */
 	int64_t last_turn_ms; /* the loop's last sign of life */
 	const struct orchestrator_view *orchestrators;
@@ -83,6 +106,13 @@ struct view_ops {
 	 * False when there is no such category. */
 	bool (*pause)(const char *category, void *arg);
 	bool (*resume)(const char *category, void *arg);
+	/* Calls back for every result that is not taken yet. */
+	void (*results)(void (*)(const struct result_view *, void *to),
+	    void *to, void *arg);
+	/* Looks at dead letters or does something with them; id 0: with all.
+	 * Always answers, now or later. */
+	void (*letters)(enum letters_order, int64_t id,
+	    const struct letters_asker *, void *arg);
 	/* As SIGTERM, as SIGHUP. */
 	void (*drain)(void *arg);
 	void (*reload)(void *arg);

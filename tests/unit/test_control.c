@@ -30,6 +30,7 @@ struct server {
 	struct sockaddr_un sa;
 	char folder[64];
 	char done[64]; /* the last order */
+	struct letters_asker asker; /* the last one */
 	bool blind; /* memory is short */
 };
 
@@ -73,8 +74,66 @@ fake_reload(void *arg)
 	(void)order(arg, "reload", NULL);
 }
 
+static void
+fake_results(
+    void (*fn)(const struct result_view *, void *to), void *to, void *arg)
+{
+	(void)arg;
+	fn(
+	    &(const struct result_view){
+		.id = 7,
+		.task_id = "t-7",
+		.job_id = "j-7",
+		.status = "failure",
+		.code = "TRANSIENT_ERROR",
+		.url = "http://o",
+		.finished_ms = clock_now_ms() - 3000,
+		.on_disk = true,
+	    },
+	    to);
+}
+
+static void
+on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->asker.answer(
+	    &(const struct letters_answer){
+		.list = "[{\"id\":5}]",
+		.list_len = 10,
+	    },
+	    s->asker.ticket, s->asker.to);
+}
+
+/* A list comes later, everything else at once. */
+static void
+fake_letters(enum letters_order what, int64_t id,
+    const struct letters_asker *asker, void *arg)
+{
+	const struct timeval now = { 0, 1000 };
+	struct server *s = arg;
+
+	s->asker = *asker;
+	(void)snprintf(
+	    s->done, sizeof(s->done), "letters %d %d", (int)what, (int)id);
+	if (what == LETTERS_LIST)
+		(void)event_base_once(
+		    s->base, -1, EV_TIMEOUT, on_late, s, &now);
+	else if (id == 404)
+		asker->answer(&(const struct letters_answer){ .error = "none" },
+		    asker->ticket, asker->to);
+	else
+		asker->answer(&(const struct letters_answer){ .count = 3 },
+		    asker->ticket, asker->to);
+}
+
 static const struct view_ops ops = {
 	.look = look,
+	.results = fake_results,
+	.letters = fake_letters,
 	.pause = fake_pause,
 	.resume = fake_resume,
 	.drain = fake_drain,
@@ -258,6 +317,73 @@ tells_the_status(void)
 	row = json_array_get(json_object_get(object, "categories"), 1);
 	ASSERT_STR(text(row, "failure"), "exited with \"1\"");
 	json_decref(object);
+	server_stop(&s);
+}
+
+static void
+tells_of_results(void)
+{
+	struct server s;
+	json_t *object;
+	const json_t *row;
+
+	server_start(&s);
+	object = asks(&s, "{\"command\":\"results\"}\n");
+	row = json_array_get(json_object_get(object, "results"), 0);
+	ASSERT_INT(number(row, "id"), 7);
+	ASSERT_STR(text(row, "task_id"), "t-7");
+	ASSERT_STR(text(row, "code"), "TRANSIENT_ERROR");
+	ASSERT(number(row, "age_ms") >= 3000);
+	ASSERT_INT(number(row, "retry_in_ms"), 0);
+	ASSERT(json_is_true(json_object_get(row, "on_disk")));
+	json_decref(object);
+	server_stop(&s);
+}
+
+static void
+handles_dead_letters(void)
+{
+#define LETTERS "{\"command\":\"dead-letters\""
+	struct server s;
+
+	server_start(&s);
+	answers(&s, LETTERS ",\"order\":\"list\"}\n",
+	    "{\"ok\":true,\"dead_letters\":[{\"id\":5}]}\n");
+	answers(&s, LETTERS ",\"order\":\"resend\",\"id\":9}\n",
+	    "{\"ok\":true,\"count\":3}\n");
+	ASSERT_STR(s.done, "letters 2 9");
+	answers(&s, LETTERS ",\"order\":\"drop\"}\n",
+	    "{\"ok\":true,\"count\":3}\n");
+	ASSERT_STR(s.done, "letters 3 0");
+	answers(&s, LETTERS ",\"order\":\"show\",\"id\":404}\n",
+	    "{\"error\":\"none\"}\n");
+	answers(&s, LETTERS "}\n", "{\"error\":\"order must be");
+	answers(&s, LETTERS ",\"order\":\"burn\"}\n", "{\"error\":\"order");
+	answers(&s, LETTERS ",\"order\":\"show\"}\n", "{\"error\":\"show");
+	answers(
+	    &s, LETTERS ",\"order\":\"list\",\"id\":1}\n", "{\"error\":\"list");
+	answers(&s, LETTERS ",\"order\":\"drop\",\"id\":\"x\"}\n",
+	    "{\"error\":\"id");
+	answers(
+	    &s, LETTERS ",\"order\":\"drop\",\"id\":-1}\n", "{\"error\":\"id");
+	server_stop(&s);
+}
+
+/* It is closed while its answer is on its way. */
+static void
+survives_a_client_that_does_not_wait(void)
+{
+	static const char request[] = LETTERS ",\"order\":\"list\"}\n";
+	struct server s;
+	int fd;
+
+	server_start(&s);
+	fd = client(&s);
+	ASSERT(send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0);
+	while (s.asker.answer == NULL)
+		turn(&s);
+	(void)close(fd);
+	answers(&s, LETTERS ",\"order\":\"list\"}\n", "{\"ok\":true");
 	server_stop(&s);
 }
 
@@ -539,6 +665,10 @@ refuses_another_user(void)
 
 static const struct test tests[] = {
 	{ "tells the status", tells_the_status },
+	{ "tells of results that wait", tells_of_results },
+	{ "handles dead letters", handles_dead_letters },
+	{ "survives a client that does not wait",
+	    survives_a_client_that_does_not_wait },
 	{ "lists many children", lists_many_children },
 	{ "carries out orders", carries_out_orders },
 	{ "refuses garbage", refuses_garbage },

@@ -67,6 +67,10 @@ empty_view(struct stats *stats)
 	return ((struct view){
 	    .version = "1.2",
 	    .state = "running",
+	    .journal = "ok",
+	    .received = { 10, 1, 2 },
+	    .ended = { 4, 2, 1 },
+	    .dead_letters = 1,
 	    .stats = stats,
 	});
 }
@@ -94,6 +98,14 @@ shows_plain_figures(void)
 	v.undelivered = 4;
 	v.polls = 5;
 	text = text_of(&v);
+	has_line(text, "worker_received_tasks_total{source=\"poll\"} 10");
+	has_line(text, "worker_received_tasks_total{source=\"journal\"} 1");
+	has_line(text, "worker_received_tasks_total{source=\"dead_letter\"} 2");
+	has_line(text, "worker_results_total{outcome=\"accepted\"} 4");
+	has_line(text, "worker_results_total{outcome=\"ignored\"} 2");
+	has_line(text, "worker_results_total{outcome=\"dead_letter\"} 1");
+	has_line(text, "worker_dead_letters 1");
+	has_line(text, "worker_journal_failing 0");
 	has_line(text, "worker_leases{state=\"queued\"} 1");
 	has_line(text, "worker_leases{state=\"running\"} 2");
 	has_line(text, "worker_leases{state=\"finished\"} 3");
@@ -381,6 +393,11 @@ tells_what_is_missing(void)
 	    "{\"missing\":[\"no child is ready\"],\"paused\":false,"
 	    "\"status\":\"not ready\"}\n");
 	category.busy = 1;
+	v.journal_fails = true;
+	is_status(&v, 503,
+	    "{\"missing\":[\"the journal cannot be written\"],\"paused\":false,"
+	    "\"status\":\"not ready\"}\n");
+	v.journal_fails = false;
 	is_status(&v, 200,
 	    "{\"missing\":[],\"paused\":false,\"status\":\"ready\"}\n");
 }
