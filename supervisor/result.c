@@ -159,15 +159,31 @@ put_details(const struct result *r, size_t tail_max, struct bytes *out)
 	bytes_puts(out, "}");
 }
 
+bool
+result_is_value_error(const struct result *r)
+{
+	struct jscan_error error;
+	struct jslice root, mark;
+
+	return (r->code != NULL && strcmp(r->code, CODE_TRANSIENT) == 0 &&
+	    r->details.len > 0 &&
+	    jscan_check(r->details.p, r->details.len, &jscan_payload_limits,
+		&root, &error) == 0 &&
+	    jscan_get(&root, "value_error", &mark) && mark.type == JSCAN_TRUE);
+}
+
 void
-result_put_error(const struct result *r, size_t tail_max, struct bytes *out)
+result_put_error(const struct result *r, const char *code, size_t tail_max,
+    struct bytes *out)
 {
 	const char *message = r->message != NULL ? r->message : "";
 
 	if (r->code == NULL)
 		return;
 	bytes_puts(out, ",\"error\":{\"code\":");
-	bytes_put_json(out, r->code, strlen(r->code));
+	if (code == NULL)
+		code = r->code;
+	bytes_put_json(out, code, strlen(code));
 	bytes_puts(out, ",\"message\":");
 	bytes_put_json(out, message, strlen(message));
 	if (r->details.len > 0 || (r->tail != NULL && tail_max > 0)) {

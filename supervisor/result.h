@@ -3,6 +3,7 @@
 #ifndef AVTOWORKER_RESULT_H
 #define AVTOWORKER_RESULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "child/bytes.h"
@@ -14,6 +15,7 @@
 #define CODE_INVALID_INPUT "INVALID_INPUT_ERROR"
 #define CODE_CONTRACT      "CONTRACT_VIOLATION_ERROR"
 #define CODE_SECURITY      "SECURITY_ERROR"
+#define CODE_INTEGRITY     "INTEGRITY_MISMATCH_ERROR"
 #define CODE_TIMEOUT       "TIMEOUT_ERROR"
 #define CODE_EXHAUSTED     "RESOURCE_EXHAUSTED_ERROR"
 
@@ -39,9 +41,14 @@ struct result result_cancelled(void);
 /* Reads a child's result frame, a JSON object. -1 and why when it breaks the
  * protocol; out is then untouched. */
 int result_read(const char *text, size_t len, struct result *out, struct why *);
-/* Appends ,"error":{...} when there is one: code, message, details, and in
- * them "stderr": at most the last tail_max bytes of the tail. */
-void result_put_error(const struct result *, size_t tail_max, struct bytes *);
+/* True when a handler in Python raised a ValueError, which a child marks in
+ * the details: the dialects differ about it. */
+bool result_is_value_error(const struct result *);
+/* Appends ,"error":{...} when there is one: the code (NULL: its own), message,
+ * details, and in them "stderr": at most the last tail_max bytes of the
+ * tail. */
+void result_put_error(
+    const struct result *, const char *code, size_t tail_max, struct bytes *);
 void result_fini(struct result *);
 
 #endif

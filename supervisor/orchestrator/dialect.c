@@ -289,8 +289,8 @@ put_retry(const struct result *r, struct bytes *out)
 }
 
 void
-dialect_put_outcome(
-    const struct worker_facts *facts, const struct lease *l, struct bytes *out)
+dialect_put_outcome(const struct worker_facts *facts, const struct lease *l,
+    const char *value_error, struct bytes *out)
 {
 	const struct result *r = &l->result;
 	const char *status = r->status != NULL ? r->status : "failure";
@@ -305,5 +305,7 @@ dialect_put_outcome(
 	if (retry)
 		put_retry(r, out);
 	else
-		result_put_error(r, facts->report_stderr, out);
+		result_put_error(r,
+		    result_is_value_error(r) ? value_error : NULL,
+		    facts->report_stderr, out);
 }

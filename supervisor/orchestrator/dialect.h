@@ -131,8 +131,9 @@ bool dialect_is_unknown(const char *body, size_t len);
 
 /* Appends ,"status":...,"data":...,"error":... of a result, as both dialects
  * have it, with retry turned into a failure that is run again unless the
- * facts say otherwise (contract, section 7). */
-void dialect_put_outcome(
-    const struct worker_facts *, const struct lease *, struct bytes *out);
+ * facts say otherwise (contract, section 7). value_error: the code for a
+ * ValueError of a handler in Python; NULL: as it is. */
+void dialect_put_outcome(const struct worker_facts *, const struct lease *,
+    const char *value_error, struct bytes *out);
 
 #endif

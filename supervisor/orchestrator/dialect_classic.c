@@ -128,7 +128,7 @@ result(const struct worker_facts *facts, const struct lease *l,
 	    "{\"job_id\":\"%s\",\"task_id\":\"%s\",\"worker_id\":\"%s\","
 	    "\"result\":{",
 	    l->task.job_id, l->task.task_id, facts->id);
-	dialect_put_outcome(facts, l, out);
+	dialect_put_outcome(facts, l, NULL, out);
 	bytes_puts(out, "}}");
 	if (bytes_failed(out)) {
 		why_set(why, "no memory for a message");

@@ -423,7 +423,7 @@ result(const struct worker_facts *facts, const struct lease *l,
 	    "{\"job_id\":\"%s\",\"task_id\":\"%s\",\"worker_id\":\"%s\","
 	    "\"origin_worker_id\":\"%s\",",
 	    l->task.job_id, l->task.task_id, facts->id, facts->id);
-	dialect_put_outcome(facts, l, out);
+	dialect_put_outcome(facts, l, CODE_INTEGRITY, out);
 	put_object(out, "data_metadata", &l->result.data_metadata);
 	put_metadata(out, l);
 	if (l->running_ms != 0)

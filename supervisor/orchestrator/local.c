@@ -290,7 +290,7 @@ put_result(struct bytes *b, const struct lease *l)
 		bytes_puts(b, ",\"data\":");
 		bytes_append(b, r->data.p, r->data.len);
 	}
-	result_put_error(r, 0, b);
+	result_put_error(r, NULL, 0, b);
 	bytes_puts(b, "}\n");
 }
 

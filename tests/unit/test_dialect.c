@@ -647,6 +647,53 @@ write_result(const struct dialect *dialect, size_t i, struct bytes *out)
 	    dialect == &dialect_rxon ? open_envelope(out, nonce) : parse(out));
 }
 
+static const char *
+code_for(const struct dialect *dialect, const char *code, const char *details)
+{
+	struct worker_facts facts = make_facts();
+	struct lease l = make_lease("failure", code, "bad", NULL, details);
+	struct bytes out = { 0 };
+	const char *found;
+	struct why why;
+
+	ASSERT_INT(dialect->result(&facts, &l, &out, &why), 0);
+	result_fini(&l.result);
+	found = memmem(out.p, out.len, CODE_INTEGRITY,
+		    strlen(CODE_INTEGRITY)) != NULL ?
+	    CODE_INTEGRITY :
+	    memmem(out.p, out.len, CODE_TRANSIENT, strlen(CODE_TRANSIENT)) !=
+		NULL ?
+	    CODE_TRANSIENT :
+	    "another";
+	bytes_fini(&out);
+	return (found);
+}
+
+static void
+a_value_error_is_told_as_each_dialect_has_it(void)
+{
+	static const struct {
+		const char *code, *details, *classic, *rxon;
+	} cases[] = {
+		{ CODE_TRANSIENT, "{\"exception\":\"E\",\"value_error\":true}",
+		    CODE_TRANSIENT, CODE_INTEGRITY },
+		{ CODE_TRANSIENT, "{\"value_error\":false}", CODE_TRANSIENT,
+		    CODE_TRANSIENT },
+		{ CODE_TRANSIENT, NULL, CODE_TRANSIENT, CODE_TRANSIENT },
+		{ "OWN", "{\"value_error\":true}", "another", "another" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ASSERT_STR(
+		    code_for(&dialect_classic, cases[i].code, cases[i].details),
+		    cases[i].classic);
+		ASSERT_STR(
+		    code_for(&dialect_rxon, cases[i].code, cases[i].details),
+		    cases[i].rxon);
+	}
+}
+
 /* Checks members that stand beside the outcome and takes them off. */
 static void
 check_text(json_t *root, const char *name, const char *want)
@@ -957,6 +1004,8 @@ static const struct test tests[] = {
 	{ "classic: a registration", classic_registers },
 	{ "classic: a heartbeat", classic_beats },
 	{ "classic: results are nested", classic_nests_its_results },
+	{ "a ValueError is told as each dialect has it",
+	    a_value_error_is_told_as_each_dialect_has_it },
 	{ "rxon: a registration, without empty objects", rxon_registers },
 	{ "rxon: a registration has a digest of the object store",
 	    rxon_tells_a_digest_of_the_object_store },

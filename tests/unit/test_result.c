@@ -174,7 +174,7 @@ check_error_and_tail(const struct result *r, size_t tail_max, const char *want)
 	struct bytes out = { 0 };
 
 	bytes_puts(&out, "{}");
-	result_put_error(r, tail_max, &out);
+	result_put_error(r, NULL, tail_max, &out);
 	ASSERT(!bytes_failed(&out));
 	ASSERT_MEM(out.p + 2, out.len - 2, want, strlen(want));
 	bytes_fini(&out);
