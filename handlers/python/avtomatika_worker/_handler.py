@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import typing
 from typing import Any, Callable, Dict, Optional, Set
 
 from . import _schema
+from ._plain import Converter
+from ._result import fitting
 from .observability import ObservabilityManager
 from .orchestrator_client import OrchestratorClient
 from .skills import SkillInfo
@@ -22,6 +25,8 @@ CONTEXT = frozenset((
     "remove_from_hot_skills"))
 # And when it has one of that type, whatever its name.
 TYPES = (TaskFiles, ObservabilityManager, OrchestratorClient)
+DESCRIPTION_MAX = 1024  # bytes
+_VERSION = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY,
                inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -58,17 +63,27 @@ class Handler:
              name not in self._typed), None)
 
     def offer(self) -> Dict[str, Any]:
-        """What the ready frame says of it."""
+        """What the ready frame says of it. The supervisor takes no child that
+        declares what an orchestrator would refuse; the SDK's texts may be
+        longer than it takes."""
         info = self.info
         said: Dict[str, Any] = {"type": info.name, "category": self.category}
         if self.is_skill:
             said.update(
-                kind=info.type, version=info.version,
-                description=info.description, input_schema=info.input_schema,
+                kind=info.type,
+                description=fitting(info.description, DESCRIPTION_MAX)
+                if info.description else None,
+                input_schema=info.input_schema,
                 output_schema=info.output_schema,
-                events_schema=info.events_schema,
                 output_statuses=info.output_statuses, cost=info.cost)
-        return {k: v for k, v in said.items() if v is not None}
+            if info.version and _VERSION.fullmatch(str(info.version)):
+                said["version"] = str(info.version)
+            if info.events_schema:
+                said["events_schema"] = {
+                    name: schema or {}
+                    for name, schema in info.events_schema.items()}
+        return Converter().plain(
+            {k: v for k, v in said.items() if v is not None})
 
     @property
     def kinds_wanted(self) -> Set[type]:

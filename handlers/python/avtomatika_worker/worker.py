@@ -303,6 +303,10 @@ class Worker:
             "version": _channel.VERSION,
             "handlers": [h.offer() for h in self.handlers.values()],
         }
+        for handler in said["handlers"]:
+            depends = self._dependencies.get(handler["type"])
+            if depends:
+                handler["dependencies"] = [str(one) for one in depends]
         if self._limits:
             said["limits"] = self._limits
         settings = {**self.config.told(), **self._settings}

@@ -243,6 +243,10 @@ SKILLS = """
     async def given(params):
         return {"data": params}
 
+    @worker.skill("long", description="x" * 5000, version="of a kind")
+    def long(params):
+        return None
+
     @worker.skill(Priced(name="priced", gpu=True, version="3"))
     def priced(params):
         return None
@@ -274,7 +278,7 @@ def skills(t):
     s = t.script(SKILLS)
     offer = {h["type"]: h for h in s.ready()["handlers"]}
     same(sorted(offer), ["blueprint", "described", "given", "loaded",
-                         "priced", "setup", "simple"], "handlers")
+                         "long", "priced", "setup", "simple"], "handlers")
     same(offer["simple"], {
         "type": "simple", "kind": "simple", "version": "2.1",
         "description": "Says little.", "input_schema": {"type": "object"}},
@@ -296,6 +300,8 @@ def skills(t):
         "events_schema": {"tick": {"type": "object", "required": ["n"]}}},
         "described")
     same(offer["priced"]["version"], "3", "version")
+    same((len(offer["long"]["description"]), offer["long"].get("version")),
+         (1024, None), "what is too long")
     check(any("gpu" in m for m in s.messages("warning")), s.logs)
     check(any("broken.py" in m for m in s.messages("error")), s.logs)
     lease = s.begin("described", {"text": "x", "times": 2})
@@ -405,7 +411,8 @@ TELLING = """
 @case("progress, events and what is hot go to the supervisor")
 def telling(t):
     s = t.script(TELLING)
-    s.ready()
+    same([h for h in s.ready()["handlers"] if "dependencies" in h],
+         [{"type": "hot", "dependencies": ["m1", "m2"]}], "dependencies")
     s.run("progress")
     told = [x[2] for x in s.seen if x[0] == "progress"]
     same(told, [{"progress": 0.25, "message": "a quarter"},
