@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +17,6 @@
 #include "supervisor/conf_keys.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/conf_value.h"
-
-/* Longest name that conf_is_name() allows. */
-#define NAME_LEN 64
-/* The same of conf_is_task_type(). */
-#define TYPE_LEN 128
 
 static void
 free_values(const char *section, void *base)
@@ -64,6 +58,8 @@ DEFINE_KIND(orchestrator, orchestrators)
 DEFINE_KIND(category, categories)
 DEFINE_KIND(module, modules)
 DEFINE_KIND(handler, handlers)
+DEFINE_KIND(python, pythons)
+DEFINE_KIND(channel, channels)
 
 static struct conf *
 conf_alloc(void)
@@ -76,6 +72,8 @@ conf_alloc(void)
 	TAILQ_INIT(&conf->categories);
 	TAILQ_INIT(&conf->modules);
 	TAILQ_INIT(&conf->handlers);
+	TAILQ_INIT(&conf->pythons);
+	TAILQ_INIT(&conf->channels);
 	return (conf);
 }
 
@@ -94,6 +92,8 @@ conf_free(struct conf *conf)
 	categories_free(conf);
 	modules_free(conf);
 	handlers_free(conf);
+	pythons_free(conf);
+	channels_free(conf);
 	if (conf->orchestrators_config != NULL)
 		explicit_bzero(conf->orchestrators_config,
 		    strlen(conf->orchestrators_config));
@@ -101,12 +101,9 @@ conf_free(struct conf *conf)
 	free(conf);
 }
 
-/* The struct that a block's keys are fields of; new for a titled block. */
-static void *
-block_struct(struct conf *conf, const struct conf_block *b)
+void *
+conf_struct(struct conf *conf, const char *section, const char *title)
 {
-	const char *section = b->section->name;
-
 	if (strcmp(section, "worker") == 0)
 		return (&conf->worker);
 	if (strcmp(section, "resources") == 0)
@@ -118,12 +115,16 @@ block_struct(struct conf *conf, const struct conf_block *b)
 	if (strcmp(section, "metrics") == 0)
 		return (&conf->metrics);
 	if (strcmp(section, "orchestrator") == 0)
-		return (orchestrator_new(conf, b->title));
+		return (orchestrator_new(conf, title));
 	if (strcmp(section, "category") == 0)
-		return (category_new(conf, b->title));
+		return (category_new(conf, title));
 	if (strcmp(section, "module") == 0)
-		return (module_new(conf, b->title));
-	return (handler_new(conf, b->title));
+		return (module_new(conf, title));
+	if (strcmp(section, "python") == 0)
+		return (python_new(conf, title));
+	if (strcmp(section, "channel") == 0)
+		return (channel_new(conf, title));
+	return (handler_new(conf, title));
 }
 
 /* URLs may hold a password where none belongs, so they are not repeated. */
@@ -175,7 +176,7 @@ build_block(struct conf *conf, const struct conf_block *b,
 		    "%s: the name of a block %s is %s; expected %s", b->where,
 		    b->section->name, conf_show(b->title, &shown),
 		    b->section->title_expects);
-	if ((base = block_struct(conf, b)) == NULL) {
+	if ((base = conf_struct(conf, b->section->name, b->title)) == NULL) {
 		conf_problem_memory(problems);
 		return;
 	}
@@ -217,34 +218,40 @@ add_untitled(struct conf_blocks *blocks)
 /* A category is named in two places, so a typing mistake in one of them would
  * quietly make another category. "default" needs no block. */
 static void
+check_category(struct conf *conf, const struct conf_block *b,
+    const char *category, struct conf_problems *problems)
+{
+	const struct conf_key *key;
+	const struct conf_category *c;
+	const char *nearest = NULL;
+	size_t best = SIZE_MAX;
+
+	if (category == NULL || strcmp(category, CONF_DEFAULT_CATEGORY) == 0 ||
+	    conf_category(conf, category) != NULL)
+		return;
+	TAILQ_FOREACH(c, &conf->categories, entry)
+		if (conf_nearer(category, c->name, &best))
+			nearest = c->name;
+	key = conf_key_find(b->section->name, "category");
+	conf_problem_add(problems, "%s: there is no category \"%s\"; %s%s%s",
+	    conf_block_where(b, key), category,
+	    nearest != NULL ? "did you mean \"" : "add a block: category ",
+	    nearest != NULL ? nearest : category,
+	    nearest != NULL ? "\"?" : " { }");
+}
+
+static void
 check_categories(struct conf *conf, struct conf_blocks *blocks,
     struct conf_problems *problems)
 {
-	const struct conf_key *key = conf_key_find("handler", "category");
-	const struct conf_section *section = conf_section_find("handler");
-	const struct conf_category *c;
-	const struct conf_handler *h;
+	const struct conf_key *key;
+	const struct conf_setting *s;
+	const struct conf_block *b;
 
-	TAILQ_FOREACH(h, &conf->handlers, entry) {
-		const struct conf_block *b;
-		const char *nearest = NULL;
-		size_t best = SIZE_MAX;
-
-		if (h->category == NULL ||
-		    strcmp(h->category, "default") == 0 ||
-		    conf_category(conf, h->category) != NULL)
-			continue;
-		TAILQ_FOREACH(c, &conf->categories, entry)
-			if (conf_nearer(h->category, c->name, &best))
-				nearest = c->name;
-		b = conf_block_find(blocks, section, h->name);
-		conf_problem_add(problems,
-		    "%s: there is no category \"%s\"; %s%s%s",
-		    conf_block_where(b, key), h->category,
-		    nearest != NULL ? "did you mean \"" :
-				      "add a block: category ",
-		    nearest != NULL ? nearest : h->category,
-		    nearest != NULL ? "\"?" : " { }");
+	TAILQ_FOREACH(b, blocks, entry) {
+		key = conf_key_find(b->section->name, "category");
+		if (key != NULL && (s = conf_block_get(b, key)) != NULL)
+			check_category(conf, b, s->value, problems);
 	}
 }
 
@@ -326,155 +333,6 @@ check_runners(struct conf *conf, struct conf_blocks *blocks,
 			    h->name);
 }
 
-static bool
-module_exists(const struct conf *conf, const char *name)
-{
-	const struct conf_module *m;
-
-	TAILQ_FOREACH(m, &conf->modules, entry)
-		if (strcmp(m->name, name) == 0)
-			return (true);
-	return (false);
-}
-
-/* A name for a module of the command line: its file's own without ".so", with
- * a number when that is taken. */
-static void
-module_name(const struct conf *conf, const char *file, char *name, size_t size)
-{
-	const char *slash = strrchr(file, '/');
-	const char *base = slash != NULL ? slash + 1 : file;
-	size_t i, len = strlen(base);
-	char stem[NAME_LEN - 8 + 1];
-	unsigned n = 1;
-
-	if (len >= 3 && strcmp(base + len - 3, ".so") == 0)
-		len -= 3;
-	if (len >= sizeof(stem))
-		len = sizeof(stem) - 1;
-	for (i = 0; i < len; i++) {
-		const char one[2] = { base[i], '\0' };
-
-		stem[i] = conf_is_name(one) ? base[i] : '_';
-	}
-	stem[len] = '\0';
-	(void)snprintf(name, size, "%s", len > 0 ? stem : "module");
-	while (module_exists(conf, name))
-		(void)snprintf(
-		    name, size, "%s-%u", len > 0 ? stem : "module", ++n);
-}
-
-static void
-report_argument(const struct conf_key *key, const char *file,
-    struct conf_problems *problems)
-{
-	struct conf_shown shown;
-	char expects[256];
-
-	conf_value_expects(key, expects, sizeof(expects));
-	conf_problem_add(problems, "command line: HANDLER is %s; expected %s",
-	    conf_show(file, &shown), expects);
-}
-
-static void
-add_module(struct conf *conf, const char *file, struct conf_problems *problems)
-{
-	const struct conf_key *key = conf_key_find("module", "file");
-	char name[NAME_LEN + 1];
-	struct conf_module *m;
-
-	module_name(conf, file, name, sizeof(name));
-	if ((m = module_new(conf, name)) == NULL) {
-		conf_problem_memory(problems);
-		return;
-	}
-	m->from_argv = true;
-	if (conf_value_set(key, file, m) == -1)
-		report_argument(key, file, problems);
-}
-
-/* The base name of a file without its extension. */
-static void
-stem_of(const char *file, char *stem, size_t size)
-{
-	const char *slash = strrchr(file, '/');
-	const char *base = slash != NULL ? slash + 1 : file;
-	const char *dot = strrchr(base, '.');
-	const size_t len =
-	    dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
-
-	(void)snprintf(
-	    stem, size, "%.*s", len < size ? (int)len : (int)size - 1, base);
-}
-
-/* A file of the command line, which is where the caller is. */
-static void
-set_command(const struct conf_key *key, const char *file, void *base,
-    struct conf_problems *problems)
-{
-	char path[PATH_MAX];
-	const int len = snprintf(path, sizeof(path), "%s%s",
-	    strchr(file, '/') == NULL ? "./" : "", file);
-
-	if (file[0] == '\0' || len >= (int)sizeof(path) ||
-	    conf_value_set(key, path, base) == -1)
-		report_argument(key, file, problems);
-}
-
-/* The handler of that task type; a block may say more about it. */
-static void
-add_executable(
-    struct conf *conf, const char *file, struct conf_problems *problems)
-{
-	const struct conf_key *key = conf_key_find("handler", "exec");
-	struct conf_shown shown;
-	struct conf_handler *h;
-	char type[TYPE_LEN + 2];
-
-	stem_of(file, type, sizeof(type));
-	if (!conf_is_task_type(type)) {
-		conf_problem_add(problems,
-		    "command line: the base name of HANDLER %s is no task "
-		    "type; name it in a block: handler TYPE { exec = PATH }",
-		    conf_show(file, &shown));
-		return;
-	}
-	TAILQ_FOREACH(h, &conf->handlers, entry)
-		if (strcmp(h->name, type) == 0)
-			break;
-	if (h == NULL && (h = handler_new(conf, type)) == NULL) {
-		conf_problem_memory(problems);
-		return;
-	}
-	if (h->module != NULL || h->exec != NULL) {
-		conf_problem_add(problems,
-		    "command line: HANDLER %s: something else runs task type "
-		    "%s already",
-		    conf_show(file, &shown), type);
-		return;
-	}
-	h->from_argv = true;
-	set_command(key, file, h, problems);
-}
-
-static bool
-ends_in(const char *file, const char *ending)
-{
-	const size_t len = strlen(file), n = strlen(ending);
-
-	return (len >= n && strcmp(file + len - n, ending) == 0);
-}
-
-static void
-add_argument(
-    struct conf *conf, const char *file, struct conf_problems *problems)
-{
-	if (ends_in(file, ".so"))
-		add_module(conf, file, problems);
-	else
-		add_executable(conf, file, problems);
-}
-
 /* Fills blocks from everywhere; -1 when the file's syntax ends it. */
 static int
 collect(const struct conf_source *source, struct conf_blocks *blocks,
@@ -504,7 +362,7 @@ build(struct conf *conf, const struct conf_source *source,
 	TAILQ_FOREACH(b, blocks, entry)
 		build_block(conf, b, problems);
 	for (i = 0; i < source->handlers_len; i++)
-		add_argument(conf, source->handlers[i], problems);
+		conf_argument_add(conf, source->handlers[i], problems);
 	check_categories(conf, blocks, problems);
 	check_sizes(conf, blocks, problems);
 	check_limits(conf, blocks, problems);

@@ -204,6 +204,25 @@ struct conf_handler {
 	bool from_argv : 1; /* its executable is named on the command line */
 };
 
+/* python NAME { }: a script, whose handlers are all offered. */
+struct conf_python {
+	TAILQ_ENTRY(conf_python) entry;
+	char *name;
+	char **script; /* FILE, -m MODULE or MODULE:ATTRIBUTE, and arguments */
+	char *app; /* variable that holds its Worker; or NULL */
+	char *python; /* interpreter; NULL: found by the script */
+	char *category; /* NULL: "default" */
+};
+
+/* channel NAME { }: a program that speaks the channel by itself, whose
+ * handlers are all offered. */
+struct conf_channel {
+	TAILQ_ENTRY(conf_channel) entry;
+	char *name;
+	char **exec; /* the program and its arguments */
+	char *category; /* NULL: "default" */
+};
+
 struct conf {
 	struct conf_worker worker;
 	struct conf_resources resources;
@@ -218,6 +237,8 @@ struct conf {
 	TAILQ_HEAD(, conf_category) categories;
 	TAILQ_HEAD(, conf_module) modules;
 	TAILQ_HEAD(, conf_handler) handlers;
+	TAILQ_HEAD(, conf_python) pythons;
+	TAILQ_HEAD(, conf_channel) channels;
 };
 
 /* Where a configuration comes from. All borrowed. */
@@ -268,6 +289,9 @@ void conf_restart_keys(const struct conf *old, const struct conf *new,
 void conf_dump(const struct conf *, FILE *);
 /* --help: one line per key: section, key, unit, default, environment, help. */
 void conf_print_keys(FILE *);
+
+/* The category of handlers that name none; it needs no block. */
+#define CONF_DEFAULT_CATEGORY "default"
 
 /* The block of that task type, or NULL. */
 const struct conf_handler *conf_handler(const struct conf *, const char *type);

@@ -67,6 +67,12 @@ void conf_block_add_word(struct conf_block *, const struct conf_key *,
 int conf_file_read(
     const char *path, struct conf_blocks *, struct conf_problems *);
 
+/* From conf.c: the struct that a block's keys are fields of; with a title a new
+ * one, or NULL without memory. */
+void *conf_struct(struct conf *, const char *section, const char *title);
+/* From conf_arguments.c: a HANDLER of the command line. */
+void conf_argument_add(struct conf *, const char *file, struct conf_problems *);
+
 /* From conf_env.c: settings of the environment and of -o; the latter makes
  * the blocks it names. */
 void conf_environment_read(

@@ -53,6 +53,8 @@ conf_dump(const struct conf *conf, FILE *f)
 	const struct conf_category *c;
 	const struct conf_module *m;
 	const struct conf_handler *h;
+	const struct conf_python *py;
+	const struct conf_channel *ch;
 
 	dump_block("worker", NULL, &conf->worker, f);
 	(void)fputc('\n', f);
@@ -70,6 +72,10 @@ conf_dump(const struct conf *conf, FILE *f)
 		dump_block("module", m->name, m, f);
 	TAILQ_FOREACH(h, &conf->handlers, entry)
 		dump_block("handler", h->name, h, f);
+	TAILQ_FOREACH(py, &conf->pythons, entry)
+		dump_block("python", py->name, py, f);
+	TAILQ_FOREACH(ch, &conf->channels, entry)
+		dump_block("channel", ch->name, ch, f);
 }
 
 /* What a key holds, in as few words as possible. */

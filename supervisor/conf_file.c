@@ -5,8 +5,8 @@
  * a repetition means is judged here and later, where the line is known.
  *
  * All options but lists store into one string of struct parse, its first
- * member, so that a callback finds the parse it belongs to by the first option
- * of its section, which is none. libConfuse keeps no section:
+ * member, so that a callback finds the parse it belongs to; each section has
+ * such an option. libConfuse keeps no section:
  * each is removed when it has ended. Included files are read when the file
  * that names them has been: freeing one parser resets libConfuse's scanner.
  */
@@ -62,6 +62,17 @@ static struct parse *
 parse_of(const cfg_opt_t *opt)
 {
 	return ((struct parse *)(void *)opt->simple_value.string);
+}
+
+/* By the first option of a section, or of what is outside, that is no list. */
+static struct parse *
+parse_in(const cfg_t *cfg)
+{
+	const cfg_opt_t *opt = cfg->opts;
+
+	while (opt->simple_value.string == NULL)
+		opt++;
+	return (parse_of(opt));
 }
 
 static void
@@ -144,7 +155,7 @@ static const struct {
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	struct parse *p = parse_of(&cfg->opts[0]);
+	struct parse *p = parse_in(cfg);
 	struct conf_shown shown;
 	char text[512];
 	size_t i;
@@ -205,7 +216,7 @@ make_block(struct parse *p, const cfg_t *sec)
 static int
 on_key(cfg_t *cfg, cfg_opt_t *opt)
 {
-	struct parse *p = parse_of(&cfg->opts[0]);
+	struct parse *p = parse_in(cfg);
 	const struct conf_key *key = conf_key_find(cfg->name, opt->name);
 	char where[WHERE_MAX];
 
@@ -227,7 +238,7 @@ on_key(cfg_t *cfg, cfg_opt_t *opt)
 static int
 on_word(cfg_t *cfg, cfg_opt_t *opt)
 {
-	struct parse *p = parse_of(&cfg->opts[0]);
+	struct parse *p = parse_in(cfg);
 	const struct conf_key *key = conf_key_find(cfg->name, opt->name);
 	const unsigned n = cfg_opt_size(opt);
 	const char *word = cfg_opt_getnstr(opt, n - 1);
@@ -255,7 +266,7 @@ static int
 on_block_end(cfg_t *cfg, cfg_opt_t *opt)
 {
 	cfg_t *sec = cfg_opt_getnsec(opt, 0);
-	struct parse *p = parse_of(&cfg->opts[0]);
+	struct parse *p = parse_in(cfg);
 
 	if (p->block == NULL && make_block(p, sec) == -1)
 		return (-1);

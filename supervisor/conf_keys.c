@@ -145,6 +145,13 @@ is_models(const char *s)
 	return (is_pairs(s, true));
 }
 
+/* Of a variable, perhaps in a module. */
+static bool
+is_python_name(const char *s)
+{
+	return (is_made_of(s, LETTERS DIGITS "_.", 128));
+}
+
 static bool
 is_version(const char *s)
 {
@@ -319,6 +326,16 @@ const struct conf_section conf_sections[] = {
 	    .title_ok = conf_is_task_type,
 	    .title_expects = TYPE_EXPECTS,
 	    .help = "One task type, selected or overridden." },
+	{ .name = "python",
+	    .title = "NAME",
+	    .title_ok = conf_is_name,
+	    .title_expects = NAME_EXPECTS,
+	    .help = "A Python script whose handlers are all offered." },
+	{ .name = "channel",
+	    .title = "NAME",
+	    .title_ok = conf_is_name,
+	    .title_expects = NAME_EXPECTS,
+	    .help = "A program that speaks the channel by itself." },
 };
 const size_t conf_sections_len =
     sizeof(conf_sections) / sizeof(conf_sections[0]);
@@ -1086,6 +1103,57 @@ const struct conf_key conf_keys[] = {
 	    .min = 10,
 	    .max = 365 * 24 * HOUR,
 	    .help = "Time after which a task is asked to stop." },
+
+	{ .section = "python",
+	    .name = "script",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_python, script),
+	    .check = is_word,
+	    .expects = "a file, \"-m MODULE\" or MODULE:ATTRIBUTE, or "
+		       "{SCRIPT, ARGUMENT, ...}",
+	    .required = true,
+	    .help = "File, \"-m MODULE\" or MODULE:ATTRIBUTE." },
+	{ .section = "python",
+	    .name = "app",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_python, app),
+	    .unset = "the only Worker that it makes",
+	    .check = is_python_name,
+	    .expects = "a name of Python, with dots if need be",
+	    .help = "Variable of the script that holds its Worker." },
+	{ .section = "python",
+	    .name = "python",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_python, python),
+	    .unset = "by the script: its #!, $VIRTUAL_ENV, .venv, python3",
+	    .check = is_path,
+	    .expects = "a path, or a name to be found in $PATH",
+	    .help = "Interpreter that runs it." },
+	{ .section = "python",
+	    .name = "category",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_python, category),
+	    .unset = "default",
+	    .check = conf_is_name,
+	    .expects = NAME_EXPECTS,
+	    .help = "Category of its children, and of its handlers." },
+
+	{ .section = "channel",
+	    .name = "exec",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_channel, exec),
+	    .check = is_word,
+	    .expects = WORDS_EXPECTS,
+	    .required = true,
+	    .help = "The program, and its arguments." },
+	{ .section = "channel",
+	    .name = "category",
+	    .type = CONF_TYPE_TEXT,
+	    .offset = offsetof(struct conf_channel, category),
+	    .unset = "default",
+	    .check = conf_is_name,
+	    .expects = NAME_EXPECTS,
+	    .help = "Category of its children, and of its handlers." },
 };
 const size_t conf_keys_len = sizeof(conf_keys) / sizeof(conf_keys[0]);
 

@@ -26,8 +26,8 @@ on_described(struct discovery *d, void *arg)
 
 struct generation *
 generation_new(unsigned number, const struct conf *conf,
-    const struct child_env *env, generation_described described, void *arg,
-    struct why *why)
+    const struct child_env *env, bool starts, generation_described described,
+    void *arg, struct why *why)
 {
 	struct generation *g;
 
@@ -42,7 +42,7 @@ generation_new(unsigned number, const struct conf *conf,
 	TAILQ_INIT(&g->categories);
 	TAILQ_INIT(&g->programs);
 	handler_table_init(&g->handlers);
-	g->discovery = discovery_new(env, conf, on_described, g, why);
+	g->discovery = discovery_new(env, conf, starts, on_described, g, why);
 	if (g->discovery == NULL) {
 		generation_free(g);
 		return (NULL);
@@ -56,14 +56,13 @@ generation_resolve(struct generation *g, struct conf_problems *problems)
 	int rc;
 
 	rc = discovery_resolve(g->discovery, &g->handlers, problems);
-	if (rc == 0 && g->handlers.count == 0) {
+	if (rc == 0 && g->handlers.count == 0 &&
+	    !discovery_is_partial(g->discovery)) {
 		conf_problem_add(problems,
-		    "no handlers: name a module in the configuration "
-		    "(module NAME { file = FILE.so }) or on the command line");
+		    "no handlers: name a module, a script or an executable in "
+		    "the configuration or on the command line");
 		rc = -1;
 	}
-	discovery_free(g->discovery);
-	g->discovery = NULL;
 	return (rc);
 }
 
@@ -91,7 +90,9 @@ static void
 set_of(
     struct program_settings *set, struct generation *g, const struct handler *h)
 {
-	set->category = category_find(&g->categories, h->category);
+	set->category = category_find(&g->categories,
+	    handler_source_stays(h->source) ? h->source->category :
+					      h->category);
 	set->source = h->source;
 	set->name = h->source != NULL ? h->source->name : h->category;
 	set->handlers = &g->handlers;
@@ -101,21 +102,53 @@ set_of(
 }
 
 static int
-make_categories(struct generation *g, struct why *why)
+make_category(struct generation *g, const char *name, struct why *why)
 {
-	struct handler *h = NULL;
 	struct category *cat;
 
-	while ((h = handler_next(&g->handlers, h)) != NULL) {
-		if (category_find(&g->categories, h->category) != NULL)
-			continue;
-		cat = category_new(h->category,
-		    conf_category_or_default(g->conf, h->category));
-		if (cat == NULL) {
-			why_errno(why, "category %s", h->category);
+	if (category_find(&g->categories, name) != NULL)
+		return (0);
+	cat = category_new(name, conf_category_or_default(g->conf, name));
+	if (cat == NULL) {
+		why_errno(why, "category %s", name);
+		return (-1);
+	}
+	TAILQ_INSERT_TAIL(&g->categories, cat, entry);
+	return (0);
+}
+
+/* Of all handlers, and of the children of all programs. */
+static int
+make_categories(struct generation *g, struct why *why)
+{
+	const struct handler_source *s;
+	struct handler *h = NULL;
+
+	while ((h = handler_next(&g->handlers, h)) != NULL)
+		if (make_category(g, h->category, why) == -1)
 			return (-1);
-		}
-		TAILQ_INSERT_TAIL(&g->categories, cat, entry);
+	TAILQ_FOREACH(s, &g->handlers.sources, entry)
+		if (handler_source_stays(s) &&
+		    make_category(g, s->category, why) == -1)
+			return (-1);
+	return (0);
+}
+
+static int
+make_program(struct generation *g, struct program_settings *set,
+    const struct handler *h, struct why *why)
+{
+	struct offer offer = { 0 };
+	struct program *p;
+	struct child *c;
+
+	set_of(set, g, h);
+	if ((p = program_new(set, why)) == NULL)
+		return (-1);
+	TAILQ_INSERT_TAIL(&g->programs, p, entry);
+	if (handler_source_stays(p->source)) {
+		c = discovery_take(g->discovery, p->source, &offer);
+		program_adopt(p, c, &offer);
 	}
 	return (0);
 }
@@ -126,18 +159,15 @@ generation_make_programs(struct generation *g,
 {
 	struct program_settings set = *common;
 	struct handler *h = NULL;
-	struct program *p;
 
 	if (make_categories(g, why) == -1)
 		return (-1);
-	while ((h = handler_next(&g->handlers, h)) != NULL) {
-		if (h->program != NULL)
-			continue; /* one that has been made runs it */
-		set_of(&set, g, h);
-		if ((p = program_new(&set, why)) == NULL)
+	while ((h = handler_next(&g->handlers, h)) != NULL)
+		/* Unless one that has been made runs it. */
+		if (h->program == NULL && make_program(g, &set, h, why) == -1)
 			return (-1);
-		TAILQ_INSERT_TAIL(&g->programs, p, entry);
-	}
+	discovery_free(g->discovery);
+	g->discovery = NULL;
 	return (0);
 }
 
@@ -175,10 +205,13 @@ same_texts(char *const *a, char *const *b)
 	return (*a == *b);
 }
 
+/* What a script imports may have changed with nothing to tell: it is started
+ * anew. */
 static bool
 is_same(const struct program *a, const struct program *b)
 {
-	return (handler_source_equal(a->source, b->source) &&
+	return (!handler_source_stays(a->source) &&
+	    handler_source_equal(a->source, b->source) &&
 	    strcmp(a->category->name, b->category->name) == 0 &&
 	    conf_category_equal(a->conf, b->conf) && same_handlers(a, b) &&
 	    same_texts(a->command.argv, b->command.argv) &&

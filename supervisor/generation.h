@@ -35,14 +35,16 @@ struct generation {
 	struct handler_table handlers;
 	struct category_list categories;
 	TAILQ_HEAD(, program) programs;
-	struct discovery *discovery; /* NULL once described */
+	struct discovery *discovery; /* NULL once there are programs */
 	generation_described described;
 	void *arg;
 };
 
-/* Starts to describe the files of a configuration (borrowed). NULL and why. */
+/* Starts to describe what a configuration (borrowed) names; starts: scripts and
+ * channel programs, too. NULL and why. */
 struct generation *generation_new(unsigned number, const struct conf *,
-    const struct child_env *, generation_described, void *arg, struct why *);
+    const struct child_env *, bool starts, generation_described, void *arg,
+    struct why *);
 /* After described(): fills the handlers. -1 with what is wrong in problems. */
 int generation_resolve(struct generation *, struct conf_problems *);
 /* Makes categories and programs, none of them started. What the settings say

@@ -48,6 +48,7 @@ static void
 source_free(struct handler_source *s)
 {
 	words_free(s->words);
+	free(s->category);
 	free(s->name);
 	free(s);
 }
@@ -115,18 +116,23 @@ handler_set_category(struct handler *h, const char *category)
 
 struct handler_source *
 handler_source_add(struct handler_table *t, enum source_kind kind,
-    const char *name, char **words)
+    const char *name, const char *category, char **words)
 {
 	struct handler_source *s;
 
-	if ((s = calloc(1, sizeof(*s))) == NULL ||
-	    (s->name = strdup(name)) == NULL) {
-		free(s);
+	if ((s = calloc(1, sizeof(*s))) == NULL) {
 		words_free(words);
 		return (NULL);
 	}
 	s->kind = kind;
 	s->words = words;
+	s->name = strdup(name);
+	s->category = strdup(category);
+	if (s->name == NULL || s->category == NULL) {
+		source_free(s);
+		errno = ENOMEM;
+		return (NULL);
+	}
 	TAILQ_INSERT_TAIL(&t->sources, s, entry);
 	return (s);
 }
@@ -193,6 +199,12 @@ same_pinned(const struct handler_file *a, const struct handler_file *b)
 	if (a == NULL || b == NULL)
 		return (a == b);
 	return (same_file(&a->st, &b->st));
+}
+
+bool
+handler_source_stays(const struct handler_source *s)
+{
+	return (s != NULL && s->kind != SOURCE_EXEC);
 }
 
 bool

@@ -33,7 +33,8 @@ struct handler_file {
 
 enum source_kind {
 	SOURCE_EXEC, /* a program that is run once for each task */
-	SOURCE_CHANNEL, /* one that speaks the channel itself */
+	SOURCE_CHANNEL, /* one that stays, and speaks the channel itself */
+	SOURCE_PYTHON, /* the same, a script */
 };
 
 /* A program that is no C module, and the children of which run its handlers
@@ -43,6 +44,7 @@ struct handler_source {
 	enum source_kind kind;
 	char *name; /* the task type, or its block; unique for a kind */
 	char **words; /* its command: an absolute path, then arguments */
+	char *category; /* whose settings its children have */
 };
 
 struct program;
@@ -82,8 +84,8 @@ int handler_declare(struct handler *, const struct declared *);
 struct handler *handler_find(const struct handler_table *, const char *type);
 /* Adds a program. Takes the words, each and their array allocated. NULL with
  * errno; they are then freed. */
-struct handler_source *handler_source_add(
-    struct handler_table *, enum source_kind, const char *name, char **words);
+struct handler_source *handler_source_add(struct handler_table *,
+    enum source_kind, const char *name, const char *category, char **words);
 /* Keeps a file of that path; takes fd. NULL with errno; fd is then closed. */
 struct handler_file *handler_file_keep(
     struct handler_table *, const char *path, int fd, const struct stat *);
@@ -91,6 +93,9 @@ struct handler_file *handler_file_keep(
 bool handler_file_is_current(const struct handler_file *);
 /* True when it is still there, but its content is another. */
 bool handler_file_was_overwritten(const struct handler_file *);
+/* True when it is a program that stays, and is described by its first child;
+ * source may be NULL: C modules. */
+bool handler_source_stays(const struct handler_source *);
 /* True when both are the same program; its command may have changed. Each may
  * be NULL: C modules. */
 bool handler_source_equal(

@@ -40,6 +40,7 @@ enum action {
 struct arguments {
 	enum action action;
 	bool daemon;
+	bool starts; /* -tt */
 	const char *name; /* of the instance; or NULL */
 	const char *file;
 	const char *local_path;
@@ -78,7 +79,8 @@ print_help(void)
 	    "input),\n"
 	    "                     results to standard output, no "
 	    "orchestrator\n"
-	    "  -t, --test         check configuration and handlers, then end\n"
+	    "  -t, --test         check configuration and handlers, then end;\n"
+	    "                     given twice, start each script once\n"
 	    "  -T, --dump         print the effective configuration, then "
 	    "end\n"
 	    "  -v, --version      print the version, then end\n"
@@ -174,6 +176,7 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 			a->local_path = optarg;
 			break;
 		case 't':
+			a->starts = a->action == ACTION_CHECK;
 			a->action = ACTION_CHECK;
 			break;
 		case 'T':
@@ -231,6 +234,32 @@ find_child(char *path, size_t size)
 		}
 	}
 	return (LIBEXECDIR "/" CHILD_PROGRAM);
+}
+
+/* The folder of the Python module: the given one, the one beside us when we run
+ * from the folder we were built in, or the installed one. */
+static const char *
+find_python(char *path, size_t size)
+{
+	const char *given = getenv("AVTOWORKER_PYTHON");
+	char *slash;
+	ssize_t n;
+
+	if (given != NULL)
+		return (given[0] != '/' && realpath(given, path) != NULL ?
+			path :
+			given);
+	if ((n = readlink("/proc/self/exe", path, size - 1)) != -1) {
+		path[n] = '\0';
+		if ((slash = strrchr(path, '/')) != NULL &&
+		    (size_t)(slash - path) + sizeof("/python") <= size) {
+			(void)snprintf(
+			    slash, size - (size_t)(slash - path), "/python");
+			if (access(path, X_OK) == 0)
+				return (path);
+		}
+	}
+	return (PKGDATADIR "/python");
 }
 
 /* The state directory and the pid file, if this run has any. */
@@ -313,9 +342,10 @@ run(const struct conf *conf, const struct conf_source *source,
 {
 	struct instance instance = INSTANCE_NONE;
 	struct daemon daemon = DAEMON_NONE;
-	char path[PATH_MAX];
+	char path[PATH_MAX], python[PATH_MAX];
 	struct supervisor_options options = {
 		.child_program = find_child(path, sizeof(path)),
+		.python = find_python(python, sizeof(python)),
 		.local_path = a->local_path,
 		.environment = environ,
 		.source = source,
@@ -323,6 +353,7 @@ run(const struct conf *conf, const struct conf_source *source,
 		.daemon = &daemon,
 		.is_daemon = a->daemon && a->action == ACTION_RUN,
 		.check_only = a->action == ACTION_CHECK,
+		.check_starts = a->starts,
 	};
 	/* Handlers of the command line run as if the caller had started them,
 	 * and the configuration is read again at a reload. */

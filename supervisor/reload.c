@@ -189,7 +189,7 @@ reload_begin(struct supervisor *s)
 		return;
 	}
 	s->next = generation_new(
-	    s->now->number + 1, conf, &s->env, on_described, s, &why);
+	    s->now->number + 1, conf, &s->env, true, on_described, s, &why);
 	if (s->next == NULL) {
 		log_err("reload: %s; nothing has changed", why.text);
 		conf_free(conf);

@@ -19,6 +19,7 @@
 #include "supervisor/base/log.h"
 #include "supervisor/base/nofile.h"
 #include "supervisor/base/text.h"
+#include "supervisor/children/discover.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/children/poison.h"
@@ -62,6 +63,7 @@ announce(const struct program *p)
 {
 	const unsigned min = p->pool.min, max = p->pool.max;
 	const bool is_module = p->source == NULL;
+	const char *copies = "";
 	char count[64];
 
 	if (min == max)
@@ -70,8 +72,10 @@ announce(const struct program *p)
 	else
 		(void)snprintf(
 		    count, sizeof(count), "%u to %u children", min, max);
-	log_info("category %s: %s%s%s", p->category->name, count,
-	    is_module ? "" : " of ", is_module ? "" : p->name);
+	if (max > 1 && handler_source_stays(p->source))
+		copies = "; each is a copy of its set-up";
+	log_info("category %s: %s%s%s%s", p->category->name, count,
+	    is_module ? "" : " of ", is_module ? "" : p->name, copies);
 }
 
 static void
@@ -99,7 +103,8 @@ on_described(struct generation *g, void *arg)
 	if (s->state == RUN_ENDED)
 		return;
 	if (resolve(g) == -1)
-		run_end(s, EX_CONFIG);
+		run_end(s,
+		    discovery_may_pass(g->discovery) ? EX_TEMPFAIL : EX_CONFIG);
 	else if (generation_make_programs(g, &common, &why) == -1) {
 		/* Mostly something that the configuration names. */
 		log_err("%s", why.text);
@@ -204,6 +209,7 @@ open_children_side(struct supervisor *s, struct why *why)
 		.base = s->loop,
 		.reaper = &s->reaper,
 		.program = s->options->child_program,
+		.python = s->options->python,
 		.nofile = nofile,
 		.memory = s->memory,
 		.clean = s->clean,
@@ -395,7 +401,9 @@ open_all(struct supervisor *s, struct why *why)
 		open_orchestrator_side(s, why) == -1))
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);
-	s->now = generation_new(1, s->boot, &s->env, on_described, s, why);
+	s->now = generation_new(1, s->boot, &s->env,
+	    !s->options->check_only || s->options->check_starts, on_described,
+	    s, why);
 	return (s->now != NULL ? EX_OK : EX_OSERR);
 }
 

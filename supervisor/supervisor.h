@@ -15,6 +15,7 @@ struct instance;
 
 struct supervisor_options {
 	const char *child_program; /* path of avtoworker-child */
+	const char *python; /* folder of the module that scripts find */
 	const char *local_path; /* local mode: tasks' file, "-"; or NULL */
 	char **environment; /* children get it without secrets; then they
 			       are wiped from it */
@@ -24,6 +25,7 @@ struct supervisor_options {
 	struct daemon *daemon; /* told when the worker is ready */
 	bool is_daemon : 1; /* -d */
 	bool check_only : 1; /* -t: describe the modules, then end */
+	bool check_starts : 1; /* -tt: start scripts for it, too */
 };
 
 /* Runs until it is drained; returns main()'s exit status (sysexits). Whatever

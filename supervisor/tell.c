@@ -14,9 +14,7 @@
 #include "supervisor/run.h"
 
 /* Parallel dispatch asks for this one (contract, S15). */
-#define SKILL_VERSION    "1.0.0"
-/* Nobody asks for it: it is where those go that nobody has put anywhere. */
-#define DEFAULT_CATEGORY "default"
+#define SKILL_VERSION "1.0.0"
 
 /* As the handler's block has it, else resources.costs, else its program. */
 static double
@@ -49,7 +47,10 @@ skill_of(const struct conf *conf, const struct handler *h)
 		.declared = &h->declared,
 	};
 
-	if (skill.type == NULL && strcmp(h->category, DEFAULT_CATEGORY) != 0)
+	/* Nobody asks for the default one: it is where those go that nobody
+	 * has put anywhere. */
+	if (skill.type == NULL &&
+	    strcmp(h->category, CONF_DEFAULT_CATEGORY) != 0)
 		skill.type = h->category;
 	if (block != NULL && block->version != NULL)
 		skill.version = block->version;

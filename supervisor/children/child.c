@@ -409,6 +409,15 @@ fail:
 	return (NULL);
 }
 
+void
+child_adopt(struct child *c, const char *category, const struct child_ops *ops,
+    void *arg)
+{
+	c->category = category;
+	c->ops = ops;
+	c->arg = arg;
+}
+
 bool
 child_is_free(const struct child *c)
 {

@@ -66,6 +66,7 @@ struct child_env {
 	struct event_base *base;
 	struct reaper *reaper;
 	const char *program; /* path of avtoworker-child */
+	const char *python; /* folder of the module that scripts find */
 	char *const *clean; /* environment made from the allowlist */
 	char *const *inherited; /* the caller's, less our secrets */
 	rlim_t nofile; /* descriptors we were started with, which children get
@@ -136,6 +137,10 @@ struct child_start {
 
 /* Starts a process. NULL and why. */
 struct child *child_new(const struct child_start *, struct why *why);
+/* It is another one's from now on, who has heard nothing of it yet. category
+ * stays borrowed. */
+void child_adopt(
+    struct child *, const char *category, const struct child_ops *, void *arg);
 /* True when it can be given a lease. */
 bool child_is_free(const struct child *);
 /* Gives a free child a lease; the limits count from now. -1 and why when the

@@ -92,6 +92,13 @@ sweep_of(const struct command_settings *set)
 	return (set->conf->sweep == CONF_SWEEP_EXIT ? "exit" : "task");
 }
 
+/* True when a launcher stays above the process that runs the handlers. */
+static bool
+is_launched(const struct command_settings *set)
+{
+	return (set->conf->launcher || handler_source_stays(set->source));
+}
+
 static void
 add_settings(struct words *w, const struct command_settings *set)
 {
@@ -115,7 +122,7 @@ add_settings(struct words *w, const struct command_settings *set)
 		add_option(w, "--directory", conf->working_directory);
 	add_option(w, "--oom-score-adj", OOM_SCORE_ADJ);
 	add_option(w, "--sweep", sweep_of(set));
-	if (command_is_launched(conf, set->source))
+	if (is_launched(set))
 		add(w, strdup("--launcher"));
 }
 
@@ -188,7 +195,8 @@ make_argv(struct spawn_files *files, const struct command_settings *set)
 		add_option(&w, "--kind",
 		    set->source->kind == SOURCE_EXEC ? "exec" : "channel");
 	add_settings(&w, set);
-	add_pins(&w, files, set->program, set->handlers);
+	if (set->source == NULL)
+		add_pins(&w, files, set->program, set->handlers);
 	add_program(&w, set);
 	if (w.failed) {
 		environment_free(w.list);
@@ -197,20 +205,13 @@ make_argv(struct spawn_files *files, const struct command_settings *set)
 	return (w.list);
 }
 
-bool
-command_is_launched(
-    const struct conf_category *conf, const struct handler_source *source)
-{
-	return (conf->launcher ||
-	    (source != NULL && source->kind == SOURCE_CHANNEL));
-}
-
 static bool
-inherits(const struct conf_category *conf, bool automatic)
+inherits(const struct command_settings *set)
 {
-	if (conf->environment == CONF_ENVIRONMENT_AUTO)
-		return (automatic);
-	return (conf->environment == CONF_ENVIRONMENT_INHERIT);
+	if (set->conf->environment != CONF_ENVIRONMENT_AUTO)
+		return (set->conf->environment == CONF_ENVIRONMENT_INHERIT);
+	return (set->inherit ||
+	    (set->source != NULL && set->source->kind == SOURCE_PYTHON));
 }
 
 /* What a child would only find out again and again. */
@@ -253,9 +254,8 @@ command_init(
 	*c = (struct command){ 0 };
 	if (check_places(set->category, set->conf, why) == -1)
 		return (-1);
-	c->envp = environment_of_category(inherits(set->conf, set->inherit) ?
-		set->env->inherited :
-		set->env->clean,
+	c->envp = environment_of_category(
+	    inherits(set) ? set->env->inherited : set->env->clean,
 	    set->category, set->conf->env_file, why);
 	if (c->envp == NULL)
 		return (-1);
@@ -290,6 +290,21 @@ command_argv_in(char *const argv[], const char *cgroup)
 	out[2] = (char *)(uintptr_t)cgroup;
 	memcpy(out + 3, argv + 1, n * sizeof(*out)); /* with its NULL */
 	return (out);
+}
+
+void
+command_fill(struct child_start *how, const struct command *c,
+    const struct command_settings *set)
+{
+	how->env = set->env;
+	how->category = set->category;
+	how->argv = c->argv;
+	how->envp = c->envp;
+	how->files = &c->files;
+	how->timeout_ms = set->conf->start_timeout_ms;
+	how->cpu_limit_ms = set->conf->cpu_time_limit_ms;
+	how->launched = is_launched(set);
+	how->memory_limit = set->conf->memory_limit;
 }
 
 void

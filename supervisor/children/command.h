@@ -12,6 +12,7 @@
 #include "supervisor/children/spawn.h"
 
 struct child_env;
+struct child_start;
 struct conf_category;
 struct handler_source;
 struct handler_table;
@@ -28,10 +29,12 @@ struct command_settings {
 	const char *category; /* whose children they are */
 	const struct conf_category *conf; /* its settings */
 	const struct handler_source *source; /* NULL: C modules */
+	/* Of C modules: */
 	const struct handler_table *handlers;
 	const struct program *program; /* its own handlers are marked so */
 	const struct child_env *env;
-	bool inherit; /* what environment = auto means */
+	bool inherit; /* what environment = auto means; not for scripts, which
+			 always inherit then */
 };
 
 /* Reads the category's env_file. -1 and why; then there is nothing to free. */
@@ -42,9 +45,10 @@ void command_move(
     struct command *, const struct program *, const struct handler_table *);
 void command_fini(struct command *);
 
-/* True when a launcher stays above the process that runs the handlers. */
-bool command_is_launched(
-    const struct conf_category *, const struct handler_source *);
+/* Says how one child is started; whose it is, is for the caller to say. The
+ * result borrows from both. */
+void command_fill(struct child_start *, const struct command *,
+    const struct command_settings *);
 
 /* A command line like argv, of a child that joins the control group whose
  * directory cgroup is. Caller frees the array; what is in it is borrowed from

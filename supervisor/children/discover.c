@@ -23,8 +23,8 @@
 
 #define DESCRIBE_TIMEOUT_MS ((int64_t)60 * 1000)
 
-static void
-check_finished(struct discovery *d)
+void
+discovery_check(struct discovery *d)
 {
 	if (d->running == 0)
 		event_active(&d->finished, EV_TIMEOUT, 0);
@@ -67,7 +67,7 @@ on_gone(struct child *c, const struct death *death, void *arg)
 	f->child = NULL;
 	child_free(c);
 	f->discovery->running--;
-	check_finished(f->discovery);
+	discovery_check(f->discovery);
 }
 
 static const struct child_ops ops = {
@@ -171,7 +171,7 @@ add_file(struct discovery *d, const char *written, struct why *why)
 }
 
 struct discovery *
-discovery_new(const struct child_env *env, const struct conf *conf,
+discovery_new(const struct child_env *env, const struct conf *conf, bool starts,
     discovery_done done, void *arg, struct why *why)
 {
 	const struct conf_handler *h;
@@ -183,6 +183,8 @@ discovery_new(const struct child_env *env, const struct conf *conf,
 		return (NULL);
 	}
 	TAILQ_INIT(&d->files);
+	TAILQ_INIT(&d->residents);
+	d->starts = starts;
 	d->env = env;
 	d->conf = conf;
 	d->done = done;
@@ -197,7 +199,9 @@ discovery_new(const struct child_env *env, const struct conf *conf,
 	TAILQ_FOREACH(h, &conf->handlers, entry)
 		if (h->module != NULL && add_file(d, h->module, why) == -1)
 			goto fail;
-	check_finished(d);
+	if (discovery_add_residents(d, why) == -1)
+		goto fail;
+	discovery_check(d);
 	return (d);
 
 fail:
@@ -228,5 +232,6 @@ discovery_free(struct discovery *d)
 		free(f->written);
 		free(f);
 	}
+	discovery_free_residents(d);
 	free(d);
 }

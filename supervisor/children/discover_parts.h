@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * discover_parts.h: what the two files of the discovery know of each other:
- * discover.c (the runs) and discover_rules.c (what comes of them). Nobody else
- * includes this.
+ * discover_parts.h: what the files of the discovery know of each other: discover.c
+ * (describing runs), discover_resident.c (first children) and discover_rules.c
+ * (what comes of both). Nobody else includes this.
  */
 #ifndef AVTOWORKER_DISCOVER_PARTS_H
 #define AVTOWORKER_DISCOVER_PARTS_H
@@ -15,9 +15,9 @@
 
 #include "supervisor/children/discover.h"
 #include "supervisor/children/offer.h"
+#include "supervisor/handler.h"
 
 struct child;
-struct handler_file;
 
 /* A file that the configuration names. */
 struct file {
@@ -34,20 +34,54 @@ struct file {
 	bool described : 1;
 };
 
+/* A script or channel program, of which the first child is the description. */
+struct resident {
+	TAILQ_ENTRY(resident) entry;
+	struct discovery *discovery;
+	struct child *child; /* NULL when it is not running */
+	enum source_kind kind;
+	const char *block; /* "python" or "channel" */
+	const char *name; /* of the block; the configuration's */
+	const char *category; /* of the block; the configuration's */
+	char **words; /* its command; NULL once given to the table */
+	const struct handler_source *source; /* the table's, once resolved */
+	struct offer offer;
+	char failure[320]; /* why it cannot be used; or "" */
+	bool described : 1;
+	bool was_started : 1;
+};
+
 struct discovery {
 	const struct child_env *env;
 	const struct conf *conf;
 	discovery_done done;
 	void *arg;
 	TAILQ_HEAD(, file) files;
+	TAILQ_HEAD(, resident) residents;
 	struct event finished; /* calls done from the loop */
-	unsigned running;
+	unsigned running; /* that have not answered yet */
+	bool starts; /* residents are started */
 };
+
+/* Says that it is done, when it is. */
+void discovery_check(struct discovery *);
 
 /* The file that is written so, or NULL. */
 struct file *discovery_file(const struct discovery *, const char *written);
 /* The absolute path of a file: one without slash is among the installed
  * handlers. Caller frees. NULL and why. */
 char *discovery_find(const char *written, struct why *);
+
+/* A command with the absolute path of its program. Caller frees with
+ * words_free(). NULL and why. */
+char **discovery_command(char *const *words, struct why *);
+
+/*
+ * discover_resident.c
+ */
+
+/* Finds and starts them. -1 and why: not one of them, but memory. */
+int discovery_add_residents(struct discovery *, struct why *);
+void discovery_free_residents(struct discovery *);
 
 #endif

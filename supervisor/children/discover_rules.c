@@ -7,14 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "supervisor/children/discover_parts.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/handler.h"
-
-#define DEFAULT_CATEGORY "default"
 
 static const struct offer_handler *
 offered(const struct file *f, const char *type)
@@ -30,7 +27,7 @@ offered(const struct file *f, const char *type)
 static const char *
 category_of(const struct offer_handler *h)
 {
-	return (h->category != NULL ? h->category : DEFAULT_CATEGORY);
+	return (h->category != NULL ? h->category : CONF_DEFAULT_CATEGORY);
 }
 
 /* True when a handler block says what runs that type. */
@@ -92,54 +89,6 @@ resolve_module(struct discovery *d, const struct conf_module *m,
 	}
 }
 
-static void
-words_free(char **words)
-{
-	size_t i;
-
-	for (i = 0; words != NULL && words[i] != NULL; i++)
-		free(words[i]);
-	free(words);
-}
-
-/* A command with the absolute path of its program. Caller frees with
- * words_free(). NULL and why. */
-static char **
-find_command(char *const *words, struct why *why)
-{
-	struct stat st;
-	size_t n = 0;
-	char **found;
-
-	while (words[n] != NULL)
-		n++;
-	if ((found = calloc(n + 1, sizeof(*found))) == NULL) {
-		why_errno(why, "command");
-		return (NULL);
-	}
-	if ((found[0] = discovery_find(words[0], why)) == NULL)
-		goto fail;
-	if (stat(found[0], &st) == -1 || !S_ISREG(st.st_mode) ||
-	    access(found[0], X_OK) == -1) {
-		/* Root may execute what nobody may: then X_OK says no. */
-		why_set(why,
-		    "cannot be executed: %s: not an executable file (chmod "
-		    "+x)",
-		    found[0]);
-		goto fail;
-	}
-	while (--n > 0)
-		if ((found[n] = strdup(words[n])) == NULL) {
-			why_errno(why, "command");
-			goto fail;
-		}
-	return (found);
-
-fail:
-	words_free(found);
-	return (NULL);
-}
-
 /* handler TYPE { exec = ... }; NULL and a problem. */
 static struct handler *
 add_executable(const struct conf_handler *ch, struct handler_table *t,
@@ -150,20 +99,89 @@ add_executable(const struct conf_handler *ch, struct handler_table *t,
 	struct why why;
 	char **words;
 
-	if ((words = find_command(ch->exec, &why)) == NULL) {
+	if ((words = discovery_command(ch->exec, &why)) == NULL) {
 		conf_problem_add(
 		    problems, "handler %s: exec %s", ch->name, why.text);
 		return (NULL);
 	}
-	source = handler_source_add(t, SOURCE_EXEC, ch->name, words);
+	source = handler_source_add(t, SOURCE_EXEC, ch->name,
+	    ch->category != NULL ? ch->category : CONF_DEFAULT_CATEGORY, words);
 	h = source != NULL ?
-	    handler_add(t, ch->name, DEFAULT_CATEGORY, source->words[0]) :
+	    handler_add(t, ch->name, source->category, source->words[0]) :
 	    NULL;
 	if (h == NULL)
 		conf_problem_memory(problems);
 	else
 		h->source = source;
 	return (h);
+}
+
+/* A handler that a resident offers; false when it cannot be. */
+static bool
+add_resident(struct discovery *d, struct resident *r,
+    const struct offer_handler *offered, struct handler_table *t,
+    struct conf_problems *problems)
+{
+	const struct handler *other;
+	struct handler *h;
+
+	if (is_overridden(d->conf, offered->type))
+		return (true);
+	h = handler_add(t, offered->type,
+	    offered->category != NULL ? offered->category : r->category,
+	    r->source->words[0]);
+	if (h != NULL) {
+		h->source = r->source;
+		if (handler_declare(h, &offered->declared) == 0)
+			return (true);
+		conf_problem_memory(problems);
+		return (false);
+	}
+	if ((other = handler_find(t, offered->type)) == NULL) {
+		conf_problem_memory(problems);
+		return (false);
+	}
+	if (other->source == r->source)
+		conf_problem_add(problems,
+		    "%s %s: it offers task type \"%s\" twice", r->block,
+		    r->name, offered->type);
+	else
+		conf_problem_add(problems,
+		    "%s %s: task type \"%s\" is in %s too; choose one with "
+		    "handler %s { module = FILE } or { exec = PATH }",
+		    r->block, r->name, offered->type,
+		    other->source != NULL ? other->source->name : other->file,
+		    offered->type);
+	return (false);
+}
+
+/* python or channel NAME { }: all that it offers, but what is overridden. */
+static void
+resolve_resident(struct discovery *d, struct resident *r,
+    struct handler_table *t, struct conf_problems *problems)
+{
+	size_t i;
+
+	if (r->failure[0] != '\0') {
+		conf_problem_add(
+		    problems, "%s %s: %s", r->block, r->name, r->failure);
+		return;
+	}
+	if (!r->described)
+		return;
+	r->source =
+	    handler_source_add(t, r->kind, r->name, r->category, r->words);
+	r->words = NULL;
+	if (r->source == NULL) {
+		conf_problem_memory(problems);
+		return;
+	}
+	if (r->offer.count == 0)
+		conf_problem_add(problems, "%s %s: it offers no handlers",
+		    r->block, r->name);
+	for (i = 0; i < r->offer.count; i++)
+		if (!add_resident(d, r, &r->offer.handlers[i], t, problems))
+			return;
 }
 
 /* handler TYPE { module = ..., exec = ..., category = ... } */
@@ -190,10 +208,12 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 		if ((handler = add_executable(ch, t, problems)) == NULL)
 			return;
 	} else if ((handler = handler_find(t, ch->name)) == NULL) {
+		if (discovery_is_partial(d))
+			return;
 		conf_problem_add(problems,
-		    "handler %s: no module has a handler of that name; "
-		    "name its file with module = FILE, or a program with "
-		    "exec = PATH",
+		    "handler %s: no module or script has a handler of that "
+		    "name; name its file with module = FILE, or a program "
+		    "with exec = PATH",
 		    ch->name);
 		return;
 	}
@@ -214,6 +234,7 @@ discovery_resolve(struct discovery *d, struct handler_table *t,
 	const struct conf_handler *h;
 	const struct conf_module *m;
 	const struct file *f;
+	struct resident *r;
 
 	TAILQ_FOREACH(f, &d->files, entry)
 		if (f->failure[0] != '\0')
@@ -221,6 +242,8 @@ discovery_resolve(struct discovery *d, struct handler_table *t,
 			    f->path != NULL ? f->path : f->written, f->failure);
 	TAILQ_FOREACH(m, &d->conf->modules, entry)
 		resolve_module(d, m, t, problems);
+	TAILQ_FOREACH(r, &d->residents, entry)
+		resolve_resident(d, r, t, problems);
 	TAILQ_FOREACH(h, &d->conf->handlers, entry)
 		resolve_handler(d, h, t, problems);
 	return (problems->count == 0 ? 0 : -1);

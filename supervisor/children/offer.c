@@ -158,6 +158,37 @@ offer_copy(const struct offer *from, struct offer *copy)
 	return (0);
 }
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0);
+}
+
+static bool
+has(const struct offer *offer, const struct offer_handler *h)
+{
+	size_t i;
+
+	for (i = 0; i < offer->count; i++)
+		if (strcmp(offer->handlers[i].type, h->type) == 0 &&
+		    same_text(offer->handlers[i].category, h->category))
+			return (true);
+	return (false);
+}
+
+bool
+offer_equal(const struct offer *a, const struct offer *b)
+{
+	size_t i;
+
+	if (a->count != b->count)
+		return (false);
+	for (i = 0; i < a->count; i++)
+		if (!has(b, &a->handlers[i]))
+			return (false);
+	return (true);
+}
+
 void
 offer_fini(struct offer *offer)
 {

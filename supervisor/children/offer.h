@@ -3,6 +3,7 @@
 #ifndef AVTOWORKER_OFFER_H
 #define AVTOWORKER_OFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "supervisor/base/why.h"
@@ -24,6 +25,8 @@ struct offer {
 int offer_read(const char *payload, size_t len, struct offer *, struct why *);
 /* -1 when memory is short; the copy is then empty. */
 int offer_copy(const struct offer *, struct offer *copy);
+/* True when both have the same handlers, in whatever order. */
+bool offer_equal(const struct offer *, const struct offer *);
 void offer_fini(struct offer *);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/children/program_parts.h"
-#include "supervisor/children/offer.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
@@ -205,6 +204,8 @@ is_expected(const struct program *p, const struct offer *offer)
 	struct handler *h;
 	size_t i, count = 0;
 
+	if (handler_source_stays(p->source))
+		return (offer_equal(&p->offer, offer));
 	for (i = 0; i < offer->count; i++) {
 		h = handler_find(p->handlers, offer->handlers[i].type);
 		if (h == NULL || h->program != p)
@@ -224,7 +225,10 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 	if (!is_expected(p, offer)) {
 		c->was_ready = false; /* its start has failed */
 		child_kill(c, DEATH_START,
-		    "offers other task types than were found in its files");
+		    handler_source_stays(p->source) ?
+			"offers other task types than the first child did" :
+			"offers other task types than were found in its "
+			"files");
 		return;
 	}
 	TAILQ_REMOVE(&p->children, c, entry);
@@ -321,11 +325,27 @@ take_settings(struct program *p, const struct program_settings *set)
 	p->poison = set->poison;
 	p->gate = set->gate;
 	p->max_running = set->max_running;
+	p->inherit = set->inherit;
+}
+
+struct command_settings
+program_command_settings(const struct program *p)
+{
+	return ((struct command_settings){
+	    .category = p->category->name,
+	    .conf = p->conf,
+	    .source = p->source,
+	    .handlers = p->handlers,
+	    .program = p,
+	    .env = p->env,
+	    .inherit = p->inherit,
+	});
 }
 
 struct program *
 program_new(const struct program_settings *set, struct why *why)
 {
+	struct command_settings command_set;
 	struct program *p;
 
 	if ((p = calloc(1, sizeof(*p))) == NULL) {
@@ -346,17 +366,8 @@ program_new(const struct program_settings *set, struct why *why)
 		goto fail;
 	}
 	program_set_size(p);
-	if (command_init(&p->command,
-		&(struct command_settings){
-		    .category = p->category->name,
-		    .conf = p->conf,
-		    .source = p->source,
-		    .handlers = p->handlers,
-		    .program = p,
-		    .env = p->env,
-		    .inherit = set->inherit,
-		},
-		why) == -1)
+	command_set = program_command_settings(p);
+	if (command_init(&p->command, &command_set, why) == -1)
 		goto fail;
 	return (p);
 
@@ -375,13 +386,26 @@ program_move(struct program *p, const struct program_settings *set)
 }
 
 void
+program_adopt(struct program *p, struct child *c, struct offer *offer)
+{
+	p->offer = *offer;
+	*offer = (struct offer){ 0 };
+	p->was_ready = p->usable = true;
+	if (c == NULL)
+		return;
+	child_adopt(c, p->category->name, &program_child_ops, p);
+	program_draw(c);
+	TAILQ_INSERT_HEAD(&p->children, c, entry);
+}
+
+void
 program_start(struct program *p)
 {
-	if (p->pool.min == 0) {
-		/* On trust: only a task will show whether a child starts. */
+	/* On trust: only a task will show whether a child starts. */
+	if (p->pool.min == 0)
 		p->usable = true;
+	if (p->usable)
 		program_settle(p);
-	}
 	balance(p);
 }
 
@@ -487,6 +511,7 @@ program_free(struct program *p)
 	if (event_initialized(&p->timer))
 		(void)event_del(&p->timer);
 	command_fini(&p->command);
+	offer_fini(&p->offer);
 	free(p->lanes);
 	free(p->name);
 	free(p);

@@ -19,6 +19,7 @@
 #include "supervisor/children/category.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/command.h"
+#include "supervisor/children/offer.h"
 #include "supervisor/children/pool.h"
 #include "supervisor/children/start_gate.h"
 
@@ -80,6 +81,7 @@ struct program {
 	struct poison *poison; /* borrowed; or NULL */
 	struct start_gate *gate; /* borrowed; or NULL */
 	struct command command; /* starts one child */
+	struct offer offer; /* what each child of a source that stays offers */
 	struct program_children children; /* idle ones first, and of these
 					     the last used one */
 	struct lane *lanes; /* by category */
@@ -101,6 +103,7 @@ struct program {
 	char failure[256]; /* why the last start failed; or "" */
 	bool was_ready : 1; /* some child has been ready; not so any more when
 			       none has been for long */
+	bool inherit : 1; /* what environment = auto means */
 	bool usable : 1; /* it can be offered */
 	bool offered : 1; /* usable as last told by settled() */
 	bool settled : 1; /* ready once, or failed once */
@@ -134,6 +137,9 @@ struct program_settings {
 
 /* NULL and why. Its handlers in the table are marked as its own. */
 struct program *program_new(const struct program_settings *, struct why *why);
+/* Takes the child that has described it, and what that has offered; NULL: it
+ * is dead already. Called before program_start(). */
+void program_adopt(struct program *, struct child *, struct offer *);
 /* Takes the same handlers of another table, categories of the same names, and
  * the settings that a running program can change. */
 void program_move(struct program *, const struct program_settings *);

@@ -120,8 +120,7 @@ usual_children(const struct program *p)
 
 	if (tasks > 0)
 		return (tasks);
-	if (p->source != NULL && p->source->kind == SOURCE_CHANNEL &&
-	    p->max_running > 0)
+	if (handler_source_stays(p->source) && p->max_running > 0)
 		return (p->max_running);
 	return (cores > 0 ? (unsigned)cores : 1);
 }

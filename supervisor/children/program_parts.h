@@ -26,6 +26,8 @@ program_no_idle_behind(const struct child *c)
 	return (c->state == CHILD_BUSY || c->state == CHILD_STARTING);
 }
 
+/* What its command is made of. */
+struct command_settings program_command_settings(const struct program *);
 /* Children by state, and the leases that could run if there were more. */
 struct pool_counts program_counts(const struct program *);
 

@@ -88,25 +88,14 @@ look_at_files(struct program *p)
 static bool
 start_one(struct program *p)
 {
+	const struct command_settings set = program_command_settings(p);
+	struct child_start how = { .ops = &program_child_ops, .arg = p };
 	struct child *c;
 	struct why why;
 
 	look_at_files(p);
-	c = child_new(
-	    &(struct child_start){
-		.env = p->env,
-		.category = p->category->name,
-		.argv = p->command.argv,
-		.envp = p->command.envp,
-		.files = &p->command.files,
-		.timeout_ms = p->conf->start_timeout_ms,
-		.cpu_limit_ms = p->conf->cpu_time_limit_ms,
-		.launched = command_is_launched(p->conf, p->source),
-		.memory_limit = p->conf->memory_limit,
-		.ops = &program_child_ops,
-		.arg = p,
-	    },
-	    &why);
+	command_fill(&how, &p->command, &set);
+	c = child_new(&how, &why);
 	if (c == NULL) {
 		start_failed(p, why.text);
 		return (false);

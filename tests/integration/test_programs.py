@@ -10,8 +10,10 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (TOKEN, ZOO, Worker, case, check, main,  # noqa: E402
-                     same)
+from harness import (SOURCE, TOKEN, ZOO, Worker, case, check,  # noqa: E402
+                     main, same)
+
+SPEAKER = os.path.join(SOURCE, "speaker.py")
 
 HEAD = """
 worker {{
@@ -182,6 +184,157 @@ handler b {{ exec = "{one}" }}
     same(s.success("t-2", "b"), {"v": 1}, "the same")
     after = s.worker.wait_serving(2)
     same(len(before & after), 1, "children that stay")
+
+
+def speaker(name, *handlers, more="", **offer):
+    """A block of a channel program with such handlers: TYPE or
+    TYPE=CATEGORY."""
+    offer["handlers"] = []
+    for handler in handlers:
+        kind, _, category = handler.partition("=")
+        offer["handlers"].append({"type": kind})
+        if category:
+            offer["handlers"][-1]["category"] = category
+    return f"""
+channel {name} {{
+    exec = {{ "{SPEAKER}", {json.dumps(json.dumps(offer))} }}
+    {more}
+}}
+"""
+
+
+@case("a channel program is described by its first child, which then serves")
+def first_child(t):
+    s = Scene(t, speaker("talk", "speak", "other=light") + """
+category default { max_children = 2 }
+category light { max_tasks = 1 }
+handler other { time_limit = 1m }
+""")
+    same(s.offered(), ["other", "speak"], "what is offered")
+    first = s.worker.wait_log("category default: 1 to 2 children of talk; "
+                              "each is a copy of its set-up")
+    check(first, "it is said")
+    pid = s.success("t-1", "speak")["pid"]
+    same(s.success("t-2", "other")["pid"], pid, "the child")
+    same(len(s.worker.serving()), 1, "launchers")
+
+
+@case("tasks of one program are limited by their own categories")
+def categories_of_one(t):
+    s = Scene(t, speaker("talk", "speak", "other=light") + """
+category default { max_children = 4 max_tasks = 2 }
+category light { max_tasks = 1 }
+""")
+    gate = t.gate()
+    for i in range(2):
+        s.put(f"o-{i}", "other", {"gate": gate.path})
+        s.put(f"s-{i}", "speak", {"gate": gate.path})
+    same({name for name, _ in gate.wait(3)}, {"o-0", "s-0", "s-1"},
+         "what runs at once")
+    gate.open()
+    for name in ("o-0", "o-1", "s-0", "s-1"):
+        same(s.result(name)["status"], "success", "status")
+
+
+def ends(t, blocks, status, *texts, args=("--local", "-"), env=None):
+    worker = Worker(t, blocks, list(args), env=env)
+    same(worker.wait(), status, f"exit status; {worker.log()}")
+    for text in texts:
+        check(text in worker.log(), f"{text!r} is not in: {worker.log()}")
+    return worker
+
+
+@case("what does not start is a problem of the start that may pass: {0}",
+      ("error", {"error": "no module named x"},
+       "channel talk: no module named x"),
+      ("version", {"version": 9}, "it speaks channel version 9"),
+      ("nothing", {"handlers": []}, "channel talk: it offers no handlers"),
+      ("twice", {"handlers": [{"type": "a"}, {"type": "a"}]},
+       'channel talk: it offers task type "a" twice'))
+def no_start(t, name, offer, text):
+    ends(t, f"""
+channel talk {{ exec = {{ "{SPEAKER}", {json.dumps(json.dumps(offer))} }} }}
+""", 75 if name in ("error", "version") else 78, text)
+
+
+@case("a program that ends, or never says ready, is told of as such")
+def never_ready(t):
+    ends(t, f"""
+channel ends {{ exec = {{ "/bin/sh", "-c", "exit 3" }} }}
+channel hangs {{ exec = {{ "/bin/sleep", "1000" }} }}
+category default {{ start_timeout = 1s }}
+""", 75, "channel ends: while it started, its child exited with status 3",
+         "channel hangs: was not ready within start_timeout")
+
+
+@case("-t looks whether programs are there, -tt starts each once")
+def checked(t):
+    blocks = f"""
+channel talk {{ exec = {{ "{SPEAKER}", "no JSON" }} }}
+handler speak {{ time_limit = 1s }}
+"""
+    ends(t, blocks, 0, args=("-t", "--local", "-"))
+    ends(t, blocks, 75, "while it started, its child exited with status 1",
+         args=("-tt", "--local", "-"))
+    ends(t, "channel x { exec = /nonexistent/x }", 78,
+         "channel x: /nonexistent/x: No such file",
+         args=("-t", "--local", "-"))
+
+
+@case("a task type that two offer is a problem, unless a handler says whose")
+def rivals(t):
+    both = speaker("one", "speak") + speaker("two", "speak")
+    ends(t, both, 78, 'channel two: task type "speak" is in one too')
+    cat = sh(t, "cat", "cat")
+    tasks = t.write("tasks", '{"type": "speak", "params": {"x": 1}}\n')
+    worker = ends(t, both + f"""
+handler speak {{ exec = "{cat}" }}
+""", 0, args=("--local", tasks))
+    same(json.loads(worker.output())["data"], {"x": 1}, "data")
+
+
+@case("a later child that offers something else is ended")
+def other_offer(t):
+    fickle = executable(t, "fickle", f"""#!/bin/sh
+if [ -e {t.path("again")} ]; then
+    exec {SPEAKER} '{{"handlers": [{{"type": "changed"}}]}}'
+fi
+touch {t.path("again")}
+exec {SPEAKER}
+""")
+    s = Scene(t, f"""
+channel talk {{ exec = "{fickle}" }}
+category default {{ children = 2 }}
+""")
+    s.worker.wait_log("offers other task types than the first child did")
+    s.success("t-1", "speak")
+
+
+@case("a program that dies costs its task, and is started again")
+def dies_in_task(t):
+    s = Scene(t, speaker("talk", "speak"))
+    pid = s.success("t-0", "speak")["pid"]
+    result = s.result(s.put("t-1", "speak", {"die": 7}))
+    same(result["status"], "failure", "status")
+    check("exited with status 7" in result["error"]["message"], result)
+    check(s.success("t-2", "speak")["pid"] != pid, "another child")
+
+
+@case("a reload starts programs that stay anew, whatever has changed")
+def reload_residents(t):
+    blocks = speaker("talk", "speak")
+    s = Scene(t, blocks)
+    pid = s.success("t-1", "speak")["pid"]
+    s.reload(blocks)
+    check(s.success("t-2", "speak")["pid"] != pid, "another child")
+    s.worker.signal(signal.SIGHUP)
+    s.worker.wait_log("reload: done", count=2)
+    with open(t.path("worker.conf"), "a", encoding="utf-8") as f:
+        f.write(speaker("broken", "x", error="it is broken"))
+    s.worker.signal(signal.SIGHUP)
+    s.worker.wait_log("reload: channel broken: it is broken")
+    s.worker.wait_log("nothing has changed")
+    s.success("t-3", "speak")
 
 
 main()

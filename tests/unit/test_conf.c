@@ -215,7 +215,9 @@ static const char full[] =
     "category heavy { children = 2 } category light { }\n"
     "module one { file = one.so }\n"
     "handler img:resize.v2 { module = \"/opt/x y.so\" category = heavy }\n"
-    "handler plain { }\n";
+    "handler plain { exec = { /bin/cat, '-', \"a \\\"b\" } }\n"
+    "python one { script = '-m x.y' app = w }\n"
+    "channel one { exec = /bin/one category = light }\n";
 
 static void
 reads_a_full_file(void)

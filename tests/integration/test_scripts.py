@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Python scripts: which interpreter runs them, by what command, and in which
+environment. The module that they import has tests of its own; here a program
+stands in for what starts it."""
+import json
+import os
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import (SOURCE, TOKEN, Worker, case, check, main,  # noqa: E402
+                     same)
+
+RUNNER = f"""
+import os, sys
+sys.argv[1:] = ["{{}}", *sys.argv[1:], sys.executable,
+                os.environ.get("WORKER_TOKEN", ""),
+                os.environ.get("SOME_VARIABLE", "")]
+exec(open({os.path.join(SOURCE, "speaker.py")!r}).read())
+"""
+
+
+class Run:
+    """One task of a script in local mode, to its end."""
+
+    def __init__(self, t, blocks="", args=(), env=None):
+        tasks = t.write(t.unused("tasks"), '{"type": "speak", "params": {}}\n')
+        argv = ["--local", tasks, *args]
+        if blocks:
+            argv += ["-c", t.write(t.unused("conf"), blocks)]
+        self.worker = Worker(t, argv=argv,
+                             env=dict(environment(t), **(env or {})))
+        same(self.worker.wait(), 0, f"exit status; {self.worker.log()}")
+        *self.argv, self.python, self.token, self.variable = json.loads(
+            self.worker.output())["data"]["argv"][1:]
+
+    def found(self, python, by):
+        same(self.python, python, "interpreter")
+        check(f"runs under {python}, found by {by}" in self.worker.log(),
+              f"{by} is not in: {self.worker.log()}")
+
+
+def environment(t):
+    folder = t.path("python")
+    os.makedirs(folder, exist_ok=True)
+    t.write("python/avtoworker_run.py", RUNNER)
+    return {"AVTOWORKER_PYTHON": folder}
+
+
+def write_script(t, name="worker.py", first=""):
+    os.makedirs(os.path.dirname(t.path(name)), exist_ok=True)
+    return t.write(name, first + "\n")
+
+
+def link_python(t, path):
+    """Another name of our interpreter."""
+    os.makedirs(os.path.dirname(t.path(path)), exist_ok=True)
+    os.symlink(sys.executable, t.path(path))
+    return t.path(path)
+
+
+@case("a script, an address and a token are all that is needed")
+def bare(t):
+    fake = Fake()
+    script = write_script(t, "cwd/worker.py")
+    worker = Worker(t, argv=["worker.py"], env=dict(
+        environment(t), ORCHESTRATOR_URL=fake.url, WORKER_TOKEN=TOKEN,
+        WORKER_ENABLE_METRICS="no", SOME_VARIABLE="it"))
+    fake.put(task("t-1", "speak"))
+    result = fake.wait_result("t-1")
+    same(result["status"], "success", "status")
+    same(result["data"]["argv"][1:],
+         [script, sys.executable, "withheld", "it"], "what it sees")
+    os.remove(script)  # nothing else of ours is to be left there
+    worker.drain()
+
+
+@case("the command of a script: {0}",
+      ("a file", 'script = "{file}"', ["{file}"]),
+      ("with arguments", 'script = {{ "{file}", "-x", "a b" }}',
+       ["{file}", "-x", "a b"]),
+      ("a module", 'script = "-m pkg.mod"', ["-m", "pkg.mod"]),
+      ("a module and arguments", 'script = {{ -m, pkg.mod, -x }}',
+       ["-m", "pkg.mod", "-x"]),
+      ("an attribute", 'script = "pkg.mod:worker"', ["pkg.mod:worker"]),
+      ("of several workers", 'script = "{file}" app = pkg.worker',
+       ["--app", "pkg.worker", "{file}"]))
+def commands(t, _name, keys, want):
+    file = write_script(t)
+    run = Run(t, "python p { " + keys.format(file=file) + " }")
+    same(run.argv, [w.format(file=file) for w in want], "its arguments")
+    same(run.token, "", "a token that there is none of")
+
+
+@case("its own first line names the interpreter")
+def shebang(t):
+    python = link_python(t, "bin/python3.x")
+    script = write_script(t, first=f"#!{python}")
+    Run(t, args=[script]).found(python, "its #!")
+    script = write_script(t, first="#!/usr/bin/env -S python3.x -u")
+    path = t.path("bin") + ":" + os.environ["PATH"]
+    Run(t, args=[script], env={"PATH": path}).found(python, "its #!")
+
+
+@case("an environment that is active, one beside the script, python3")
+def environments(t):
+    script = write_script(t, "a/worker.py", "#!/bin/sh")
+    Run(t, args=[script], env={"PATH": os.path.dirname(
+        link_python(t, "bin/python3")) + ":/usr/bin:/bin"}).found(
+            t.path("bin/python3"), "$PATH")
+    beside = link_python(t, "a/.venv/bin/python")
+    Run(t, args=[script]).found(beside, ".venv beside it")
+    active = link_python(t, "venv/bin/python")
+    Run(t, args=[script], env={"VIRTUAL_ENV": t.path("venv")}).found(
+        active, "$VIRTUAL_ENV")
+    asked = link_python(t, "asked")
+    Run(t, f'python p {{ script = "{script}" python = "{asked}" }}').found(
+        asked, "python =")
+
+
+@case("the environment of a script may be a clean one")
+def clean(t):
+    script = write_script(t)
+    blocks = f'python p {{ script = "{script}" }}\n'
+    same(Run(t, blocks, env={"SOME_VARIABLE": "it"}).variable, "it", "one")
+    blocks += "category default { environment = clear }\n"
+    same(Run(t, blocks, env={"SOME_VARIABLE": "it"}).variable, "", "another")
+
+
+@case("what cannot be run is a problem of the configuration")
+def problems(t):
+    worker = Worker(t, f"""
+python a {{ script = /nonexistent.py }}
+python b {{ script = "{write_script(t)}" python = /nonexistent/python }}
+python c {{ script = "-m" }}
+python d {{ script = "{t.dir}" }}
+python e {{ script = "{write_script(t, "x")}" category = none }}
+""", ["-t", "--local", "-"], env=environment(t))
+    same(worker.wait(), 78, "exit status")
+    check('there is no category "none"' in worker.log(), worker.log())
+    worker = Worker(t, f"""
+python a {{ script = /nonexistent.py }}
+python b {{ script = "{write_script(t)}" python = /nonexistent/python }}
+python c {{ script = "-m" }}
+python d {{ script = "{t.dir}" }}
+""", ["-t", "--local", "-"], env=environment(t))
+    same(worker.wait(), 78, "exit status")
+    for text in ("python a: /nonexistent.py: No such file",
+                 "python b: python /nonexistent/python: no such executable",
+                 "python c: script -m: expected -m MODULE",
+                 f"python d: {t.dir}: not a file"):
+        check(text in worker.log(), f"{text!r} is not in: {worker.log()}")
+
+
+main()
