@@ -54,7 +54,8 @@ run_end(struct supervisor *s, int status)
 {
 	run_set_state(s, RUN_ENDED);
 	s->exit_status = status;
-	(void)event_base_loopexit(s->loop, NULL);
+	/* Not loopexit(), which fails without memory: this is the end. */
+	(void)event_base_loopbreak(s->loop);
 }
 
 unsigned

@@ -87,7 +87,8 @@ format() {
 	report "$name"
 }
 
-# Writable data of every object but the log's, whose sink is one per process.
+# Writable data of every object but the log's, whose sink is one per process,
+# and the reserve's, which hooks without an argument use.
 # Tables that hold pointers lie in .data.rel.ro: written by the linker alone.
 data() {
 	name='the supervisor keeps no state in static variables'
@@ -112,7 +113,7 @@ data() {
 		gsub(/ /, "", $1)
 		gsub(/ /, "", $3)
 		if ($3 ~ /^[bBdDC]$/ && $7 !~ /\.data\.rel\.ro/ &&
-		    object != "log.o")
+		    object != "log.o" && object != "reserve.o")
 			print object ": " $1
 	    }
 	    END {

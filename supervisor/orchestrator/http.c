@@ -17,6 +17,7 @@
 #include <event2/event_struct.h>
 
 #include "supervisor/base/clock.h"
+#include "supervisor/base/reserve.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/http_parts.h"
 #include "supervisor/orchestrator/tls.h"
@@ -27,6 +28,7 @@
 /* Idle ones are closed then: before the server does, at the moment when we
  * send something. Looked for when a request starts. */
 #define KEEP_IDLE_S        60L
+#define WATCH_AGAIN_MS     100
 #define RETRY_AFTER_MAX_MS ((int64_t)3600 * 1000)
 
 struct http_call {
@@ -51,13 +53,16 @@ struct watch {
 	LIST_ENTRY(watch) entry;
 	struct event event;
 	struct http *http;
-	short events; /* EV_READ, EV_WRITE; 0 when not added */
+	curl_socket_t fd;
+	short wanted; /* EV_READ, EV_WRITE; 0 when it is not to be watched */
+	short events; /* the same, as it is */
 };
 
 struct http {
 	struct event_base *base;
 	CURLM *multi;
-	struct event *timer;
+	struct event *timer; /* libcurl's */
+	struct event *again; /* for watches that are not as they should be */
 	TAILQ_HEAD(, http_call) busy;
 	TAILQ_HEAD(, http_call) free;
 	LIST_HEAD(, watch) spare;
@@ -154,12 +159,27 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
 
 	(void)multi;
 	if (timeout_ms < 0)
-		return (event_del(h->timer) == 0 ? 0 : -1);
-	if (timeout_ms == 0) {
-		event_active(h->timer, EV_TIMEOUT, 0);
-		return (0);
+		(void)event_del(h->timer);
+	else if (timeout_ms == 0 || event_add(h->timer, &tv) == -1)
+		event_active(h->timer, EV_TIMEOUT, 0); /* rather too early */
+	return (0);
+}
+
+/* Makes the watches that one call needs: its connection, in two families of
+ * addresses at most. */
+static int
+make_spares(struct http *h)
+{
+	struct watch *w;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if ((w = calloc(1, sizeof(*w))) == NULL)
+			return (-1);
+		w->http = h;
+		LIST_INSERT_HEAD(&h->spare, w, entry);
 	}
-	return (event_add(h->timer, &tv) == 0 ? 0 : -1);
+	return (0);
 }
 
 static struct watch *
@@ -167,51 +187,75 @@ watch_new(struct http *h, curl_socket_t fd)
 {
 	struct watch *w;
 
-	if ((w = LIST_FIRST(&h->spare)) != NULL)
-		LIST_REMOVE(w, entry);
-	else if ((w = calloc(1, sizeof(*w))) == NULL)
+	if ((w = LIST_FIRST(&h->spare)) == NULL)
 		return (NULL);
-	w->http = h;
-	w->events = 0;
+	LIST_REMOVE(w, entry);
+	w->fd = fd;
+	w->wanted = w->events = 0;
 	LIST_INSERT_HEAD(&h->watches, w, entry);
 	(void)curl_multi_assign(h->multi, fd, w);
 	return (w);
 }
 
-/* libcurl wants to know of other things on that socket. */
+/* Watches as is wanted; without memory for it, a little later. */
+static void
+watch_apply(struct watch *w)
+{
+	const struct timeval tv = clock_timeval(WATCH_AGAIN_MS);
+	struct http *h = w->http;
+
+	if (w->events == w->wanted)
+		return;
+	if (w->events != 0)
+		(void)event_del(&w->event);
+	w->events = 0;
+	if (w->wanted == 0)
+		return;
+	if (event_assign(&w->event, h->base, w->fd,
+		(short)(w->wanted | EV_PERSIST), on_socket, w) == 0 &&
+	    event_add(&w->event, NULL) == 0)
+		w->events = w->wanted;
+	else if (event_add(h->again, &tv) == -1)
+		event_active(h->again, EV_TIMEOUT, 0);
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct http *h = arg;
+	struct watch *w;
+
+	(void)fd;
+	(void)what;
+	LIST_FOREACH(w, &h->watches, entry)
+	watch_apply(w);
+}
+
+/* libcurl wants to know of other things on that socket. To fail here would be
+ * the end of all that it does: what cannot be watched gets a timeout. */
 static int
 set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
 {
 	struct http *h = arg;
 	struct watch *w = socket;
-	short events = EV_PERSIST;
 
 	(void)easy;
+	if (w == NULL &&
+	    (what == CURL_POLL_REMOVE || (w = watch_new(h, fd)) == NULL))
+		return (0);
+	w->wanted = 0;
 	if (what == CURL_POLL_REMOVE) {
-		if (w == NULL)
-			return (0);
-		if (w->events != 0)
-			(void)event_del(&w->event);
+		watch_apply(w);
 		(void)curl_multi_assign(h->multi, fd, NULL);
 		LIST_REMOVE(w, entry);
 		LIST_INSERT_HEAD(&h->spare, w, entry);
 		return (0);
 	}
-	if (w == NULL && (w = watch_new(h, fd)) == NULL)
-		return (-1);
 	if (what & CURL_POLL_IN)
-		events |= EV_READ;
+		w->wanted |= EV_READ;
 	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	if (events == w->events)
-		return (0);
-	if (w->events != 0)
-		(void)event_del(&w->event);
-	w->events = 0;
-	if (event_assign(&w->event, h->base, fd, events, on_socket, w) == -1 ||
-	    event_add(&w->event, NULL) == -1)
-		return (-1);
-	w->events = events;
+		w->wanted |= EV_WRITE;
+	watch_apply(w);
 	return (0);
 }
 
@@ -302,7 +346,7 @@ call_new(struct http *h, struct why *why)
 		return (NULL);
 	}
 	call->http = h;
-	if ((call->easy = curl_easy_init()) == NULL ||
+	if (make_spares(h) == -1 || (call->easy = curl_easy_init()) == NULL ||
 	    (rc = set_up(call)) != CURLE_OK) {
 		why_set(why, "libcurl: %s", curl_easy_strerror(rc));
 		if (call->easy != NULL)
@@ -414,9 +458,12 @@ http_new(struct event_base *base, struct why *why)
 	h->base = base;
 	TAILQ_INIT(&h->busy);
 	TAILQ_INIT(&h->free);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	tls_hold_memory();
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, reserve_malloc, free,
+		reserve_realloc, reserve_strdup, reserve_calloc) != CURLE_OK ||
 	    (h->multi = curl_multi_init()) == NULL ||
 	    (h->timer = evtimer_new(base, on_timer, h)) == NULL ||
+	    (h->again = evtimer_new(base, on_again, h)) == NULL ||
 	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket) !=
 		CURLM_OK ||
 	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
@@ -460,6 +507,8 @@ http_free(struct http *h)
 	}
 	if (h->timer != NULL)
 		event_free(h->timer);
+	if (h->again != NULL)
+		event_free(h->again);
 	curl_global_cleanup();
 	free(h);
 }

@@ -111,6 +111,7 @@ brought_task(struct remote *r, const struct http_reply *reply)
 		reading = TASK_FORBIDDEN;
 	fault = (struct task_fault){
 		.code = reading == TASK_FORBIDDEN ? CODE_SECURITY :
+		    reading == TASK_NO_MEMORY     ? CODE_TRANSIENT :
 						    CODE_INVALID_INPUT,
 		.text = why.text,
 	};

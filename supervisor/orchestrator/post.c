@@ -7,6 +7,7 @@
  * back. A message is made and signed for each attempt: signatures expire and
  * may be used once. What outlives the supervisor is the outbox's business.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -202,9 +203,10 @@ static int
 make_message(
     struct remote *r, struct lease *l, struct bytes *body, struct why *why)
 {
+	errno = 0;
 	if (r->dialect->result(&r->facts, l, body, why) == -1) {
-		if (bytes_failed(body))
-			return (-1);
+		if (bytes_failed(body) || errno == ENOMEM)
+			return (-1); /* no fault of the result's */
 		replace(l, CODE_CONTRACT, why);
 	} else if (body->len > MESSAGE_MAX_BYTES) {
 		why_set(why,

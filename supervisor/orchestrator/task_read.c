@@ -4,6 +4,7 @@
  * has forgotten the task once its reply is sent, so whatever has ids must be
  * answered, even when the rest of the reply is no JSON at all.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -99,6 +100,10 @@ read_id(const struct jslice *root, const char *name, struct why *why)
 	if ((id = jscan_strdup(&value, TASK_ID_MAX)) != NULL && task_id_ok(id))
 		return (id);
 	free(id);
+	if (errno == ENOMEM) {
+		why_set(why, "no memory for the task");
+		return (NULL);
+	}
 	why_set(why, "the task's %s is not of the form [A-Za-z0-9._:-]{1,%d}",
 	    name, TASK_ID_MAX);
 	return (NULL);
@@ -188,8 +193,8 @@ is_allowed(const struct jslice *root, const char *type)
 	return (false);
 }
 
-enum task_reading
-task_read(const char *body, size_t len, struct task *task, struct why *why)
+static enum task_reading
+read_whole(const char *body, size_t len, struct task *task, struct why *why)
 {
 	struct jscan_error error;
 	struct jslice root, params;
@@ -227,4 +232,16 @@ task_read(const char *body, size_t len, struct task *task, struct why *why)
 		return (TASK_FORBIDDEN);
 	}
 	return (TASK_READ);
+}
+
+enum task_reading
+task_read(const char *body, size_t len, struct task *task, struct why *why)
+{
+	enum task_reading reading;
+
+	errno = 0;
+	reading = read_whole(body, len, task, why);
+	if (reading == TASK_UNRUNNABLE && errno == ENOMEM)
+		reading = TASK_NO_MEMORY;
+	return (reading);
 }

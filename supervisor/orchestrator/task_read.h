@@ -13,6 +13,7 @@ struct task;
 enum task_reading {
 	TASK_READ, /* whole */
 	TASK_UNRUNNABLE, /* its ids are known: it can be answered; see why */
+	TASK_NO_MEMORY, /* nothing is wrong with it, as far as was read */
 	TASK_FORBIDDEN, /* read whole, but it is not allowed; see why */
 	TASK_LOST, /* not even that; see why */
 };

@@ -2,16 +2,53 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "supervisor/base/reserve.h"
 #include "supervisor/orchestrator/tls.h"
+
+static void *
+crypto_malloc(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return (size > 0 ? reserve_malloc(size) : NULL);
+}
+
+static void *
+crypto_realloc(void *p, size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (size > 0)
+		return (reserve_realloc(p, size));
+	free(p);
+	return (NULL);
+}
+
+static void
+crypto_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	free(p);
+}
+
+void
+tls_hold_memory(void)
+{
+	(void)CRYPTO_set_mem_functions(
+	    crypto_malloc, crypto_realloc, crypto_free);
+}
 
 /* libcurl reads the CAs once in so many seconds: when they are changed, the
  * worker need not be restarted. */

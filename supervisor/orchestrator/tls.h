@@ -21,6 +21,8 @@ struct tls {
 	const char *key; /* PEM; NULL: it is in cert */
 };
 
+/* Has OpenSSL allocate with a reserve; before anything else of it is used. */
+void tls_hold_memory(void);
 /* Reads what there is to read, so that a wrong file is told at the start and
  * not by a handshake; -1 and why. A directory given as ca_file becomes
  * ca_path. */
