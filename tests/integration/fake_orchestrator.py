@@ -5,6 +5,7 @@ wants. It speaks just enough of both dialects for a worker to register, take
 tasks and deliver results, and remembers every request.
 """
 import json
+import os
 import re
 import socket
 import threading
@@ -47,8 +48,10 @@ class Request:
         if self.connection is None:
             return False
         try:
-            return self.connection.recv(
-                1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            # Beneath TLS, if there is any: that knows no flags.
+            with socket.socket(fileno=os.dup(self.connection.fileno())) as s:
+                return s.recv(
+                    1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except OSError as e:
             return not isinstance(e, BlockingIOError)
 
