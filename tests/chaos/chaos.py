@@ -167,6 +167,8 @@ class Run:
         self.specs = self.make_specs()
         # None while they are down, by us.
         self.devorch = self.worker = self.ledger = None
+        self.wire = None  # the net between them
+        self.entry = 0  # the port where it begins
         self.orphans = []  # (when to look, {pid: when it was started})
         self.started = 0.0  # when the worker was, the last time
 
@@ -223,11 +225,18 @@ class Run:
         else:
             self.ledger = Ledger(self.path("ledger"), self.specs)
 
+    def start_wire(self):
+        self.wire = subprocess.Popen(
+            [sys.executable, "-B", os.path.join(HERE, "wire.py"),
+             str(self.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, bufsize=1)
+        self.entry = int(self.wire.stdout.readline())
+
     def write_config(self, broken=False):
         pick = self.random.choice
         text = CONFIG.format(
             dir=self.dir, deaths=DEATHS, metrics=self.metrics,
-            port=self.port, dialect=self.args.dialect,
+            port=self.entry, dialect=self.args.dialect,
             steady=pick((2, 3)), dynamic=pick((2, 3)), recycle=pick((5, 20)),
             module=os.path.join(self.args.build, "tests", "chaos", ".libs",
                                 "chaos_module.so"))
@@ -296,6 +305,7 @@ class Run:
         return True
 
     def blow(self):
+        """Somebody does not get what was on its way to him."""
         self.ledger.blows.append(int(time.monotonic() * 1e6))
 
     def victim(self):
@@ -371,6 +381,20 @@ class Run:
         self.counts["orchestrator kills"] += 1
         self.later(self.random.uniform(0, 3), self.start_devorch)
 
+    def trouble_wire(self):
+        """What nets do: a connection is reset, or all, or nothing moves."""
+        self.later(self.random.expovariate(1 / self.args.wire_troubles),
+                   self.trouble_wire)
+        word, most = self.random.choice(
+            (("cut", 0.3), ("cut", 1), ("stall", 1), ("stall", 4),
+             ("down", 2)))
+        number = self.random.uniform(0, most)
+        self.blow()
+        self.wire.stdin.write(f"{word} {number}\n")
+        self.counts["wire troubles"] += 1
+        # What a stall holds up, times out; what is down, comes up again.
+        self.later(number if word != "cut" else 0.05, self.blow)
+
     def reload(self):
         if self.worker is None:
             return
@@ -424,6 +448,8 @@ class Run:
             self.later(2, self.kill_worker)
         if self.args.orchestrator_kills:
             self.later(3, self.kill_orchestrator)
+        if self.args.wire_troubles:
+            self.later(1, self.trouble_wire)
         while (now := time.monotonic()) < end:
             if self.is_dead():
                 raise Trouble(f"the worker ended with "
@@ -439,7 +465,7 @@ class Run:
     def settle(self):
         """No new jobs; all that were begun come to their end."""
         again = (self.strike, self.watch, self.kill_worker,
-                 self.kill_orchestrator)
+                 self.kill_orchestrator, self.trouble_wire)
         while self.actions:  # what was stopped goes on, what is down returns
             function = heapq.heappop(self.actions)[2]
             if function not in again:
@@ -525,7 +551,8 @@ class Run:
                     self.fail("sanitizer: " + line)
 
     def strays(self):
-        mine = {p.pid for p in (self.worker, self.devorch) if p is not None}
+        mine = {p.pid for p in (self.worker, self.devorch, self.wire)
+                if p is not None}
         for pid, (parent, state) in parents().items():
             if parent == os.getpid() and state == "Z" and pid not in mine:
                 os.waitpid(pid, os.WNOHANG)
@@ -533,6 +560,7 @@ class Run:
 
     def run(self):
         self.start_devorch()
+        self.start_wire()
         self.prepare_worker()
         self.start_worker()
         self.wait_worker()
@@ -552,10 +580,12 @@ class Run:
         self.check_stalls(pulse)
         for pid in self.left:
             self.fail(f"process {pid} outlived its task")
+        if self.ledger.window() > len(self.ledger.blows):
+            self.fail("more than one task for each blow never got there")
         self.counts["stall_us"] = int(pulse.longest * 1e6)
 
     def stop_all(self):
-        for process in (self.worker, self.devorch):
+        for process in (self.worker, self.wire, self.devorch):
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
@@ -575,7 +605,9 @@ class Run:
               f"{c['reloads']} reloads, {c['pauses']} pauses, "
               f"{c['worker kills']} kills of the worker, "
               f"{c['orchestrator kills']} of the orchestrator, "
-              f"{book.result_faults} results not acknowledged")
+              f"{c['wire troubles']} troubles of the net, "
+              f"{book.faults} requests answered wrongly, "
+              f"{book.result_faults} of them results")
         print(", ".join(f"{name} {len(found)}" for name, found in sets) +
               f"; apart from that: window {book.window()}, "
               f"copies {sum(book.copies.values())}")
@@ -601,11 +633,14 @@ def read_arguments(argv=None):
                    default="classic")
     p.add_argument("--rate", type=float, default=80, help="tasks a second")
     p.add_argument("--kills", type=float, default=4, help="blows a second")
-    p.add_argument("--worker-kills", type=float, default=0,
+    p.add_argument("--worker-kills", type=float, default=6,
                    metavar="SECONDS",
-                   help="mean time between two kill -9 of the worker itself")
-    p.add_argument("--orchestrator-kills", type=float, default=0,
+                   help="mean time between two kill -9 of the worker itself; "
+                   "0: none")
+    p.add_argument("--orchestrator-kills", type=float, default=12,
                    metavar="SECONDS", help="the same for its orchestrator")
+    p.add_argument("--wire-troubles", type=float, default=4,
+                   metavar="SECONDS", help="the same for the net between them")
     p.add_argument("--stall", type=float, default=1000, metavar="MS",
                    help="how long the worker's loop may stand still")
     p.add_argument("--memory", type=float, default=128, metavar="MB",

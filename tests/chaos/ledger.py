@@ -78,6 +78,7 @@ class Ledger:
         self.copies = collections.Counter()  # task id: duplicates, as the
         # orchestrator calls them
         self.unexplained = []  # of them
+        self.faults = 0  # requests that were answered wrongly
         self.result_faults = 0
         self.beats = []  # seconds
         self.last_us = 0
@@ -99,6 +100,7 @@ class Ledger:
 
     def take(self, e):
         self.last_us = e["at_us"]
+        self.faults += bool(e.get("fault"))
         if e["event"] == "task":
             self.tasks += 1
             self.open[e["task_id"]] = (
