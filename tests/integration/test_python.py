@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Worker scripts as users have them, under avtoworkerd: against the fake
+orchestrator, and against real ones of both dialects."""
+import json
+import os
+import re
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import (SOURCE, TOKEN, Orchestrator, Worker, case,  # noqa: E402
+                     check, eventually, main, proc_read, read, same)
+
+GUIDE = os.path.join(SOURCE, "python_guide.py")
+SKILLS = os.path.join(SOURCE, "python_skills.py")
+QUICK = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def start(t, url, script, more="", **config):
+    return t.worker(url, modules=(), env={**QUICK, "WORKER_TOKEN": TOKEN},
+                    more=more +
+                    f'python script {{ script = "{script}" }}\n', **config)
+
+
+def local(t, text, tasks, conf="", name="worker.py"):
+    """A script of our own on a list of tasks. Returns its worker, at its end,
+    and the results by task type."""
+    script = t.write(t.unused("script") + "-" + name, text)
+    lines = t.write(t.unused("tasks"), "".join(
+        json.dumps({"type": kind, "params": params}) + "\n"
+        for kind, params in tasks))
+    worker = Worker(t, conf + f'python p {{ script = "{script}" }}\n',
+                    ["--local", lines], env=QUICK)
+    worker.wait(60)
+    results = [json.loads(line) for line in worker.output().splitlines()]
+    return worker, {r["type"]: r for r in results}
+
+
+PRELUDE = """
+import asyncio, os, sys, time
+from avtomatika_worker import Worker
+worker = Worker()
+"""
+
+
+# The fake orchestrator -------------------------------------------------------
+
+@case("every construct of the guide does what the guide says, {}",
+      "classic", "rxon")
+def guide(t, dialect):
+    fake = Fake(classic=dialect == "classic")
+    worker = start(t, fake.url, GUIDE)
+    fake.put(task("upper", "upper", {"input": "abc"}))
+    fake.put(task("about", "about"))
+    fake.put(task("picture", "picture", {"width": 6, "height": 7, "x": 1}))
+    fake.put(task("invalid", "picture", {"height": 7}))
+    fake.put(task("clean", "clean", {"text": "12"}))
+    fake.put(task("unclean", "clean", {"text": "x"}))
+    fake.put(task("raises", "raises"))
+    fake.put(task("slow", "slow"))
+    result = fake.wait_result
+    same(result("upper")["data"], {"result": "ABC"}, "upper")
+    about = result("about")["data"]
+    same({k: about[k] for k in ("task_id", "job_id", "token")},
+         {"task_id": "about", "job_id": "job-about", "token": "withheld"},
+         "about")
+    same(about["opened"], f"once in {about['pid']}", "what set-up left")
+    same(result("picture")["data"], {"pixels": 42}, "picture")
+    same(result("invalid")["error"]["code"], "INVALID_INPUT_ERROR", "code")
+    same(result("clean")["data"], {"number": 12}, "clean")
+    same(result("unclean")["error"]["code"], "INVALID_INPUT_ERROR", "code")
+    error = result("raises")["error"]
+    same((error["code"], error["message"]), (
+        "TRANSIENT_ERROR" if dialect == "classic" else
+        "INTEGRITY_MISMATCH_ERROR", "required_field is missing"), "raises")
+    same(result("slow")["error"]["message"], "Operation timed out", "slow")
+    log = worker.log()
+    line, = worker.lines("task about of job job-about")
+    check(" - INFO - " in line and "task_id=about" in line, line)
+    check("plain function for picture" in log, "what was printed is lost")
+    line, = worker.lines("Traceback")
+    check("ValueError: required_field is missing" in line, line)
+    check(TOKEN not in log and "not-the-token" not in log,
+          "a token is in the log")
+    worker.drain()
+    pids = worker.lines("after main of")
+    check(pids, "what comes after main() was not run")
+    check(not worker.lines("signal handler of the script"),
+          "a signal handler of the script was called")
+
+
+@case("every construct of the SDK's README works, with RXON")
+def skills(t):
+    fake = Fake(classic=False)
+    worker = start(t, fake.url, SKILLS, worker="heartbeat_interval = 1s")
+    fake.put(task("count", "count", {"text": "a b", "times": 2}))
+    fake.put(task("bad", "count", {"times": 2}))
+    fake.put(task("report", "report", {"text": "ёж"}))
+    fake.put(task("delegate", "delegate", {}))
+    fake.put(task("refuses", "refuses", {}))
+    fake.put(task("blueprint", "blueprint", {}))
+    result = fake.wait_result
+    same(result("count")["data"], {"words": ["a", "b"] * 2}, "count")
+    check("a middleware saw count" in worker.log(), "no middleware")
+    error = result("bad")["error"]
+    same((error["code"], '"text"' in error["message"]),
+         ("INVALID_INPUT_ERROR", True), f"{error}")
+    same(result("report")["data"]["text"], "ёж", "report")
+    check("no such request" in result("delegate")["error"]["message"],
+          "call_skill does not say why")
+    same(result("refuses")["error"]["message"], "never good enough", "text")
+    same(result("blueprint")["data"]["from"], "a blueprint", "blueprint")
+    events = [r.json() for r in fake.wait_requests("event", 2)]
+    same({e["event_type"]: e["payload"] for e in events},
+         {"progress": {"progress": 0.5, "message": "half"},
+          "counted": {"n": 4}}, "events")
+    offer = {s["name"]: s for r in fake.of_kind("register")
+             for s in r.json()["supported_skills"]}
+    same(offer["count"]["input_schema"]["required"], ["text"], "schema")
+    same(offer["count"]["description"], "Counts words.", "description")
+    fake.put(task("waits", "waits"))
+    eventually(lambda: len(fake.of_kind("event")) > 2, "waits has begun")
+    fake.cancels.add("waits")
+    same(result("waits")["status"], "cancelled", "status")
+    worker.drain()
+
+
+# Real orchestrators ------------------------------------------------------------
+
+@case("the guide's script serves a real orchestrator, {}",
+      "1.0b5", "1.0b28", "1.0b30")
+def real(t, version):
+    orch = Orchestrator(t, version)
+    worker = start(t, orch.url, GUIDE)
+    orch.wait_worker()
+    upper = orch.submit("upper", {"input": "small {i}"}, 20)
+    heavy = orch.submit("picture", {"width": 3}, 10)
+    retry = orch.submit("retry", {"count": t.path("count")})
+    raises = orch.submit("raises")
+    unclean = orch.submit("clean", {"text": "x"})
+    orch.wait(upper + heavy + retry, "finished")
+    orch.wait(unclean, "failed")
+    orch.wait(raises, "quarantined" if orch.classic else "failed")
+
+    def data(job):
+        return orch.job(job)["state"]["state_history"]
+
+    for i, job in enumerate(upper):
+        same(data(job)["result"], f"SMALL {i}", f"upper {i}")
+    same(data(heavy[0])["pixels"], 3, "picture")
+    same(os.path.getsize(t.path("count")), 3, "tries")
+    begun, gate = t.path("begun"), t.path("gate")
+    job = orch.submit("sleeps", {"begun": begun, "gate": gate})
+    eventually(lambda: os.path.exists(begun), "sleeps has begun")
+    worker.signal(signal.SIGTERM)
+    worker.wait_log("(?i)drain|stopp|wait")
+    open(gate, "w", encoding="utf-8").close()
+    worker.gone()
+    orch.wait(job, "finished")
+    check(worker.lines("after main of"), "code after main() was not run")
+
+
+@case("skills of a script serve a real orchestrator, {}", "1.0b28", "1.0b30")
+def real_skills(t, version):
+    orch = Orchestrator(t, version)
+    worker = start(t, orch.url, SKILLS)
+    record = orch.wait_worker()
+    same({s["name"] for s in record["supported_skills"]},
+         {"count", "report", "delegate", "translate", "refuses", "waits",
+          "blueprint"}, "skills")
+    good = orch.submit("count", {"text": "a b"}, 10)
+    bad = orch.submit("refuses")
+    orch.wait(good, "finished")
+    same(orch.job(good[0])["state"]["state_history"]["words"], ["a", "b"],
+         "words")
+    orch.wait(bad, "failed")
+    waits = orch.submit("waits")
+    eventually(lambda: "waits" in worker.log() or
+               orch.workers()["w-1"].get("current_tasks"), "waits runs", 30)
+    orch.cancel(waits[0])
+    orch.wait(waits, "cancelled")
+    worker.drain()
+
+
+# What goes wrong ---------------------------------------------------------------
+
+@case("a script that cannot start is named, with its reason: {}",
+      ("an import", "import no_such_module\n", "no_such_module"),
+      ("no Worker", "x = 1\n", "makes no Worker"),
+      ("two", PRELUDE + "Worker()\n", "makes a second Worker"),
+      ("syntax", "def f(:\n", "SyntaxError"))
+def cannot_start(t, _name, text, words):
+    worker, results = local(t, text, [("it", {})])
+    check(worker.process.returncode != 0, "exit status 0")
+    same(results, {}, "results")
+    check([x for x in worker.lines("avtoworkerd - ") if words in x],
+          f"{words!r} is not in: {worker.log()}")
+
+
+@case("bad handlers cost their own task, and say what they did")
+def bad_handlers(t):
+    worker, results = local(t, PRELUDE + """
+@worker.task("large")
+def large(params):
+    return {"data": {"v": "x" * 200_000_000}}
+
+@worker.task("prints")
+def prints(params):
+    for _ in range(64):
+        print("x" * (1 << 20))
+    return {"data": {"printed": True}}
+
+@worker.task("scalar")
+def scalar(params):
+    return 5
+
+@worker.task("nan")
+async def nan(params):
+    return {"data": {"v": float("nan"), 1: "one", None: "none"}}
+
+@worker.task("closes")
+async def closes(params):
+    os.closerange(3, 64)
+    return {}
+
+@worker.task("exits")
+async def exits(params):
+    sys.exit(3)
+
+@worker.task("dies")
+async def dies(params):
+    os._exit(3)
+
+@worker.task("good")
+async def good(params):
+    return {"data": {"good": True}}
+""", [(k, {}) for k in ("large", "prints", "scalar", "nan", "closes", "exits",
+                        "dies", "good")],
+                            "category default { children = 1 }\n")
+    error = results["large"]["error"]
+    check(error["code"] == "PERMANENT_ERROR" and
+          re.search(r'"large".*2000000\d\d', error["message"]), error)
+    same(results["prints"]["data"], {"printed": True}, "prints")
+    error = results["scalar"]["error"]
+    check(error["code"] == "CONTRACT_VIOLATION_ERROR" and
+          '"scalar"' in error["message"], error)
+    same(results["nan"]["data"], {"v": None, "1": "one", "null": "none"},
+         "nan")
+    same(results["closes"]["error"]["code"], "TRANSIENT_ERROR", "closes")
+    check("sys.exit(3)" in results["exits"]["error"]["message"], "exits")
+    check("exit" in results["dies"]["error"]["message"], results["dies"])
+    same(results["good"]["data"], {"good": True}, "good")
+    check(len(worker.log()) < 20 << 20, "the log has all of it")
+
+
+@case("the soft limit is CancelledError, the hard one is the end")
+def limits(t):
+    _, results = local(t, PRELUDE + """
+@worker.task("async")
+async def waits(params):
+    await asyncio.sleep(600)
+
+@worker.task("plain")
+def spins(params):
+    while True:
+        time.sleep(0.001)
+
+@worker.task("answers")
+async def answers(params):
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        return {"data": {"so_far": 7}}
+
+@worker.task("stuck")
+async def stuck(params):
+    while True:
+        pass
+""", [(k, {}) for k in ("async", "plain", "answers", "stuck")], """
+category default {
+    children = 4
+    soft_time_limit = 500ms
+    time_limit = 3s
+}
+""")
+    for kind in ("async", "plain", "stuck"):
+        same(results[kind]["error"]["code"], "TIMEOUT_ERROR", kind)
+    same(results["async"]["error"]["message"], "stopped at its time limit",
+         "what the handler let pass")
+    check("stopped at" not in results["stuck"]["error"]["message"],
+          results["stuck"])
+    same(results["answers"]["data"], {"so_far": 7}, "answers")
+
+
+@case("processes that a handler starts end with its child")
+def processes(t):
+    fake = Fake()
+    script = t.write("pools.py", PRELUDE + """
+import concurrent.futures, multiprocessing, subprocess
+
+def square(n):
+    return n * n
+
+@worker.task("pool")
+async def pool(params):
+    global executor, sleeper
+    executor = concurrent.futures.ProcessPoolExecutor(
+        2, mp_context=multiprocessing.get_context(params["method"]))
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    loop = asyncio.get_running_loop()
+    n = await loop.run_in_executor(executor, square, 7)
+    return {"data": {"n": n}}
+
+if __name__ == "__main__":
+    worker.run()
+""")
+    worker = start(t, fake.url, script)
+    for method in ("fork", "spawn"):
+        fake.put(task(method, "pool", {"method": method}))
+        same(fake.wait_result(method).get("data"), {"n": 49}, method)
+    check([p for p in worker.children()
+           if "sleep" in proc_read(p, "cmdline")], "nothing was started")
+    worker.drain()
+
+
+@case("a supervisor that is killed takes its scripts along")
+def killed(t):
+    fake = Fake()
+    worker = start(t, fake.url, GUIDE)
+    begun = t.path("begun")
+    fake.put(task("sleeps", "sleeps", {"begun": begun,
+                                       "gate": t.path("gate")}))
+    eventually(lambda: os.path.exists(begun), "sleeps has begun")
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    t.no_strays()
+    check(read(begun) == "", "begun twice")
+
+
+main()
