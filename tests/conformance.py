@@ -9,6 +9,8 @@ import os
 import re
 import sys
 
+sys.dont_write_bytecode = True
+
 TOP = os.environ.get("top_srcdir", ".")
 SURPRISES = 21
 CHECKLIST = 9
@@ -88,7 +90,13 @@ def main():
     explained = [row[0] for row in
                  rows(read("docs", "wire.md"),
                       "8. Where orchestrators surprise")]
-    print("1..5")
+    sys.path.insert(0, os.path.join(TOP, "tests", "integration"))
+    from differences import DIFFERENCES  # pylint: disable=C0415
+    told_differences = [tuple(row) for row in
+                        rows(text, "Beside the Python SDK")[1:]]
+    differences = [(dialect, *row) for dialect, its in DIFFERENCES.items()
+                   for row in its]
+    print("1..6")
     good = [
         report(1, "every test that is named exists",
                missing_tests(table, known)),
@@ -102,6 +110,9 @@ def main():
         report(5, "every line of the checklist has a test",
                (f"no row for line {i}" for i in range(1, CHECKLIST + 1)
                 if str(i) not in [row[0] for row in checklist])),
+        report(6, "the differences from the Python SDK are those of the test",
+               (f"in one place only: {x}" for x in
+                set(told_differences) ^ set(differences))),
     ]
     sys.exit(0 if all(good) else 1)
 
