@@ -10,7 +10,7 @@ The orchestrator is avtoworker-devorch; its ledger is the truth. What is done
 to the worker follows from the seed; when it meets which task does not.
 
 Counted apart: tasks that met a kill on their way from the orchestrator to the
-worker's disk (window), and copies of results of which the worker could not
+worker's disk (window; none that its journal was seen to hold), and copies of results of which the worker could not
 know that they had arrived, at most one for each blow or withheld answer.
 """
 import argparse
@@ -34,7 +34,7 @@ from harness import descendants, free_port, parents, proc_read  # noqa: E402
 
 from ledger import DEATHS, Ledger, Spec  # noqa: E402
 from processes import (Pulse, age, born, children_of, descriptors,  # noqa: E402
-                       resident_kb)
+                       journalled, resident_kb)
 
 TOKEN = "the-chaos-token"
 TASKS = 100000000
@@ -353,6 +353,7 @@ class Run:
         self.blow()
         self.worker = None
         self.counts["worker kills"] += 1
+        self.ledger.on_disk |= journalled(self.path("state"))
         self.orphans.append((time.monotonic() + self.args.left_limit, below))
         self.later(self.random.uniform(0, 1), self.start_worker)
 

@@ -27,6 +27,7 @@ DEATHS = 3  # max_deaths_per_task
 # A task that was handed out so shortly before a process was killed (or after,
 # when nobody had noticed yet) may never have got there, or not to the disk.
 WINDOW_US = 300000
+BIG_WINDOW_US = 5000000  # megabytes are under way for longer
 AFTER_BLOW = 10  # seconds after which heartbeats are regular again
 
 
@@ -37,6 +38,7 @@ class Spec:
         self.category = category
         self.mode = mode
         self.size = size
+        self.big = fill is not None
         params = f'{{"mode":"{mode}","n":{{i}}'
         if size:
             params += f',"size":{size}'
@@ -64,6 +66,7 @@ class Ledger:
         self.file = open(path, "rb")
         self.part = b""
         self.open = {}  # task id: (spec, number, attempt, when in us)
+        self.on_disk = set()  # tasks that the worker's journal has held
         self.blows = []  # when the worker, its orchestrator or a connection
         # of theirs was ended, in us, in order
         self.accepted_us = {}  # task id: when, where a copy may follow
@@ -182,16 +185,18 @@ class Ledger:
                 return f"{key} is {data.get(key)!r}, not {value!r}"
         return None
 
-    def in_window(self, handed_us):
+    def in_window(self, spec, handed_us):
         """Whether a blow may have met the task before it was on the disk."""
+        end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
         at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
-        return at < len(self.blows) and self.blows[at] <= handed_us + WINDOW_US
+        return at < len(self.blows) and self.blows[at] <= end
 
     def lost(self):
         return [f"{task}: {spec.category}/{spec.mode} attempt {attempt}, "
-                f"handed out at {at_us}"
+                f"handed out at {at_us}" +
+                (", was in the journal" if task in self.on_disk else "")
                 for task, (spec, _, attempt, at_us) in self.open.items()
-                if not self.in_window(at_us)]
+                if task in self.on_disk or not self.in_window(spec, at_us)]
 
     def window(self):
         """Tasks that met a blow on their way."""

@@ -3,6 +3,9 @@
 import collections
 import http.client
 import os
+import shutil
+import sqlite3
+import tempfile
 import threading
 import time
 
@@ -19,6 +22,24 @@ def descriptors(pid):
         except OSError:
             continue
     return kinds
+
+
+def journalled(state):
+    """Ids of the tasks that the journal of a worker that was killed holds; it
+    is read from a copy, for reading mends it."""
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("journal.db", "journal.db-wal"):
+            try:
+                shutil.copy(os.path.join(state, name), copy)
+            except FileNotFoundError:
+                continue
+        try:
+            db = sqlite3.connect(os.path.join(copy, "journal.db"))
+            ids = {row[0] for row in db.execute("SELECT task_id FROM lease")}
+            db.close()
+        except sqlite3.OperationalError:  # killed before it was made
+            return set()
+    return ids
 
 
 def resident_kb(pid):
