@@ -54,6 +54,8 @@ static const struct option options[] = {
 	{ "launcher", no_argument, NULL, 'L' },
 	{ "pin", required_argument, NULL, 'P' },
 	{ "remove", no_argument, NULL, 'R' },
+	{ "run", required_argument, NULL, 'r' },
+	{ "params", required_argument, NULL, 'a' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -87,6 +89,7 @@ parse_option(struct arguments *a, int option, const char *value)
 		a->describe = value;
 		return (NULL);
 	case 'k':
+		a->kind_given = true;
 		return (parse_kind(value, &a->kind) == -1 ?
 			"--kind must be module, exec or channel" :
 			NULL);
@@ -138,6 +141,13 @@ parse_option(struct arguments *a, int option, const char *value)
 	case 'L':
 		a->launcher = true;
 		return (NULL);
+	case 'r':
+		a->run = value;
+		return (
+		    name_is_sane(value) ? NULL : "--run must be a task type");
+	case 'a':
+		a->params = value;
+		return (NULL);
 	case 'R':
 		a->remove = true;
 		return (NULL);
@@ -148,6 +158,32 @@ parse_option(struct arguments *a, int option, const char *value)
 	default:
 		return ("it does not know this");
 	}
+}
+
+/* What one option cannot know of another. */
+static int
+check(const struct arguments *a, bool has_words)
+{
+	const bool serves = a->category != NULL || a->launch.parent != 0;
+
+	if (a->params != NULL && a->run == NULL)
+		return (arguments_usage("--params goes with --run", NULL));
+	if (a->run != NULL &&
+	    (serves || a->remove || a->describe != NULL || !has_words))
+		return (arguments_usage("--run TYPE needs a FILE, and no "
+					"option but --params and --kind",
+		    NULL));
+	if (a->remove && (serves || a->describe != NULL || !has_words))
+		return (arguments_usage(
+		    "--remove needs directories and stands alone", NULL));
+	if (a->describe != NULL && (serves || has_words))
+		return (arguments_usage("--describe stands alone", NULL));
+	if (a->run == NULL && !a->remove && a->describe == NULL &&
+	    (a->launch.parent == 0 || a->category == NULL || !has_words))
+		return (arguments_usage(
+		    "it needs --parent PID, --category NAME and what to run",
+		    NULL));
+	return (EX_OK);
 }
 
 int
@@ -169,22 +205,5 @@ arguments_parse(struct arguments *a, int argc, char **argv)
 			return (arguments_usage(
 			    fault, option == '?' ? argv[at] : optarg));
 	}
-	if (a->remove) {
-		if (a->describe != NULL || a->category != NULL ||
-		    a->launch.parent != 0 || optind == argc)
-			return (arguments_usage(
-			    "--remove needs directories and stands alone",
-			    NULL));
-	} else if (a->describe != NULL) {
-		if (a->category != NULL || a->launch.parent != 0 ||
-		    optind != argc)
-			return (
-			    arguments_usage("--describe stands alone", NULL));
-	} else if (a->launch.parent == 0 || a->category == NULL ||
-	    optind == argc)
-		return (arguments_usage(
-		    "it needs --parent PID, --category NAME and "
-		    "what to run",
-		    NULL));
-	return (EX_OK);
+	return (check(a, optind < argc));
 }

@@ -21,6 +21,9 @@ struct arguments {
 	const char *category;
 	struct launch launch;
 	enum kind kind;
+	bool kind_given;
+	const char *run; /* TYPE of a developer's run; or NULL */
+	const char *params; /* of that: JSON */
 	enum sweep_when sweep;
 	struct pins pins;
 	bool launcher;

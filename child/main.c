@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * main.c: avtoworker-child, started by avtoworkerd only.
+ * main.c: avtoworker-child, started by avtoworkerd, and by whoever writes a
+ * handler.
  *
+ *	avtoworker-child --run TYPE [--params JSON] [--kind KIND] FILE [ARG...]
  *	avtoworker-child --describe FILE
  *	avtoworker-child --remove DIRECTORY...
  *	avtoworker-child --parent PID --category NAME [OPTION]... -- WHAT
  *
  * WHAT is TYPE=FILE... for modules, TYPE PATH [ARG...] with --kind exec, and
- * PATH [ARG...] with --kind channel. Descriptor 3 is the channel. Not for
- * people, hence no help: the options are those of the table in arguments.c,
+ * PATH [ARG...] with --kind channel. Descriptor 3 is the channel. But for
+ * the first line not for people, hence no help: the options are those of the table in arguments.c,
  * put together by supervisor/children/command.c.
  */
 #include <errno.h>
@@ -29,6 +31,7 @@
 #include "child/launcher.h"
 #include "child/modules.h"
 #include "child/name.h"
+#include "child/once.h"
 #include "child/pins.h"
 #include "child/ready.h"
 #include "child/remove.h"
@@ -227,6 +230,8 @@ run(struct arguments *a, const struct title *title, char **argv, size_t count)
 
 	if (a->remove)
 		return (remove_directories(argv, count));
+	if (a->run != NULL)
+		return (once(a, argv));
 	if (fcntl(CHANNEL_FD, F_GETFD) == -1)
 		return (arguments_usage("descriptor 3 is not open", NULL));
 	wire_init(&wire, CHANNEL_FD);

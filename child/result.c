@@ -284,6 +284,16 @@ aw_status(struct aw_task *task, const char *word)
 }
 
 void
+task_set_result(struct aw_task *task, const char *payload, size_t len)
+{
+	task->result.len = 0;
+	task->result.failed = false;
+	bytes_append(&task->result, payload, len);
+	task->has_result = true;
+	task->succeeded = false;
+}
+
+void
 task_not_ours(struct aw_task *task, const char *category)
 {
 	aw_failure(task, "TRANSIENT_ERROR",

@@ -111,6 +111,7 @@ task_begin(
 		return (-1);
 	}
 	task->payload = payload;
+	task->payload_len = len;
 	if (make_room(task, len, why) == -1)
 		return (-1);
 	if (get_id(task, &root, "task_id", &task->task_id, why) == -1 ||

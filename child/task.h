@@ -34,6 +34,7 @@ enum task_extra {
 
 struct aw_task {
 	const char *payload; /* of the task frame; borrowed until task_end() */
+	size_t payload_len;
 	char *decoded; /* as long as payload: strings that were asked
 			       * for, each at the place it has there */
 	size_t decoded_size;
@@ -69,6 +70,8 @@ int task_begin(
     struct aw_task *, const char *payload, size_t len, struct bytes *why);
 /* Sets a success whose data is that text, or what is wrong with it. */
 void task_set_data(struct aw_task *, const char *text, size_t len);
+/* Sets the payload of a result frame as it is. */
+void task_set_result(struct aw_task *, const char *payload, size_t len);
 /* Sets an error; details is an object, or its p is NULL. */
 void task_set_error(struct aw_task *, const char *status, const char *code,
     const char *message, const struct jslice *details);

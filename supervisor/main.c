@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
@@ -17,6 +18,8 @@
 
 #include <bsd/libutil.h>
 
+#include "child/bytes.h"
+#include "child/json_scan.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
 #include "supervisor/base/title.h"
@@ -44,6 +47,8 @@ struct arguments {
 	const char *name; /* of the instance; or NULL */
 	const char *file;
 	const char *local_path;
+	const char *task; /* the type of the only one; or NULL */
+	const char *params; /* of that: JSON */
 	const char **options; /* of -o; owned list of borrowed texts */
 	size_t options_len;
 	const char **handlers;
@@ -55,7 +60,9 @@ print_usage(FILE *to)
 {
 	(void)fputs("usage: avtoworkerd [-dtTv] [-c FILE] [-n NAME]\n"
 		    "                   [-o SECTION.KEY=VALUE]... "
-		    "[--local FILE] [HANDLER...]\n",
+		    "[--local FILE] [HANDLER...]\n"
+		    "       avtoworkerd --task TYPE [--params JSON] "
+		    "[OPTION]... HANDLER...\n",
 	    to);
 }
 
@@ -79,6 +86,8 @@ print_help(void)
 	    "input),\n"
 	    "                     results to standard output, no "
 	    "orchestrator\n"
+	    "      --task TYPE    one task, as a line of --local\n"
+	    "      --params JSON  of that task; by default {}\n"
 	    "  -t, --test         check configuration and handlers, then end;\n"
 	    "                     given twice, start each script once\n"
 	    "  -T, --dump         print the effective configuration, then "
@@ -116,14 +125,66 @@ add_option(struct arguments *a, const char *text)
 	return (0);
 }
 
+/* Puts the one task on standard input, where local mode reads it. */
+static int
+use_one_task(struct arguments *a)
+{
+	const char *params = a->params != NULL ? a->params : "{}";
+	struct bytes line = { 0 };
+	struct jscan_error error;
+	struct jslice root;
+	size_t i;
+	int fd, rc = EX_OSERR;
+
+	if (jscan_check(params, strlen(params), &jscan_payload_limits, &root,
+		&error) == -1) {
+		(void)fprintf(stderr, "avtoworkerd: --params: %s at byte %zu\n",
+		    error.text, error.at);
+		return (EX_USAGE);
+	}
+	bytes_puts(&line, "{\"type\":");
+	bytes_put_json(&line, a->task, strlen(a->task));
+	bytes_puts(&line, ",\"params\":");
+	bytes_append(&line, root.p, root.len);
+	bytes_puts(&line, "}");
+	/* White space, as nothing else of JSON holds one. */
+	for (i = 0; i < line.len; i++)
+		if (line.p[i] == '\n')
+			line.p[i] = ' ';
+	if (!bytes_failed(&line) &&
+	    (fd = memfd_create("task", MFD_CLOEXEC)) != -1) {
+		if (write(fd, line.p, line.len) == (ssize_t)line.len &&
+		    lseek(fd, 0, SEEK_SET) == 0 &&
+		    dup2(fd, STDIN_FILENO) == STDIN_FILENO)
+			rc = EX_OK;
+		if (fd != STDIN_FILENO)
+			(void)close(fd);
+	}
+	if (rc != EX_OK)
+		(void)fprintf(
+		    stderr, "avtoworkerd: --task: %s\n", strerror(errno));
+	a->local_path = "-";
+	bytes_fini(&line);
+	return (rc);
+}
+
 /* What one option cannot know of another. */
 static int
 check_arguments(struct arguments *a)
 {
+	int rc;
+
 	if (a->name != NULL && !instance_name_ok(a->name))
 		return (usage_error("-n: expected 1 to 64 letters, digits, "
 				    "\"_\", \".\" or \"-\", beginning with a "
 				    "letter, a digit or \"_\""));
+	if (a->params != NULL && a->task == NULL)
+		return (usage_error("--params: goes with --task"));
+	if (a->task != NULL && a->local_path != NULL)
+		return (usage_error("--task: not with --local, which has tasks "
+				    "of its own"));
+	if (a->task != NULL && (rc = use_one_task(a)) != EX_OK)
+		return (rc);
 	if (a->daemon && a->local_path != NULL)
 		return (usage_error("-d: not with --local, which ends by "
 				    "itself and writes its results to "
@@ -138,7 +199,9 @@ static int
 read_arguments(int argc, char *argv[], struct arguments *a)
 {
 	enum {
-		OPTION_LOCAL = 256
+		OPTION_LOCAL = 256,
+		OPTION_PARAMS,
+		OPTION_TASK,
 	};
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
@@ -148,6 +211,8 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 		{ "local", required_argument, NULL, OPTION_LOCAL },
 		{ "name", required_argument, NULL, 'n' },
 		{ "option", required_argument, NULL, 'o' },
+		{ "params", required_argument, NULL, OPTION_PARAMS },
+		{ "task", required_argument, NULL, OPTION_TASK },
 		{ "test", no_argument, NULL, 't' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
@@ -174,6 +239,12 @@ read_arguments(int argc, char *argv[], struct arguments *a)
 			break;
 		case OPTION_LOCAL:
 			a->local_path = optarg;
+			break;
+		case OPTION_PARAMS:
+			a->params = optarg;
+			break;
+		case OPTION_TASK:
+			a->task = optarg;
 			break;
 		case 't':
 			a->starts = a->action == ACTION_CHECK;

@@ -48,6 +48,33 @@ def parse(output):
     return results
 
 
+def one(t, *args, status=0, limit=60):
+    """The result of --task, and the log."""
+    worker = Worker(t, argv=[*args, ZOO])
+    same(worker.wait(limit), status, "exit status")
+    return parse(worker.output()), worker.log()
+
+
+@case("--task runs one task")
+def one_task(t):
+    results, _log = one(t, "--task", "echo", "--params",
+                        '{"text":\n "\u0451\u0436", "big": 1%s}' % ("0" * 30))
+    same(len(results), 1, "results")
+    same((results[0]["status"], results[0]["data"]["echo"]),
+         ("success", {"text": "\u0451\u0436", "big": 10 ** 30}), "result")
+    same(one(t, "--task", "echo")[0][0]["data"]["echo"], {}, "no params")
+    same(one(t, "--task", "fail", status=SOME_FAILED)[0][0]["status"],
+         "failure", "failure")
+    result = one(t, "--task", "no such", status=SOME_FAILED)[0][0]
+    same(result["error"]["code"], "INVALID_INPUT_ERROR", "malformed type")
+    for args, part in ((["--task", "echo", "--params", "{"], "--params: "),
+                       (["--params", "{}"], "goes with --task"),
+                       (["--task", "echo", "--local", "-"], "not with --local"),
+                       (["-d", "--task", "echo"], "-d: ")):
+        results, log = one(t, *args, status=USAGE)
+        check(part in log and not results, log)
+
+
 def task(task_id, kind="echo", **params):
     return {"task_id": task_id, "type": kind, "params": params}
 
