@@ -54,6 +54,8 @@ known_name(unsigned type)
 		return ("progress");
 	case FRAME_EVENT:
 		return ("event");
+	case FRAME_STATE:
+		return ("state");
 	}
 	return (NULL);
 }

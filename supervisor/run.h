@@ -122,6 +122,7 @@ void run_on_look_again(evutil_socket_t, short what, void *arg);
 void run_offer(struct supervisor *);
 void run_at_work(struct orchestrator *, struct at_work *, void *arg);
 bool run_is_hot(struct orchestrator *, const char *type, void *arg);
+size_t run_hot_cache(struct orchestrator *, char **, size_t max, void *arg);
 
 /* stop.c */
 /* As SIGTERM; once. */

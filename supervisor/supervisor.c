@@ -311,6 +311,7 @@ const struct orchestrator_ops run_orchestrator_ops = {
 	.changed = orchestrator_changed,
 	.at_work = run_at_work,
 	.is_hot = run_is_hot,
+	.hot_cache = run_hot_cache,
 };
 
 /*
@@ -423,9 +424,18 @@ on_emptied(struct program *p, void *arg)
 	run_progress(arg);
 }
 
+static void
+on_held(void *arg)
+{
+	struct supervisor *s = arg;
+
+	orchestrator_touch(s->orchestrator);
+}
+
 const struct program_ops run_program_ops = {
 	.finished = on_finished,
 	.event = on_event,
+	.held = on_held,
 	.settled = on_settled,
 	.room = on_room,
 	.returned = on_returned,

@@ -135,7 +135,25 @@ run_is_hot(struct orchestrator *o, const char *type, void *arg)
 	if (p == NULL)
 		return (false);
 	TAILQ_FOREACH(c, &p->children, entry)
-		if (c->state == CHILD_IDLE || c->state == CHILD_BUSY)
+		if ((c->state == CHILD_IDLE || c->state == CHILD_BUSY) &&
+		    held_has_skill(&c->held, type))
 			return (true);
 	return (false);
+}
+
+size_t
+run_hot_cache(struct orchestrator *o, char **names, size_t max, void *arg)
+{
+	struct supervisor *s = arg;
+	const struct program *p;
+	const struct child *c;
+	size_t count = 0;
+
+	(void)o;
+	TAILQ_FOREACH(p, &s->now->programs, entry)
+		TAILQ_FOREACH(c, &p->children, entry)
+			if (c->state == CHILD_IDLE || c->state == CHILD_BUSY)
+				count =
+				    held_add_cache(&c->held, names, count, max);
+	return (count);
 }

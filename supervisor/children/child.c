@@ -444,6 +444,7 @@ child_free(struct child *c)
 	frame_stream_close(&c->channel);
 	output_close(&c->output);
 	memory_use_fini(&c->memory);
+	held_fini(&c->held);
 	if (event_initialized(&c->dead))
 		(void)event_del(&c->dead);
 	if (event_initialized(&c->timer))

@@ -18,6 +18,7 @@
 #include "supervisor/base/why.h"
 #include "supervisor/children/death.h"
 #include "supervisor/children/frame_stream.h"
+#include "supervisor/children/held.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/children/output.h"
 #include "supervisor/children/reaper.h"
@@ -56,6 +57,8 @@ struct child_ops {
 	/* Its handler tells something of the lease it holds. May be NULL. */
 	void (*event)(struct child *, struct lease *, const struct task_event *,
 	    void *arg);
+	/* It says anew what it holds. May be NULL. */
+	void (*held)(struct child *, void *arg);
 	/* It is dead and reaped. child->lease is what it held, if anything.
 	 * The callee frees the child. */
 	void (*gone)(struct child *, const struct death *, void *arg);
@@ -87,6 +90,7 @@ struct child {
 	struct frame_stream channel;
 	struct output output;
 	struct memory_use memory;
+	struct held held;
 	struct event dead; /* the pidfd is readable */
 	struct event timer; /* for what is due next: see child_task.c */
 	struct task_clock clock; /* of the task; valid while busy */

@@ -162,6 +162,20 @@ on_event(struct child *c, const struct frame_header *h, const char *payload)
 	tell(c, type, &value);
 }
 
+/* A mistake in it harms nobody: it is said, and what was told before stays. */
+static void
+on_state(struct child *c, const struct frame_header *h, const char *payload)
+{
+	const struct log_context ctx = child_context(c);
+	struct why why;
+
+	if (held_read(payload, h->length, &c->held, &why) == -1)
+		log_line(LOG_LEVEL_WARN, &ctx, "a state frame is left out: %s",
+		    why.text);
+	else if (c->ops->held != NULL)
+		c->ops->held(c, c->arg);
+}
+
 #define IN(state) (1u << CHILD_##state)
 static const struct {
 	unsigned allowed; /* states in which it may come */
@@ -176,6 +190,7 @@ static const struct {
 	[FRAME_LOG] = { ~0u, false, on_log },
 	[FRAME_PROGRESS] = { IN(BUSY) | IN(ENDING), true, on_progress },
 	[FRAME_EVENT] = { IN(BUSY) | IN(ENDING), true, on_event },
+	[FRAME_STATE] = { ~(unsigned)IN(STARTING), false, on_state },
 };
 
 void

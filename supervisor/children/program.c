@@ -303,10 +303,21 @@ on_gone(struct child *c, const struct death *death, void *arg)
 		emptied(p);
 }
 
+static void
+on_held(struct child *c, void *arg)
+{
+	struct program *p = arg;
+
+	(void)c;
+	if (p->ops->held != NULL)
+		p->ops->held(p->arg);
+}
+
 const struct child_ops program_child_ops = {
 	.ready = on_ready,
 	.finished = on_finished,
 	.event = on_event,
+	.held = on_held,
 	.gone = on_gone,
 };
 

@@ -36,6 +36,8 @@ struct program_ops {
 	void (*finished)(struct lease *, struct result *, void *arg);
 	/* A handler tells something of its lease. May be NULL. */
 	void (*event)(struct lease *, const struct task_event *, void *arg);
+	/* A child says anew what it holds. May be NULL. */
+	void (*held)(void *arg);
 	/* Whether it can be offered is known now, or has changed. */
 	void (*settled)(struct program *, void *arg);
 	/* It may have room for another lease, or has given up a place among

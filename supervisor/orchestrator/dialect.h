@@ -98,6 +98,7 @@ struct dialect {
 	/* Heartbeats tell it which tasks are at work, or how many. */
 	bool tells_tasks;
 	bool tells_load;
+	bool tells_cache; /* what models children hold */
 	/* Each appends a JSON message to out; -1 and why when there is none
 	 * that the orchestrator would take. */
 	int (*registration)(

@@ -153,6 +153,7 @@ const struct dialect dialect_classic = {
 	.forgets = false,
 	.tells_tasks = false,
 	.tells_load = true,
+	.tells_cache = true,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.wishes = NULL,

@@ -485,6 +485,7 @@ const struct dialect dialect_rxon = {
 	.forgets = true,
 	.tells_tasks = true,
 	.tells_load = false,
+	.tells_cache = false,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.wishes = read_wishes,

@@ -195,10 +195,62 @@ on_beat(const struct http_reply *reply, void *arg)
  * What is said.
  */
 
+static void
+free_names(char **names, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static bool
+same_names(char **a, const char *const *b, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return (false);
+	return (true);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return (strcmp(*(char *const *)a, *(char *const *)b));
+}
+
+/* Looks at what children hold; true when that has changed. */
+static bool
+mark_cache(struct remote *r)
+{
+	size_t count;
+	char **names;
+
+	if (r->base.ops->hot_cache == NULL || !r->dialect->tells_cache ||
+	    (names = calloc(HOT_CACHE_MAX, sizeof(*names))) == NULL)
+		return (false);
+	count =
+	    r->base.ops->hot_cache(&r->base, names, HOT_CACHE_MAX, r->base.arg);
+	qsort(names, count, sizeof(*names), compare_names);
+	if (count == r->facts.hot_cache_count &&
+	    same_names(names, r->facts.hot_cache, count)) {
+		free_names(names, count);
+		return (false);
+	}
+	free_names(r->hot_cache, r->facts.hot_cache_count);
+	r->hot_cache = names;
+	r->facts.hot_cache = (const char *const *)names;
+	r->facts.hot_cache_count = count;
+	return (true);
+}
+
 bool
 heartbeat_mark_hot(struct remote *r)
 {
-	bool hot, changed = false;
+	bool hot, changed = mark_cache(r);
 	size_t i;
 
 	for (i = 0; i < r->facts.skills_count; i++) {
@@ -516,4 +568,5 @@ void
 heartbeat_fini(struct remote *r)
 {
 	stop_beating(r);
+	free_names(r->hot_cache, r->facts.hot_cache_count);
 }

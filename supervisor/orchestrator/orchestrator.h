@@ -19,7 +19,8 @@ struct task;
 struct task_event;
 struct task_fault;
 
-#define AT_WORK_MAX 1000 /* ids that a heartbeat tells */
+#define AT_WORK_MAX   1000 /* ids that a heartbeat tells */
+#define HOT_CACHE_MAX 1000 /* names that one tells */
 
 /* What is being done just now; borrowed, until something changes. */
 struct at_work {
@@ -48,6 +49,10 @@ struct orchestrator_ops {
 	void (*at_work)(struct orchestrator *, struct at_work *, void *arg);
 	/* True when a task of that type would find a child that is ready. */
 	bool (*is_hot)(struct orchestrator *, const char *type, void *arg);
+	/* Fills in what children hold in memory, each name once and allocated,
+	 * at most max of them. Returns how many. May be NULL. */
+	size_t (*hot_cache)(
+	    struct orchestrator *, char **names, size_t max, void *arg);
 	/* The orchestrator does not want that task any more, or any task of
 	 * that job: the id may be of either, and of one that is over. May be
 	 * NULL. */

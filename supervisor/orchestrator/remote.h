@@ -160,6 +160,7 @@ struct remote {
 	int64_t poll_interval_ms;
 	const struct dialect *dialect; /* NULL until it is found out */
 	struct worker_facts facts;
+	char **hot_cache; /* owned; facts.hot_cache */
 	struct skill *skills; /* owned; facts.skills, and hot as last told */
 	struct registration registration;
 	struct heartbeat heartbeat;

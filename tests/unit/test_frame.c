@@ -14,6 +14,7 @@ static const enum frame_type types[] = {
 	FRAME_LOG,
 	FRAME_PROGRESS,
 	FRAME_EVENT,
+	FRAME_STATE,
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
 
