@@ -57,9 +57,10 @@ enum frame_type {
 
 /*
  * ready, version 1:
- *	{"version": 1, "handlers": [{"type": NAME, "category": NAME|absent}]}
+ *	{"version": 1, "handlers": [{"type": NAME, "category": NAME|absent,
+ *	    what else it declares}]}
  * A child that cannot start says {"version": 1, "error": SENTENCE} instead
- * and exits.
+ * and exits. What stands in each payload: avtoworker-channel(7).
  */
 
 #endif

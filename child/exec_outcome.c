@@ -175,7 +175,8 @@ judge_success(
 		(void)snprintf(message, sizeof(message),
 		    "handler \"%.128s\" (%.300s) gave no message", x->type,
 		    x->path.p);
-		set_error(task, word, &p.error, "TRANSIENT_ERROR", message);
+		set_error(task, strcmp(word, "success") != 0 ? word : "failure",
+		    &p.error, "TRANSIENT_ERROR", message);
 		if (p.data.p != NULL)
 			task_set_extra(task, TASK_DATA, &p.data);
 	} else {

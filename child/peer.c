@@ -55,7 +55,7 @@ read_ready(const char *payload, size_t len, struct bytes *why)
 	return (-1);
 }
 
-/* The next frame but for those that tell something: they are shown. */
+/* The next frame of those that a task needs; what it tells besides is shown. */
 static int
 next(struct peer *p, struct frame_header *header, const char **payload,
     struct bytes *why)
@@ -64,9 +64,9 @@ next(struct peer *p, struct frame_header *header, const char **payload,
 
 	while (
 	    (got = wire_read(&p->wire, header, payload, why)) == WIRE_FRAME) {
-		if (header->type != FRAME_LOG &&
-		    header->type != FRAME_PROGRESS &&
-		    header->type != FRAME_EVENT)
+		if (header->type == FRAME_READY ||
+		    header->type == FRAME_STARTED ||
+		    header->type == FRAME_RESULT)
 			return (0);
 		fprintf(stderr, "%s: %.*s\n", frame_name(header->type),
 		    (int)header->length, *payload);

@@ -340,18 +340,10 @@ complete(struct aw_task *task)
 	bytes_append(&whole, more.p, more.len);
 	bytes_puts(&whole, "}");
 	whole.failed |= more.failed;
-	if (whole.len > CHANNEL_FROM_CHILD_MAX)
-		aw_failure(task, "PERMANENT_ERROR",
-		    "the result of handler \"%s\" is %zu bytes with its "
-		    "metadata, the limit is %u",
-		    task->type, whole.len, CHANNEL_FROM_CHILD_MAX);
-	else {
-		bytes_fini(&task->result);
-		task->result = bytes_take(&whole);
-		task->succeeded = false;
-	}
+	bytes_fini(&task->result);
+	task->result = whole;
+	task->succeeded = false;
 	bytes_fini(&more);
-	bytes_fini(&whole);
 }
 
 const char *
@@ -362,6 +354,11 @@ task_result(struct aw_task *task, size_t *len)
 		    "handler \"%s\" returned without a result", task->type);
 	if (!bytes_failed(&task->result))
 		complete(task);
+	if (task->result.len > CHANNEL_FROM_CHILD_MAX)
+		aw_failure(task, "PERMANENT_ERROR",
+		    "the result of handler \"%s\" is %zu bytes with all that "
+		    "goes with it, the limit is %u",
+		    task->type, task->result.len, CHANNEL_FROM_CHILD_MAX);
 	if (bytes_failed(&task->result)) {
 		*len = sizeof(no_memory) - 1;
 		return (no_memory);

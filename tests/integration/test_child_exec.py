@@ -248,6 +248,8 @@ def _():
           {"status": "success", "data": {}}, "without data")
     equal(error('echo \'{"status": "failure"}\'')[0], "TRANSIENT_ERROR",
           "failure without error")
+    equal(error('echo \'{"status": "success", "error": "no"}\''),
+          ("TRANSIENT_ERROR", "no"), "an error is no success")
     data = {"status": "open", "total": 3}
     equal(run("cat", data)[0], {"status": "success", "data": data},
           "data that has a status of its own")
@@ -293,6 +295,21 @@ def _():
     room = FROM_CHILD_MAX - head
     equal(len(child.data("job", {"n": room})["x"]), room - 9, "fits")
     equal(child.error("job", {"n": room + 1})[0], "PERMANENT_ERROR", "more")
+    child.stop()
+
+
+@case("an error whose details fit no frame is told as too large")
+def _():
+    path = write("details.py", "#!%s\nimport json, sys\n"
+                 "n = json.load(sys.stdin)['n']\n"
+                 "json.dump({'error': {'details': {'x': 'y' * n}}}, sys.stdout)"
+                 "\nsys.exit(1)\n" % sys.executable)
+    child = serve_exec(path)
+    child.ready()
+    equal(child.error("job", {"n": 1000})[0], "TRANSIENT_ERROR", "fits")
+    code, message = child.error("job", {"n": FROM_CHILD_MAX - 50})
+    equal(code, "PERMANENT_ERROR", "code")
+    contains(message, "the limit is %d" % FROM_CHILD_MAX)
     child.stop()
 
 

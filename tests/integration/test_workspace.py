@@ -135,4 +135,19 @@ def full(t):
     os.close(worker.keep)
 
 
+@case("an executable runs in it, and what it leaves there goes with it")
+def executable(t):
+    path = t.write("job", "#!/bin/sh\nmkdir -p a/b && cp \"$0\" a/b && ln -s / "
+                   "root && chmod 0 a && echo \"{\\\"cwd\\\": \\\"$PWD\\\"}\"\n",
+                   0o755)
+    tasks = t.write("tasks", '{"type": "job"}\n' * 10)
+    worker = Worker(t, argv=["--local", tasks, path])
+    same(worker.wait(60), 0, "exit status")
+    paths = {json.loads(line)["data"]["cwd"]
+             for line in worker.output().splitlines()}
+    same(len(paths), 10, "directories")
+    same(left(t.path("tmp")), [], "left")
+    check("cannot remove" not in worker.log(), worker.log())
+
+
 main()
