@@ -6,7 +6,8 @@
  *
  * After a failure nothing of the connection is believed: it is closed, and
  * opened again after a back-off, which reads what the file really holds (every
- * frame of its log has a checksum). Then what had failed is written again, and
+ * frame of its log has a checksum), and moves it from the log to the file, with
+ * new writes. Then what had failed is written again, and
  * the loop is asked for all that it holds: a commit before the failure may be
  * gone from a file system that has told of the error once and forgotten it.
  */
@@ -301,6 +302,10 @@ do_work(struct journal *j, bool *awaited, struct why *why)
 	if (j->db == NULL) {
 		if (open_db(j, why) != JOURNAL_OPENED)
 			return (-1);
+		if (journal_db_settle(j->db, why) == -1) {
+			leave_damaged(j, why);
+			return (-1);
+		}
 		(void)pthread_mutex_lock(&j->lock);
 		j->reopened = true;
 		(void)pthread_mutex_unlock(&j->lock);

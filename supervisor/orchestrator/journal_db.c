@@ -130,11 +130,10 @@ static void
 say_error(const struct journal_db *db, const char *what, struct why *why)
 {
 	const int code = sqlite3_extended_errcode(db->sqlite);
-	const int error = sqlite3_system_errno(db->sqlite);
 
-	if ((code & 0xff) == SQLITE_IOERR && error != 0)
-		why_set(why, "%s: %s: %s", what, sqlite3_errstr(code),
-		    strerror(error));
+	if ((code & 0xff) == SQLITE_IOERR)
+		why_set(why, "%s: %s (SQLite's code %d)", what,
+		    sqlite3_errmsg(db->sqlite), code);
 	else
 		why_set(why, "%s: %s", what, sqlite3_errmsg(db->sqlite));
 }
@@ -144,7 +143,7 @@ run(struct journal_db *db, const char *sql, struct why *why)
 {
 	if (sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK)
 		return (0);
-	say_error(db, "journal", why);
+	say_error(db, "cannot write", why);
 	return (-1);
 }
 
@@ -161,7 +160,7 @@ ask_number(
 		*out = sqlite3_column_int64(st, 0);
 		rc = 0;
 	} else
-		say_error(db, "journal", why);
+		say_error(db, "cannot open the journal", why);
 	(void)sqlite3_finalize(st);
 	return (rc);
 }
@@ -217,7 +216,7 @@ set_wal(struct journal_db *db, struct why *why)
 	if (mode != NULL && strcmp(mode, "wal") == 0)
 		rc = 0;
 	else
-		say_error(db, "journal", why);
+		say_error(db, "cannot open the journal", why);
 	(void)sqlite3_finalize(st);
 	return (rc);
 }
@@ -355,6 +354,16 @@ journal_db_set_aside(
 	return (0);
 }
 
+int
+journal_db_settle(struct journal_db *db, struct why *why)
+{
+	if (sqlite3_wal_checkpoint_v2(db->sqlite, NULL,
+		SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+		return (0);
+	say_error(db, "cannot write", why);
+	return (-1);
+}
+
 /*
  * Writing.
  */
@@ -441,7 +450,7 @@ journal_db_write(
 
 	for (i = 0; i < SQL_MAX && statements[e->kind][i] != NULL; i++)
 		if (write_one(db, e, i) == -1) {
-			say_error(db, "cannot write the journal", why);
+			say_error(db, "cannot write", why);
 			return (-1);
 		}
 	if (e->kind == JOURNAL_DEAD)
@@ -523,7 +532,7 @@ read_rows(struct journal_db *db, const char *sql, int64_t id,
 	if (rc == SQLITE_NOMEM)
 		why_set(why, "no memory to read the journal");
 	else if (rc != SQLITE_DONE)
-		say_error(db, "cannot read the journal", why);
+		say_error(db, "cannot read", why);
 	(void)sqlite3_finalize(st);
 	return (rc == SQLITE_DONE ? 0 : -1);
 }
@@ -566,7 +575,7 @@ journal_db_ended(struct journal_db *db,
 			fn(url, task_id, arg);
 	}
 	if (rc != SQLITE_DONE)
-		say_error(db, "cannot read the journal", why);
+		say_error(db, "cannot read", why);
 	(void)sqlite3_finalize(st);
 	return (rc == SQLITE_DONE ? 0 : -1);
 }
@@ -621,7 +630,7 @@ journal_db_result(struct journal_db *db, int64_t id, struct journal_result *out,
 		"AND finished_at IS NOT NULL",
 		-1, &st, NULL) != SQLITE_OK ||
 	    sqlite3_bind_int64(st, 1, id) != SQLITE_OK)
-		say_error(db, "cannot read the journal", why);
+		say_error(db, "cannot read", why);
 	else
 		switch (sqlite3_step(st)) {
 		case SQLITE_ROW:
@@ -632,7 +641,7 @@ journal_db_result(struct journal_db *db, int64_t id, struct journal_result *out,
 			rc = 1;
 			break;
 		default:
-			say_error(db, "cannot read the journal", why);
+			say_error(db, "cannot read", why);
 		}
 	(void)sqlite3_finalize(st);
 	if (rc == 0)
@@ -685,7 +694,7 @@ journal_db_show_letters(
 	}
 	bytes_puts(out, "]");
 	if (rc != SQLITE_DONE)
-		say_error(db, "cannot read the journal", why);
+		say_error(db, "cannot read", why);
 	(void)sqlite3_finalize(st);
 	return (rc == SQLITE_DONE ? 0 : -1);
 }

@@ -76,6 +76,12 @@ void journal_db_close(struct journal_db *, bool tidy);
 int journal_db_set_aside(
     const char *path, int64_t now_ms, char *name, size_t size, struct why *);
 
+/* After a failure, before anything is believed to be on disk: moves all that
+ * the log has into the file. Pages of the log may have been taken for written
+ * by a kernel that could not write them; they are written as new ones here. -1
+ * and why. */
+int journal_db_settle(struct journal_db *, struct why *);
+
 /* Each -1 and why; after a failure nothing of the transaction is there. */
 int journal_db_begin(struct journal_db *, struct why *);
 int journal_db_write(

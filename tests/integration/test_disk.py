@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""A journal on a disk that is full, broken, slow or not to be written, and a
+worker that is killed at every step of a result's way. The environment variable
+AVTOWORKER_EVERY_STEP has it killed at each of them, not at a few."""
+import glob
+import http.client
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import (SOON, case, check, eventually,  # noqa: E402
+                     free_port, main, same)
+
+STEPS = (1, 2, 3, 5, 7, 10, 14, 19, 26)
+
+
+def can_mount():
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt"],
+        stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def can_trace():
+    return shutil.which("strace") is not None and subprocess.run(
+        ["strace", "-D", "-f", "-o", "/dev/null", "true"],
+        stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def traced(*faults):
+    """A command that runs the worker with faults, as strace(1) has them. It is
+    the worker's own process that is ours."""
+    return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf",
+            "-e", "trace=" + ",".join(f.split(":")[0] for f in faults),
+            *(x for f in faults for x in ("-e", "inject=" + f))]
+
+
+class Scene:
+    """A worker on such a disk."""
+
+    def __init__(self, t, before=(), dialect="rxon", worker=""):
+        self.t = t
+        self.fake = Fake(classic=dialect == "classic")
+        self.port = free_port()
+        self.dialect = dialect
+        self.start(before, worker)
+
+    def start(self, before=(), worker=""):
+        env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") +
+               ":detect_leaks=0"} if before else {}
+        self.worker = self.t.worker(
+            self.fake.url, light=2, heavy=1, before=before, env=env,
+            worker=f"heartbeat_interval = 1s\n    {worker}",
+            orchestrator=f"protocol = {self.dialect}",
+            metrics=f"port = {self.port}\n    address = 127.0.0.1")
+        return self.worker
+
+    def page(self, path):
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            conn.request("GET", path)
+            return conn.getresponse().read().decode()
+        finally:
+            conn.close()
+
+    def run(self, *names):
+        for name in names:
+            self.fake.put(task(name))
+        for name in names:
+            same(self.fake.wait_result(name)["status"], "success", name)
+
+    def refuses_tasks(self, words):
+        """Until it takes none, and says why."""
+        self.worker.wait_log(f"journal: .*{words}.*no more tasks are taken")
+        check("worker_journal_failing 1\n" in self.page("/metrics"), "metrics")
+        check("the journal cannot be written" in self.page("/ready"), "ready")
+        check('"status":"ok"' in self.page("/health"), "health")
+
+    def recovers(self):
+        self.worker.wait_log("journal: it can be written again")
+        eventually(lambda: "worker_journal_failing 0\n" in
+                   self.page("/metrics"), "it takes tasks again")
+        self.run("after-1", "after-2")
+        self.worker.drain()
+        rows = self.rows("SELECT task_id FROM ended")
+        check({("after-1",), ("after-2",)} <= set(rows), f"ended: {rows}")
+        same(self.rows("SELECT * FROM lease"), [], "leases left")
+        check(all(len(r) == 1 for r in self.fake.results.values()), "copies")
+
+    def rows(self, sql, path=None):
+        db = sqlite3.connect(path or self.t.path("state/journal.db"))
+        try:
+            return db.execute(sql).fetchall()
+        finally:
+            db.close()
+
+
+def on_a_small_disk(t, size, then="true"):
+    os.mkdir(t.path("state"), 0o700)
+    return ["unshare", "-m", "sh", "-c",
+            f'mount -t tmpfs -o size={size},mode=700 tmpfs "$0" && {then} && '
+            'exec "$@"', t.path("state")]
+
+
+if can_mount():
+    @case("a full disk: no more tasks, nothing is lost, work goes on with room")
+    def full(t):
+        scene = Scene(t, on_a_small_disk(t, "2m"))
+        scene.run("one", "two")
+        there = f"/proc/{scene.worker.pid}/root{t.path('state')}"
+        with open(there + "/filler", "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 4096)
+            except OSError:
+                pass
+        # What is in the journal's log already may be overwritten.
+        names = []
+
+        def is_full():
+            if scene.worker.lines("no more tasks are taken"):
+                return True
+            if not scene.fake.tasks:
+                names.append(f"t-{len(names)}")
+                scene.fake.put(task(names[-1], "echo", {"text": "x" * 9000}))
+            return False
+        eventually(is_full, "the disk is full")
+        scene.refuses_tasks("full")
+        os.unlink(there + "/filler")
+        scene.worker.wait_log("journal: it can be written again")
+        for name in names:
+            scene.fake.wait_result(name)
+        scene.run("after")
+        scene.worker.signal(signal.SIGTERM)
+        same(scene.worker.wait(), 0, "exit status")
+        check(all(len(r) == 1 for r in scene.fake.results.values()), "copies")
+
+    @case("a state directory that cannot be written is refused at the start")
+    def read_only(t):
+        before = on_a_small_disk(
+            t, "2m", 'mount -o remount,ro "$0"')
+        worker = t.worker("http://127.0.0.1:1", before=before)
+        same(worker.wait(), 78, "exit status")
+        check(worker.lines("Read-only file system"), worker.log())
+
+    @case("a disk that is full at the start is worth trying again")
+    def full_at_start(t):
+        before = on_a_small_disk(
+            t, "16k", 'head -c 12000 /dev/zero > "$0/filler"')
+        worker = t.worker("http://127.0.0.1:1", before=before)
+        same(worker.wait(), 75, "exit status")
+        check(worker.lines("full"), worker.log())
+
+else:
+    @case("full and read-only disks # SKIP no mounts are allowed here")
+    def no_mounts(_t):
+        pass
+
+
+if can_trace():
+    @case("the journal cannot be written for a while: {} of {} ({})",
+          ("ENOSPC", "pwrite64", "rxon"), ("EROFS", "pwrite64", "classic"),
+          ("EIO", "fdatasync", "rxon"), ("EIO", "fdatasync", "classic"))
+    def broken(t, error, call, dialect):
+        when = "12..15" if call == "fdatasync" else "70..73"
+        scene = Scene(t, traced(f"{call}:error={error}:when={when}"), dialect,
+                      "durability = power")
+        n = 0
+        while not scene.worker.lines("no more tasks are taken"):
+            scene.run(f"before-{n}")
+            n += 1
+        scene.recovers()
+
+    @case("a disk that hangs holds no heartbeat and no result ({})",
+          ("classic",), ("rxon",))
+    def hangs(t, dialect):
+        scene = Scene(t, traced("fdatasync:delay_enter=8000000:when=9"),
+                      dialect, "durability = power")
+        n = 0
+        while not scene.worker.lines("no more tasks are taken"):
+            beats = len(scene.fake.of_kind("heartbeat"))
+            scene.run(f"before-{n}")
+            n += 1
+        # Its last result may have waited for the 5 s of the disk.
+        check(len(scene.fake.of_kind("heartbeat")) >= beats, "no heartbeats")
+        scene.refuses_tasks("does not answer")
+        beats = len(scene.fake.of_kind("heartbeat"))
+        scene.fake.wait_requests("heartbeat", beats + 1)
+        scene.recovers()
+
+    @case("killed at the steps of a result's way: {}, {}",
+          ("classic", "pwrite64"), ("classic", "sendto"),
+          ("classic", "write"), ("rxon", "pwrite64"), ("rxon", "sendto"))
+    def every_step(t, dialect, call):
+        steps = range(1, 200) if "AVTOWORKER_EVERY_STEP" in os.environ \
+            else STEPS
+        scene = None
+        for step in steps:
+            before = traced(f"{call}:signal=KILL:when={step}")
+            if scene is None:
+                scene = Scene(t, before, dialect)
+            else:
+                scene.start(before)
+            names = [f"{step}-{n}" for n in range(3)]
+            for name in names:
+                scene.fake.put(task(name))
+            eventually(lambda: not scene.worker.is_alive() or
+                       all(n in scene.fake.results for n in names),
+                       "it is killed, or has delivered all")
+            was_killed = not scene.worker.is_alive()
+            if not was_killed:
+                scene.worker.signal(signal.SIGKILL)
+                scene.worker.wait()
+            t.no_strays(SOON)
+            with scene.fake.changed:
+                scene.fake.tasks.clear()
+            known = read_copy(t)  # their results will come
+            scene.start()
+            for name in known:
+                scene.fake.wait_result(name)
+            scene.worker.wait_log("registered at")
+            scene.worker.drain()
+            same(scene.rows("SELECT task_id FROM lease"), [], "leases left")
+            if not was_killed:
+                break
+        for name, results in scene.fake.results.items():
+            check(len({(r["status"], str(r.get("data"))) for r in results})
+                  == 1, f"{name} has had {results}")
+            check(len(results) <= 2, f"copies of {name}: {len(results)}")
+
+    def read_copy(t):
+        """Leases in a journal, which is left as it is: what opens it next is
+        to be the worker."""
+        path = t.path("copy")
+        shutil.rmtree(path, ignore_errors=True)
+        os.mkdir(path)
+        for name in glob.glob(t.path("state/journal.db*")):
+            shutil.copy(name, path)
+        if not os.path.exists(path + "/journal.db"):
+            return []
+        db = sqlite3.connect(path + "/journal.db")
+        try:
+            return [x for x, in db.execute("SELECT task_id FROM lease")]
+        except sqlite3.OperationalError:
+            return []  # killed before it had a schema
+        finally:
+            db.close()
+
+else:
+    @case("broken disks and kills at each step # SKIP no strace, or not allowed")
+    def no_traces(_t):
+        pass
+
+
+main()
