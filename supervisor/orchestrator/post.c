@@ -21,6 +21,7 @@
 #define RETRY_FIRST_MS ((int64_t)500)
 #define RETRY_MAX_MS   ((int64_t)60 * 1000)
 #define IN_FLIGHT_MAX  32
+#define READY_MAX      128 /* results that are ready before their turn */
 
 /* Sets the timer to when something may be sent again, or is given up. What
  * could be sent now waits for something that kicks: a place, its events, or
@@ -352,9 +353,20 @@ spill(struct remote *r)
 	}
 }
 
+/* What is going to be sent soon is got ready with the very commit that has its
+ * result: it need not wait for one of its own when its turn comes. */
+static void
+prepare(struct remote *r, struct lease *l)
+{
+	if (r->dialect != NULL && r->posting.backoff.failures == 0 &&
+	    r->posting.waiting_count < READY_MAX)
+		(void)outbox_prepare(r->outbox, l, r->dialect->acts_on_copies);
+}
+
 void
 posting_add(struct remote *r, struct lease *l)
 {
+	prepare(r, l);
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 	r->posting.waiting_count++;
 	posting_kick(r);

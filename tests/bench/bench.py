@@ -96,10 +96,10 @@ class CurlLoop:
 
 
 class Avtoworkerd:
-    name = "avtoworkerd"
-
-    def __init__(self, args):
+    def __init__(self, args, durability="process"):
         self.args = args
+        self.durability = durability
+        self.name = durability if args.durability else "avtoworkerd"
         self.tasks = args.tasks
         self.program = os.path.join(args.build, "avtoworkerd")
         self.module = os.path.join(args.build,
@@ -115,6 +115,7 @@ class Avtoworkerd:
             f.write(f"""worker {{
     max_concurrent_tasks = {SLOTS}
     state_dir = "{directory}/state"
+    durability = {self.durability}
 }}
 log {{ level = warn }}
 orchestrator main {{
@@ -330,6 +331,20 @@ def print_table(summary):
             f"{cell:>{w}}" for cell, w in zip(cells, widths)))
 
 
+def print_prices(rounds, contestants):
+    """What each durability costs beside none."""
+    off = contestants[0]
+    print()
+    for c in contestants[1:]:
+        for title, key in (("tasks/s", "rate"), ("p50, one at a time", "p50"),
+                           ("p99, one at a time", "p99"),
+                           ("CPU per task", "cpu")):
+            ratios = [r[c][key] / r[off][key] for r in rounds]
+            print(f"{c.name} / {off.name}, {title}: "
+                  f"{statistics.median(ratios):.2f} "
+                  f"({min(ratios):.2f} to {max(ratios):.2f})")
+
+
 def print_ratios(rounds, contestants):
     by_class = {type(c): c for c in contestants}
     print()
@@ -356,6 +371,9 @@ def read_arguments():
                    default="socket", help="how the curl loop drives libcurl")
     p.add_argument("--no-sdk", dest="sdk", action="store_false",
                    help="leave the SDK out")
+    p.add_argument("--durability", action="store_true",
+                   help="compare avtoworkerd's settings of durability; the "
+                   "journals are in $TMPDIR")
     p.add_argument("--json", metavar="FILE", help="write the figures there")
     args = p.parse_args()
     args.build = os.path.abspath(args.build)
@@ -365,8 +383,11 @@ def read_arguments():
 def main():
     args = read_arguments()
     contestants = []
-    for kind in (CurlLoop, Avtoworkerd, Sdk):
-        contestant = kind(args)
+    if args.durability:
+        everybody = [Avtoworkerd(args, d) for d in ("off", "process", "power")]
+    else:
+        everybody = [kind(args) for kind in (CurlLoop, Avtoworkerd, Sdk)]
+    for contestant in everybody:
         if contestant.missing:
             print(f"without {contestant.name}: {contestant.missing}",
                   file=sys.stderr)
@@ -384,7 +405,10 @@ def main():
     print(f"{args.dialect}, {args.rounds} rounds, {os.cpu_count()} CPUs, "
           f"{CHILDREN} children, {SLOTS} slots")
     print_table(summary)
-    print_ratios(rounds, contestants)
+    if args.durability:
+        print_prices(rounds, contestants)
+    else:
+        print_ratios(rounds, contestants)
     if args.json:
         with open(args.json, "w") as f:
             json.dump(summary, f, indent=2)
