@@ -48,6 +48,11 @@ class Converter:
             return self._array(value, depth)
         return self._other(value, depth)
 
+    def object(self, value: Any) -> Optional[dict]:
+        """The same of what is an object at its top; None when it is none."""
+        members = None if isinstance(value, enum.Enum) else members_of(value)
+        return None if members is None else self._object(members, 1)
+
     def _count(self) -> None:
         self._tokens += 1
         if self._tokens > TOKENS_MAX - 64:  # some belong to the frame
@@ -92,15 +97,17 @@ class Converter:
         text = scalar_text(value)
         if text is not None:
             return text
+        if isinstance(value, (set, frozenset)):
+            return self._array(in_order(value), depth)
+        # Named tuples are lists, as the SDK has them, unless they are rows.
+        if isinstance(value, (list, tuple, collections.deque,
+                              collections.abc.KeysView,
+                              collections.abc.ValuesView, range)) and \
+                not hasattr(value, "_mapping"):
+            return self._array(value, depth)
         members = members_of(value)
         if members is not None:
             return self._object(members, depth)
-        if isinstance(value, (set, frozenset)):
-            return self._array(in_order(value), depth)
-        if isinstance(value, (list, tuple, collections.deque,
-                              collections.abc.KeysView,
-                              collections.abc.ValuesView, range)):
-            return self._array(value, depth)
         number = number_of(value)
         if number is not None:
             return self.plain(number, self._nested(depth))
@@ -114,11 +121,7 @@ def scalar_text(value: Any) -> Optional[str]:
     if isinstance(value, (uuid.UUID, Decimal, PurePath)):
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            return base64.b64encode(data).decode("ascii")
+        return base64.b64encode(bytes(value)).decode("ascii")
     return None
 
 
@@ -131,7 +134,7 @@ def members_of(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return [(f.name, getattr(value, f.name))
                 for f in dataclasses.fields(value)]
-    for name in ("model_dump", "_asdict"):  # pydantic; named tuples, rows
+    for name in ("model_dump", "_asdict"):  # pydantic; rows, named tuples
         call = getattr(value, name, None)
         if callable(call):
             return call().items()

@@ -14,7 +14,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from . import types
 from ._channel import FROM_CHILD_MAX, encode
-from ._plain import CannotSend, Converter, members_of, scalar_text
+from ._plain import CannotSend, Converter, members_of
 
 CODE_MAX = 128
 MESSAGE_MAX = 16 * 1024  # bytes
@@ -163,9 +163,9 @@ def _status(value: Any) -> str:
 
 
 def _object(converter: Converter, name: str, value: Any) -> Dict[str, Any]:
-    if scalar_text(value) is None and isinstance(value, enum.Enum) is False \
-            and members_of(value) is not None:
-        return converter.plain(value)
+    found = converter.object(value)
+    if found is not None:
+        return found
     raise Breach(f"\"{name}\" of type {type(value).__name__}, "
                  "where only an object can be sent")
 
