@@ -359,6 +359,13 @@ cell_undelivered(const json_t *row, char out[CELL_MAX])
 }
 
 static void
+cell_websocket(const json_t *row, char out[CELL_MAX])
+{
+	(void)snprintf(
+	    out, CELL_MAX, "%s", is_set(row, "websocket") ? "open" : "-");
+}
+
+static void
 cell_registered(const json_t *row, char out[CELL_MAX])
 {
 	(void)snprintf(out, CELL_MAX, "%s",
@@ -372,6 +379,7 @@ static const struct column orchestrator_columns[] = {
 	{ "DIALECT", cell_dialect },
 	{ "POLLS", cell_polls },
 	{ "UNDELIVERED", cell_undelivered },
+	{ "WEBSOCKET", cell_websocket },
 	{ "NOTE", cell_registered },
 };
 

@@ -139,6 +139,7 @@ struct conf_orchestrator {
 	int64_t report_stderr; /* bytes of a dead child's output that are
 				  sent with its result; 0: none */
 	enum conf_rate_budget rate_budget;
+	bool websocket; /* one is kept open, where it has them */
 	char *tls_ca_file; /* PEM, or a directory; NULL: the system's CAs */
 	char *tls_ca_path; /* directory, as made by c_rehash; or NULL */
 	char *tls_cert; /* PEM, ours; or NULL */

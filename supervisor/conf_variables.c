@@ -35,9 +35,6 @@ const struct conf_variable conf_variables[] = {
 	    "a burst" },
 	{ "WORKER_TELEMETRY_DEADBAND", "the dead band is fixed" },
 	{ "WORKER_TELEMETRY_FORCE_INTERVAL", "the dead band is fixed" },
-	{ "WORKER_ENABLE_WEBSOCKETS",
-	    "the WebSocket is not spoken; what an RXON orchestrator cancels "
-	    "comes with replies to heartbeats" },
 	{ "SECRET_KEY",
 	    "set ORCHESTRATOR_SECRET_KEY; many programs use this name for "
 	    "secrets of their own" },

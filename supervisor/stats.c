@@ -249,6 +249,12 @@ stats_pause(struct stats *st, const char *endpoint, int64_t ms)
 }
 
 void
+stats_message(struct stats *st, const char *orchestrator, const char *direction)
+{
+	count(st, STATS_MESSAGES, orchestrator, direction, 0);
+}
+
+void
 stats_skew(struct stats *st, const char *orchestrator, int64_t ms)
 {
 	struct name *n;

@@ -18,6 +18,7 @@ enum stats_kind {
 	STATS_REQUESTS, /* endpoint, outcome */
 	STATS_PAUSES, /* endpoint, "" */
 	STATS_SKEWS, /* orchestrator, ""; a level, not a count */
+	STATS_MESSAGES, /* orchestrator, direction */
 	STATS_NKINDS,
 };
 
@@ -59,6 +60,9 @@ void stats_request(
 
 /* Requests are held back for so many ms, for the sake of rate limits. */
 void stats_pause(struct stats *, const char *endpoint, int64_t ms);
+/* A message has gone over the WebSocket: "in" or "out". */
+void stats_message(
+    struct stats *, const char *orchestrator, const char *direction);
 /* How far that orchestrator's clock is ahead of ours. */
 void stats_skew(struct stats *, const char *orchestrator, int64_t ms);
 

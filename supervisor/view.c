@@ -169,6 +169,7 @@ show_orchestrators(struct supervisor *s)
 			.worker_id = facts.worker_id,
 			.dialect = facts.dialect,
 			.registered = facts.registered,
+			.websocket = facts.websocket,
 			.polls = facts.polls,
 			.undelivered = facts.undelivered,
 		};

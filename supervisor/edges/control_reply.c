@@ -79,6 +79,7 @@ put_orchestrator(struct bytes *out, const struct orchestrator_view *o)
 	put_text(out, "worker_id", o->worker_id);
 	put_text(out, "dialect", o->dialect);
 	put_bool(out, "registered", o->registered);
+	put_bool(out, "websocket", o->websocket);
 	put_number(out, "polls", o->polls);
 	put_number(out, "undelivered", o->undelivered);
 	bytes_puts(out, "}");

@@ -226,6 +226,14 @@ write_skews(struct metric_writer *w)
 	stats_each_first(w->view->stats, STATS_SKEWS, put_skew, w);
 }
 
+static void
+write_messages(struct metric_writer *w)
+{
+	w->first = "orchestrator";
+	w->second = "direction";
+	stats_each(w->view->stats, STATS_MESSAGES, put_count, w);
+}
+
 /*
  * From the state of things.
  */
@@ -364,6 +372,17 @@ write_registered(struct metric_writer *w)
 }
 
 static void
+write_websocket(struct metric_writer *w)
+{
+	const struct orchestrator_view *o = w->view->orchestrators;
+	size_t i;
+
+	for (i = 0; i < w->view->orchestrators_len; i++)
+		put(w, "orchestrator", o[i].name, "worker_id", o[i].worker_id,
+		    o[i].websocket);
+}
+
+static void
 write_polls(struct metric_writer *w)
 {
 	put_plain(w, w->view->polls);
@@ -493,6 +512,12 @@ const struct metric metrics_table[] = {
 	    write_journal_fails },
 	{ "worker_registered", "gauge", "orchestrator, worker_id",
 	    "1 while the orchestrator knows this worker.", write_registered },
+	{ "worker_websocket_open", "gauge", "orchestrator, worker_id",
+	    "1 while there is a WebSocket to the orchestrator.",
+	    write_websocket },
+	{ "worker_websocket_messages_total", "counter",
+	    "orchestrator, direction",
+	    "Messages over the WebSocket, in and out.", write_messages },
 	{ "worker_polls", "gauge", "", "Polls that are out.", write_polls },
 	{ "worker_request_duration_seconds", "histogram", "endpoint, outcome",
 	    "Time of requests to the orchestrator.", write_requests },

@@ -47,6 +47,7 @@ struct orchestrator_view {
 	const char *worker_id; /* by which it knows this worker */
 	const char *dialect; /* NULL while that is not known */
 	bool registered;
+	bool websocket; /* one is open */
 	unsigned polls; /* that are out */
 	unsigned undelivered; /* results */
 };

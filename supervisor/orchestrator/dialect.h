@@ -24,6 +24,7 @@ struct skill;
 #define PATH_POLL         "/_worker/workers/%s/tasks/next"
 #define PATH_RESULT       "/_worker/tasks/result"
 #define PATH_EVENT        "/_worker/events" /* RXON only */
+#define PATH_WEBSOCKET    "/_worker/ws/%s"
 #define HEADER_TOKEN      "X-Worker-Token"
 #define HEADER_WORKER_ID  "X-Worker-ID"
 #define HEADER_RXON       "X-RXON-Version"
@@ -71,6 +72,8 @@ struct beat_facts {
 	double cpu_percent;
 	double memory_gb;
 	bool sync; /* the skills are told whole */
+	bool tells_websocket; /* the next one is told */
+	bool websocket; /* commands can be sent over one */
 };
 
 /* Anything but idle makes an orchestrator without another idle worker
@@ -99,6 +102,8 @@ struct dialect {
 	bool tells_tasks;
 	bool tells_load;
 	bool tells_cache; /* what models children hold */
+	/* Events may be sent as requests, not over the WebSocket alone. */
+	bool posts_events;
 	/* Each appends a JSON message to out; -1 and why when there is none
 	 * that the orchestrator would take. */
 	int (*registration)(
@@ -110,7 +115,7 @@ struct dialect {
 	void (*wishes)(const char *body, size_t len, struct beat_wishes *);
 	int (*result)(const struct worker_facts *, const struct lease *,
 	    struct bytes *out, struct why *);
-	/* What a handler tells of a lease; NULL: there is no such message. */
+	/* What a handler tells of a lease. */
 	int (*event)(const struct worker_facts *, const struct lease *,
 	    const char *type, const struct bytes *payload, struct bytes *out,
 	    struct why *);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /* dialect_classic.c: orchestrators 1.0b1 to 1.0b8 and the public fork that the
  * integration guide describes: unsigned, with a nested result. */
+#include <string.h>
+
 #include <jansson.h>
 
+#include "child/json_scan.h"
 #include "supervisor/conf.h"
 #include "supervisor/declared.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/dialect_json.h"
 #include "supervisor/orchestrator/orchestrator.h"
+#include "supervisor/task_event.h"
 
 /* {"model", "vram_gb"}, or null. */
 static json_t *
@@ -112,8 +116,12 @@ heartbeat(const struct worker_facts *facts, const struct beat_facts *beat,
 	    "supported_tasks", dialect_names(facts, false), "hot_cache",
 	    hot_cache(facts), "hot_skills", dialect_names(facts, true));
 	if (message != NULL &&
-	    dialect_set_filled(
-		message, "skill_dependencies", dependencies(facts)) == -1) {
+	    (dialect_set_filled(
+		 message, "skill_dependencies", dependencies(facts)) == -1 ||
+		(beat->tells_websocket &&
+		    json_object_set_new(message, "capabilities",
+			json_pack("{s:b}", "websockets",
+			    (int)beat->websocket)) == -1))) {
 		json_decref(message);
 		message = NULL;
 	}
@@ -130,6 +138,40 @@ result(const struct worker_facts *facts, const struct lease *l,
 	    l->task.job_id, l->task.task_id, facts->id);
 	dialect_put_outcome(facts, l, NULL, out);
 	bytes_puts(out, "}}");
+	if (bytes_failed(out)) {
+		why_set(why, "no memory for a message");
+		return (-1);
+	}
+	return (0);
+}
+
+/* The orchestrator knows progress; for any other event there is no name for
+ * what it has to say. */
+static int
+event(const struct worker_facts *facts, const struct lease *l, const char *type,
+    const struct bytes *payload, struct bytes *out, struct why *why)
+{
+	static const char *const names[] = { "progress", "message" };
+	const bool progress = strcmp(type, TASK_EVENT_PROGRESS) == 0;
+	const struct jslice root = { payload->p, payload->len, JSCAN_OBJECT };
+	struct jslice value;
+	size_t i;
+
+	(void)facts;
+	bytes_printf(out,
+	    "{\"event\":\"%s\",\"task_id\":\"%s\",\"job_id\":\"%s\"",
+	    progress ? "progress_update" : type, l->task.task_id,
+	    l->task.job_id);
+	for (i = 0; progress && i < sizeof(names) / sizeof(names[0]); i++)
+		if (jscan_get(&root, names[i], &value)) {
+			bytes_printf(out, ",\"%s\":", names[i]);
+			bytes_append(out, value.p, value.len);
+		}
+	if (!progress) {
+		bytes_puts(out, ",\"payload\":");
+		bytes_append(out, payload->p, payload->len);
+	}
+	bytes_puts(out, "}");
 	if (bytes_failed(out)) {
 		why_set(why, "no memory for a message");
 		return (-1);
@@ -154,9 +196,11 @@ const struct dialect dialect_classic = {
 	.tells_tasks = false,
 	.tells_load = true,
 	.tells_cache = true,
+	.posts_events = false,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.wishes = NULL,
 	.result = result,
+	.event = event,
 	.taken = taken,
 };

@@ -328,6 +328,17 @@ heartbeat_of(const struct worker_facts *facts, const struct beat_facts *beat,
 	    dialect_names(facts, true), "skills_hash", hash);
 	if (message == NULL)
 		return (NULL);
+	/* They replace those of the registration, which drops this one. */
+	if (beat->tells_websocket) {
+		json_t *own = capabilities(facts);
+
+		if (json_object_set_new(message, "capabilities", own) == -1 ||
+		    json_object_set_new(own, "websockets",
+			json_boolean(beat->websocket)) == -1) {
+			json_decref(message);
+			return (NULL);
+		}
+	}
 	if ((beat->has_usage &&
 		json_object_set_new(message, "usage",
 		    json_pack("{s:o, s:o}", "cpu_load_percent",
@@ -486,6 +497,7 @@ const struct dialect dialect_rxon = {
 	.tells_tasks = true,
 	.tells_load = false,
 	.tells_cache = false,
+	.posts_events = true,
 	.registration = registration,
 	.heartbeat = heartbeat,
 	.wishes = read_wishes,

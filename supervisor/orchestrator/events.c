@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * events.c: what handlers tell while their tasks run, one request at a time and
- * in the order in which it came. Only the latest progress of a task is kept,
- * and none is sent more often than once a second: the orchestrator counts these
- * requests (S8). What a task has told goes out before its result or not at
- * all, so the result waits for it. Nothing here is tried twice, and after a
- * failure nothing is sent for a while: results do not wait for what may never
- * get through.
+ * events.c: what handlers tell while their tasks run, one at a time and in the
+ * order in which it came: over the WebSocket while there is one, else as a
+ * request, where the dialect has one. Only the latest progress of a task is
+ * kept, and none is sent more often than once a second: the orchestrator counts
+ * these requests (S8). What a task has told goes out before its result or not
+ * at all, so the result waits until it has been read. Nothing here is tried
+ * twice, and after a failure nothing is sent for a while: results do not wait
+ * for what may never get through.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,8 @@ events_add(
 	struct telling *e = &r->telling;
 	struct told *t = NULL;
 
-	if (r->dialect == NULL || r->dialect->event == NULL ||
+	if (r->dialect == NULL ||
+	    !(r->dialect->posts_events || websocket_is_open(r)) ||
 	    clock_now_ms() < e->not_before_ms)
 		return;
 	if (strcmp(event->type, TASK_EVENT_PROGRESS) == 0)
@@ -121,6 +123,34 @@ events_add(
 	send_next(r);
 }
 
+/* What is out has had its time, or is not needed any more. */
+static void
+let_go(struct remote *r)
+{
+	struct telling *e = &r->telling;
+
+	(void)event_del(&e->timer);
+	told_free(e->out);
+	e->out = NULL;
+	e->number = 0;
+	send_next(r);
+	posting_kick(r); /* results may have waited for it */
+}
+
+void
+events_taken(struct remote *r, uint64_t number)
+{
+	if (r->telling.number == number)
+		let_go(r);
+}
+
+void
+events_lost(struct remote *r)
+{
+	if (r->telling.number != 0)
+		let_go(r);
+}
+
 static void
 on_answered(const struct http_reply *reply, void *arg)
 {
@@ -130,8 +160,6 @@ on_answered(const struct http_reply *reply, void *arg)
 	struct why why;
 
 	e->call = NULL;
-	told_free(e->out);
-	e->out = NULL;
 	verdict = remote_judge(r, reply, &why);
 	if (verdict == VERDICT_DONE || verdict == VERDICT_REFUSED) {
 		backoff_reset(&e->backoff);
@@ -146,8 +174,7 @@ on_answered(const struct http_reply *reply, void *arg)
 		e->not_before_ms = clock_now_ms() + delay;
 		leave_out_all(e);
 	}
-	send_next(r);
-	posting_kick(r); /* results may have waited for it */
+	let_go(r);
 }
 
 /* Milliseconds until the first of those that wait may go; 0: now. */
@@ -162,6 +189,31 @@ wait_ms(const struct telling *e)
 	return (e->progress_after_ms - now_ms);
 }
 
+/* Over the WebSocket; what has not been read by then is let go. */
+static bool
+tell(struct remote *r, const struct bytes *text)
+{
+	const struct timeval tv = clock_timeval(TIMEOUT_MS);
+
+	if (event_add(&r->telling.timer, &tv) == -1)
+		return (false);
+	r->telling.number = websocket_tell(r, text);
+	return (r->telling.number != 0);
+}
+
+/* As a request. */
+static bool
+post(struct remote *r, struct bytes *body, struct why *why)
+{
+	if (!r->dialect->posts_events) {
+		why_set(why, "the WebSocket does not take it");
+		return (false);
+	}
+	r->telling.call = remote_request(
+	    r, HTTP_POST, r->url_event, body, TIMEOUT_MS, on_answered, r, why);
+	return (r->telling.call != NULL);
+}
+
 static void
 send_one(struct remote *r, struct told *t)
 {
@@ -174,17 +226,15 @@ send_one(struct remote *r, struct told *t)
 	if (is_progress(t))
 		e->progress_after_ms = clock_now_ms() + PROGRESS_MS;
 	if (r->dialect->event(
-		&r->facts, t->lease, t->type, &t->payload, &body, &why) == 0)
-		e->call = remote_request(r, HTTP_POST, r->url_event, &body,
-		    TIMEOUT_MS, on_answered, r, &why);
-	bytes_fini(&body);
-	if (e->call != NULL) {
+		&r->facts, t->lease, t->type, &t->payload, &body, &why) == 0 &&
+	    (tell(r, &body) || post(r, &body, &why)))
 		e->out = t;
-		return;
+	else {
+		log_warn("an event is not told: %s", why.text);
+		told_free(t);
+		posting_kick(r);
 	}
-	log_warn("an event is not told: %s", why.text);
-	told_free(t);
-	posting_kick(r);
+	bytes_fini(&body);
 }
 
 static void
@@ -194,8 +244,10 @@ send_next(struct remote *r)
 	struct timeval tv;
 	int64_t wait;
 
-	while (e->call == NULL && !TAILQ_EMPTY(&e->waiting)) {
-		if (manners_pause_ms(r, RATE_EVENT) > 0) {
+	while (e->out == NULL && !TAILQ_EMPTY(&e->waiting)) {
+		if (!websocket_is_open(r) &&
+		    (!r->dialect->posts_events ||
+			manners_pause_ms(r, RATE_EVENT) > 0)) {
 			leave_out_all(e); /* old news by then */
 			posting_kick(r);
 			return;
@@ -213,10 +265,17 @@ send_next(struct remote *r)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct remote *r = arg;
+
 	(void)fd;
 	(void)what;
-	send_next(arg);
-	posting_kick(arg);
+	if (r->telling.number != 0) {
+		log_debug("%s has not read an event in time", r->conf->url);
+		let_go(r);
+		return;
+	}
+	send_next(r);
+	posting_kick(r);
 }
 
 bool

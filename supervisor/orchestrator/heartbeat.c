@@ -318,6 +318,8 @@ put_full(struct remote *r, struct bytes *body, struct why *why)
 	beat.ids = work.ids;
 	beat.ids_count = work.ids_count;
 	beat.running = work.running;
+	beat.websocket = websocket_is_open(r);
+	beat.tells_websocket = beat.websocket != h->websocket_told;
 	(void)heartbeat_mark_hot(r);
 	if (r->dialect->forgets)
 		put_usage(h, &beat);
@@ -325,6 +327,7 @@ put_full(struct remote *r, struct bytes *body, struct why *why)
 		return (-1);
 	h->told_newest = work.newest;
 	h->told_running = work.running;
+	h->websocket_told = beat.websocket;
 	h->sync_sent = h->sync;
 	h->sync = false;
 	return (0);
@@ -419,7 +422,8 @@ has_changed(struct remote *r)
 	const struct heartbeat *h = &r->heartbeat;
 	struct at_work work = { .ids_count = 0 };
 
-	if (h->sync || heartbeat_mark_hot(r))
+	if (h->sync || heartbeat_mark_hot(r) ||
+	    websocket_is_open(r) != h->websocket_told)
 		return (true);
 	r->base.ops->at_work(&r->base, &work, r->base.arg);
 	if (r->dialect->tells_tasks && work.newest > h->told_newest)
@@ -486,6 +490,7 @@ heartbeat_start(struct remote *r)
 	h->told_newest = 0;
 	h->told_running = 0;
 	h->usage_told = false;
+	h->websocket_told = false;
 	h->sync = h->sync_sent = false;
 	if (!h->started) {
 		h->started = true;

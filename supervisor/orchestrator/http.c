@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * http.c: one curl multi handle, driven by its socket API from the loop. Easy
- * handles are kept and used again: setting one up costs more than a request.
- * Callbacks of calls are made from here only, after libcurl has returned, so
- * that they may start and cancel calls.
+ * http.c: requests on one multi handle. Easy handles are kept and used again:
+ * setting one up costs more than a request. Callbacks of calls are made from
+ * on_ended() only, when libcurl has returned, so that they may start and cancel
+ * calls.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -13,22 +13,18 @@
 
 #include <bsd/sys/queue.h>
 #include <curl/curl.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include "supervisor/base/clock.h"
-#include "supervisor/base/reserve.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/http_parts.h"
+#include "supervisor/orchestrator/multi.h"
 #include "supervisor/orchestrator/tls.h"
 
-#define CONNECT_TIMEOUT_MS 10000L
 #define KEEP_BODY          (64u * 1024) /* larger buffers are given back */
 #define KEEP_CONNECTIONS   64L
 /* Idle ones are closed then: before the server does, at the moment when we
  * send something. Looked for when a request starts. */
 #define KEEP_IDLE_S        60L
-#define WATCH_AGAIN_MS     100
 #define RETRY_AFTER_MAX_MS ((int64_t)3600 * 1000)
 
 struct http_call {
@@ -48,26 +44,22 @@ struct http_call {
 	bool nameless : 1; /* without a certificate of ours */
 };
 
-/* A socket of libcurl's and its event; kept and used again. */
-struct watch {
-	LIST_ENTRY(watch) entry;
-	struct event event;
-	struct http *http;
-	curl_socket_t fd;
-	short wanted; /* EV_READ, EV_WRITE; 0 when it is not to be watched */
-	short events; /* the same, as it is */
-};
-
 struct http {
-	struct event_base *base;
-	CURLM *multi;
-	struct event *timer; /* libcurl's */
-	struct event *again; /* for watches that are not as they should be */
+	struct multi *multi;
 	TAILQ_HEAD(, http_call) busy;
 	TAILQ_HEAD(, http_call) free;
-	LIST_HEAD(, watch) spare;
-	LIST_HEAD(, watch) watches; /* in use; order does not matter */
 };
+
+static const char *
+header_of(CURL *easy, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) !=
+	    CURLHE_OK)
+		return (NULL);
+	return (header->value);
+}
 
 static void
 call_finish(struct http_call *call, CURLcode code)
@@ -81,11 +73,13 @@ call_finish(struct http_call *call, CURLcode code)
 		.sent = call->sent > 0,
 	};
 
-	(void)curl_multi_remove_handle(h->multi, call->easy);
-	if (code == CURLE_OK)
+	(void)curl_multi_remove_handle(multi_handle(h->multi), call->easy);
+	if (code == CURLE_OK) {
 		(void)curl_easy_getinfo(
 		    call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
-	else if (call->too_large)
+		reply.date = header_of(call->easy, "Date");
+		reply.retry_after = header_of(call->easy, "Retry-After");
+	} else if (call->too_large)
 		reply.error = "the reply is larger than 8 MiB";
 	else if (!call->secure ||
 	    (reply.error = tls_explain(code, call->error, call->nameless)) ==
@@ -105,158 +99,15 @@ call_finish(struct http_call *call, CURLcode code)
 		bytes_fini(&call->reply);
 }
 
-/* Tells every call that has ended. */
+/* A call has ended. */
 static void
-collect(struct http *h)
+on_ended(CURL *easy, CURLcode code, void *arg)
 {
 	struct http_call *call;
-	CURLMsg *msg;
-	int left;
 
-	while ((msg = curl_multi_info_read(h->multi, &left)) != NULL) {
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		(void)curl_easy_getinfo(
-		    msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-		call_finish(call, msg->data.result);
-	}
-}
-
-static void
-on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct watch *w = arg;
-	struct http *h = w->http;
-	int running, mask = 0;
-
-	if (what & EV_READ)
-		mask |= CURL_CSELECT_IN;
-	if (what & EV_WRITE)
-		mask |= CURL_CSELECT_OUT;
-	(void)curl_multi_socket_action(h->multi, fd, mask, &running);
-	collect(h);
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct http *h = arg;
-	int running;
-
-	(void)fd;
-	(void)what;
-	(void)curl_multi_socket_action(
-	    h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(h);
-}
-
-/* libcurl wants to be called after that many ms; -1: not at all. */
-static int
-set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http *h = arg;
-	const struct timeval tv = clock_timeval(timeout_ms);
-
-	(void)multi;
-	if (timeout_ms < 0)
-		(void)event_del(h->timer);
-	else if (timeout_ms == 0 || event_add(h->timer, &tv) == -1)
-		event_active(h->timer, EV_TIMEOUT, 0); /* rather too early */
-	return (0);
-}
-
-/* Makes the watches that one call needs: its connection, in two families of
- * addresses at most. */
-static int
-make_spares(struct http *h)
-{
-	struct watch *w;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		if ((w = calloc(1, sizeof(*w))) == NULL)
-			return (-1);
-		w->http = h;
-		LIST_INSERT_HEAD(&h->spare, w, entry);
-	}
-	return (0);
-}
-
-static struct watch *
-watch_new(struct http *h, curl_socket_t fd)
-{
-	struct watch *w;
-
-	if ((w = LIST_FIRST(&h->spare)) == NULL)
-		return (NULL);
-	LIST_REMOVE(w, entry);
-	w->fd = fd;
-	w->wanted = w->events = 0;
-	LIST_INSERT_HEAD(&h->watches, w, entry);
-	(void)curl_multi_assign(h->multi, fd, w);
-	return (w);
-}
-
-/* Watches as is wanted; without memory for it, a little later. */
-static void
-watch_apply(struct watch *w)
-{
-	const struct timeval tv = clock_timeval(WATCH_AGAIN_MS);
-	struct http *h = w->http;
-
-	if (w->events == w->wanted)
-		return;
-	if (w->events != 0)
-		(void)event_del(&w->event);
-	w->events = 0;
-	if (w->wanted == 0)
-		return;
-	if (event_assign(&w->event, h->base, w->fd,
-		(short)(w->wanted | EV_PERSIST), on_socket, w) == 0 &&
-	    event_add(&w->event, NULL) == 0)
-		w->events = w->wanted;
-	else if (event_add(h->again, &tv) == -1)
-		event_active(h->again, EV_TIMEOUT, 0);
-}
-
-static void
-on_again(evutil_socket_t fd, short what, void *arg)
-{
-	struct http *h = arg;
-	struct watch *w;
-
-	(void)fd;
-	(void)what;
-	LIST_FOREACH(w, &h->watches, entry)
-	watch_apply(w);
-}
-
-/* libcurl wants to know of other things on that socket. To fail here would be
- * the end of all that it does: what cannot be watched gets a timeout. */
-static int
-set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
-{
-	struct http *h = arg;
-	struct watch *w = socket;
-
-	(void)easy;
-	if (w == NULL &&
-	    (what == CURL_POLL_REMOVE || (w = watch_new(h, fd)) == NULL))
-		return (0);
-	w->wanted = 0;
-	if (what == CURL_POLL_REMOVE) {
-		watch_apply(w);
-		(void)curl_multi_assign(h->multi, fd, NULL);
-		LIST_REMOVE(w, entry);
-		LIST_INSERT_HEAD(&h->spare, w, entry);
-		return (0);
-	}
-	if (what & CURL_POLL_IN)
-		w->wanted |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		w->wanted |= EV_WRITE;
-	watch_apply(w);
-	return (0);
+	(void)arg;
+	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+	call_finish(call, code);
 }
 
 static size_t
@@ -303,25 +154,13 @@ static CURLcode
 set_up(struct http_call *call)
 {
 	CURL *e = call->easy;
-	CURLcode rc = CURLE_OK;
+	CURLcode rc = multi_set_up(e);
 
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_READFUNCTION, on_read);
 	SET(CURLOPT_READDATA, call);
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	/* A redirect would carry the token header to another host. */
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	/* Without it a dead resolver holds the loop when a call ends. */
-	SET(CURLOPT_QUICK_EXIT, 1L);
-	/* A parked poll is silent for long; a dead peer should show. */
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	SET(CURLOPT_MAXAGE_CONN, KEEP_IDLE_S);
 	SET(CURLOPT_ERRORBUFFER, call->error);
 	SET(CURLOPT_USERAGENT, "avtoworker");
@@ -346,7 +185,8 @@ call_new(struct http *h, struct why *why)
 		return (NULL);
 	}
 	call->http = h;
-	if (make_spares(h) == -1 || (call->easy = curl_easy_init()) == NULL ||
+	if (multi_make_room(h->multi) == -1 ||
+	    (call->easy = curl_easy_init()) == NULL ||
 	    (rc = set_up(call)) != CURLE_OK) {
 		why_set(why, "libcurl: %s", curl_easy_strerror(rc));
 		if (call->easy != NULL)
@@ -423,7 +263,8 @@ http_start(struct http *h, struct http_request *r, http_done done, void *arg,
 		call_free(call);
 		return (NULL);
 	}
-	if ((mrc = curl_multi_add_handle(h->multi, call->easy)) != CURLM_OK) {
+	if ((mrc = curl_multi_add_handle(multi_handle(h->multi), call->easy)) !=
+	    CURLM_OK) {
 		why_set(why, "libcurl: %s", curl_multi_strerror(mrc));
 		call_free(call);
 		return (NULL);
@@ -441,7 +282,7 @@ http_cancel(struct http_call *call)
 {
 	struct http *h = call->http;
 
-	(void)curl_multi_remove_handle(h->multi, call->easy);
+	(void)curl_multi_remove_handle(multi_handle(h->multi), call->easy);
 	TAILQ_REMOVE(&h->busy, call, entry);
 	call_free(call);
 }
@@ -455,23 +296,14 @@ http_new(struct event_base *base, struct why *why)
 		why_errno(why, "http");
 		return (NULL);
 	}
-	h->base = base;
 	TAILQ_INIT(&h->busy);
 	TAILQ_INIT(&h->free);
-	tls_hold_memory();
-	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, reserve_malloc, free,
-		reserve_realloc, reserve_strdup, reserve_calloc) != CURLE_OK ||
-	    (h->multi = curl_multi_init()) == NULL ||
-	    (h->timer = evtimer_new(base, on_timer, h)) == NULL ||
-	    (h->again = evtimer_new(base, on_again, h)) == NULL ||
-	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket) !=
-		CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) !=
-		CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK ||
-	    curl_multi_setopt(
-		h->multi, CURLMOPT_MAXCONNECTS, KEEP_CONNECTIONS) != CURLM_OK) {
+	if ((h->multi = multi_new(base, on_ended, h, why)) == NULL) {
+		http_free(h);
+		return (NULL);
+	}
+	if (curl_multi_setopt(multi_handle(h->multi), CURLMOPT_MAXCONNECTS,
+		KEEP_CONNECTIONS) != CURLM_OK) {
 		why_set(why, "libcurl cannot be set up");
 		http_free(h);
 		return (NULL);
@@ -483,7 +315,6 @@ void
 http_free(struct http *h)
 {
 	struct http_call *call;
-	struct watch *w;
 
 	if (h == NULL)
 		return;
@@ -493,43 +324,21 @@ http_free(struct http *h)
 		TAILQ_REMOVE(&h->free, call, entry);
 		call_free(call);
 	}
-	if (h->multi != NULL)
-		(void)curl_multi_cleanup(h->multi);
-	while ((w = LIST_FIRST(&h->watches)) != NULL) {
-		LIST_REMOVE(w, entry);
-		if (w->events != 0)
-			(void)event_del(&w->event);
-		free(w);
-	}
-	while ((w = LIST_FIRST(&h->spare)) != NULL) {
-		LIST_REMOVE(w, entry);
-		free(w);
-	}
-	if (h->timer != NULL)
-		event_free(h->timer);
-	if (h->again != NULL)
-		event_free(h->again);
-	curl_global_cleanup();
+	multi_free(h->multi);
 	free(h);
 }
 
 const char *
 http_reply_header(const struct http_reply *reply, const char *name)
 {
-	struct curl_header *header;
-
-	if (curl_easy_header(reply->call->easy, name, 0, CURLH_HEADER, -1,
-		&header) != CURLHE_OK)
-		return (NULL);
-	return (header->value);
+	return (header_of(reply->call->easy, name));
 }
 
-/* A date in a header, in ms since 1970; -1: none that makes sense. */
+/* A date of a header, in ms since 1970; -1: none that makes sense. */
 static int64_t
-header_date_ms(const struct http_reply *reply, const char *name)
+date_ms(const char *value)
 {
-	const char *value = http_reply_header(reply, name);
-	time_t date = value != NULL ? curl_getdate(value, NULL) : -1;
+	const time_t date = value != NULL ? curl_getdate(value, NULL) : -1;
 
 	return (date > 0 ? (int64_t)date * 1000 : -1);
 }
@@ -537,13 +346,13 @@ header_date_ms(const struct http_reply *reply, const char *name)
 int64_t
 http_reply_date_ms(const struct http_reply *reply)
 {
-	return (header_date_ms(reply, "Date"));
+	return (date_ms(reply->date));
 }
 
 int64_t
 http_reply_retry_after_ms(const struct http_reply *reply)
 {
-	const char *value = http_reply_header(reply, "Retry-After");
+	const char *value = reply->retry_after;
 	int64_t ms, now_ms;
 	char *end;
 
@@ -555,7 +364,7 @@ http_reply_retry_after_ms(const struct http_reply *reply)
 			return (RETRY_AFTER_MAX_MS);
 		return (ms < 0 ? -1 : ms * 1000);
 	}
-	if ((ms = header_date_ms(reply, "Retry-After")) == -1)
+	if ((ms = date_ms(value)) == -1)
 		return (-1);
 	/* Both by the server's clock, if it shows us that. */
 	if ((now_ms = http_reply_date_ms(reply)) == -1)

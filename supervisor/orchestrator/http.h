@@ -42,12 +42,15 @@ struct http_request {
 
 /* Borrowed: valid during the callback only. */
 struct http_reply {
-	struct http_call *call;
+	struct http_call
+	    *call; /* NULL: the reply to an upgrade (websocket.c) */
 	const char *kind; /* of the request */
 	long status; /* 0: there was no whole reply, see error */
 	const char *error; /* one clause; NULL when status is set */
 	const char *body; /* never NULL */
 	size_t body_len;
+	const char *date; /* headers of these names; or NULL */
+	const char *retry_after;
 	int64_t took_ms;
 	bool timed_out : 1; /* the reason why there was none */
 	bool sent : 1; /* of a body that must go out once some may have */
@@ -68,7 +71,7 @@ struct http_call *http_start(
  * whose callback is running. */
 void http_cancel(struct http_call *);
 
-/* The first value of a header of the reply, or NULL. */
+/* The first value of a header of the reply to a call, or NULL. */
 const char *http_reply_header(const struct http_reply *, const char *name);
 /* When the server made it, by its own clock, in ms since 1970; -1: unknown. */
 int64_t http_reply_date_ms(const struct http_reply *);
@@ -80,6 +83,8 @@ int64_t http_reply_retry_after_ms(const struct http_reply *);
 struct http_headers *http_headers_new(void);
 int http_headers_add(
     struct http_headers *, const char *name, const char *value);
+/* Appends the lines as they go over the wire. */
+void http_headers_put(const struct http_headers *, struct bytes *out);
 /* Gives headers the lines of another list, which it takes; calls that are out
  * keep theirs. */
 void http_headers_replace(struct http_headers *, struct http_headers *by);

@@ -57,6 +57,22 @@ http_headers_add(
 }
 
 void
+http_headers_put(const struct http_headers *headers, struct bytes *out)
+{
+	const struct curl_slist *line;
+	size_t len;
+
+	for (line = headers->list; line != NULL; line = line->next) {
+		len = strlen(line->data);
+		/* "Expect:" tells libcurl what is not to be sent. */
+		if (len == 0 || line->data[len - 1] == ':')
+			continue;
+		bytes_append(out, line->data, len);
+		bytes_puts(out, "\r\n");
+	}
+}
+
+void
 http_headers_replace(struct http_headers *headers, struct http_headers *by)
 {
 	struct curl_slist *list = by->list;

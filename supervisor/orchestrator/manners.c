@@ -22,6 +22,7 @@ static const char *const settings[RATE_NKINDS] = {
 	[RATE_POLL] = "RATE_LIMIT_POLL_LIMIT",
 	[RATE_RESULT] = "RATE_LIMIT_LIMIT",
 	[RATE_EVENT] = "RATE_LIMIT_LIMIT",
+	[RATE_WEBSOCKET] = "RATE_LIMIT_LIMIT",
 };
 
 int
@@ -125,7 +126,7 @@ kind_named(const char *name)
 {
 	int kind;
 
-	for (kind = 0; kind < RATE_EVENT; kind++)
+	for (kind = 0; kind < RATE_NKINDS - 1; kind++)
 		if (name == rate_kind_names[kind])
 			break;
 	return ((enum rate_kind)kind);

@@ -87,6 +87,7 @@ struct orchestrator_facts {
 	const char *worker_id; /* by which it knows us */
 	const char *dialect; /* or NULL, while that is not known */
 	bool registered;
+	bool websocket; /* one is open */
 	unsigned polls; /* that are out */
 	unsigned undelivered; /* results */
 };

@@ -4,13 +4,14 @@
 
 #include "supervisor/orchestrator/rate.h"
 
-const unsigned rate_classic[RATE_NKINDS] = { 5, 5, 5, 5, 5 };
+const unsigned rate_classic[RATE_NKINDS] = { 5, 5, 5, 5, 5, 5 };
 const unsigned rate_rxon[RATE_NKINDS] = {
 	[RATE_REGISTER] = 100,
 	[RATE_HEARTBEAT] = 120,
 	[RATE_POLL] = 60,
 	[RATE_RESULT] = 100,
 	[RATE_EVENT] = 100,
+	[RATE_WEBSOCKET] = 100,
 };
 
 const char *const rate_kind_names[RATE_NKINDS] = {
@@ -19,6 +20,7 @@ const char *const rate_kind_names[RATE_NKINDS] = {
 	[RATE_POLL] = "poll",
 	[RATE_RESULT] = "result",
 	[RATE_EVENT] = "event",
+	[RATE_WEBSOCKET] = "websocket",
 };
 
 void

@@ -27,6 +27,7 @@ enum rate_kind {
 	RATE_POLL,
 	RATE_RESULT,
 	RATE_EVENT,
+	RATE_WEBSOCKET,
 	RATE_NKINDS
 };
 
@@ -52,7 +53,7 @@ struct rate {
 /* The limits of orchestrators as they are published, by kind. */
 extern const unsigned rate_classic[RATE_NKINDS];
 extern const unsigned rate_rxon[RATE_NKINDS];
-/* register, heartbeat, poll, result, event */
+/* register, heartbeat, poll, result, event, websocket */
 extern const char *const rate_kind_names[RATE_NKINDS];
 
 void rate_init(struct rate *, enum conf_rate_budget, int64_t now_ms);

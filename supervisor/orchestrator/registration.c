@@ -106,6 +106,7 @@ on_registered(const struct http_reply *reply, void *arg)
 	if (r->dialect->forgets)
 		renew_later(r);
 	heartbeat_start(r);
+	websocket_begin(r);
 	fleet_kick(r->fleet);
 	posting_kick(r);
 	r->base.ops->changed(&r->base, r->base.arg);

@@ -302,7 +302,9 @@ touch(struct orchestrator *o)
 static bool
 goodbye(struct orchestrator *o)
 {
-	return (heartbeat_goodbye((struct remote *)o));
+	const bool said = heartbeat_goodbye((struct remote *)o);
+
+	return (websocket_goodbye((struct remote *)o) && said);
 }
 
 static void
@@ -381,6 +383,7 @@ facts(const struct orchestrator *o, size_t i, struct orchestrator_facts *out)
 		.worker_id = r->facts.id,
 		.dialect = r->dialect != NULL ? r->dialect->name : NULL,
 		.registered = registered(o),
+		.websocket = websocket_is_open(r),
 		.polls = polls(o),
 		.undelivered = undelivered(o),
 	};
@@ -397,6 +400,7 @@ remote_free(struct orchestrator *o)
 	polling_fini(r);
 	posting_fini(r);
 	events_fini(r);
+	websocket_fini(r);
 	http_headers_free(r->headers);
 	free_secret(r->token);
 	free_secret(r->task_key);
@@ -407,6 +411,7 @@ remote_free(struct orchestrator *o)
 	free(r->url_poll);
 	free(r->url_result);
 	free(r->url_event);
+	free(r->url_websocket);
 	free(r);
 }
 
@@ -514,12 +519,15 @@ remote_new(const struct remote_settings *set,
 	r->url_poll = text_format("%s" PATH_POLL, url, set->worker_id);
 	r->url_result = text_format("%s" PATH_RESULT, url);
 	r->url_event = text_format("%s" PATH_EVENT, url);
+	r->url_websocket =
+	    text_format("%s" PATH_WEBSOCKET, url, set->worker_id);
 	if (r->facts.hostname == NULL || r->facts.address == NULL ||
 	    r->url_register == NULL || r->url_worker == NULL ||
 	    r->url_poll == NULL || r->url_result == NULL ||
-	    r->url_event == NULL || registration_init(r) == -1 ||
-	    heartbeat_init(r) == -1 || polling_init(r) == -1 ||
-	    posting_init(r) == -1 || events_init(r) == -1) {
+	    r->url_event == NULL || r->url_websocket == NULL ||
+	    registration_init(r) == -1 || heartbeat_init(r) == -1 ||
+	    polling_init(r) == -1 || posting_init(r) == -1 ||
+	    events_init(r) == -1 || websocket_init(r) == -1) {
 		why_set(why, "no memory for orchestrator %s", set->conf->name);
 		remote_free(&r->base);
 		return (NULL);

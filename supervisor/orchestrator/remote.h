@@ -2,8 +2,8 @@
 /*
  * remote.h: a real orchestrator over HTTP: one struct, and one file for each
  * kind of request with a clock of its own: registration.c, heartbeat.c,
- * poll.c, post.c, events.c. Only those files, remote.c and fleet.c include
- * this.
+ * poll.c, post.c, events.c; and websocket.c. Only those files, remote.c and
+ * fleet.c include this.
  */
 #ifndef AVTOWORKER_REMOTE_H
 #define AVTOWORKER_REMOTE_H
@@ -80,6 +80,7 @@ struct heartbeat {
 	bool started : 1;
 	bool empty_next : 1; /* the next one is empty (S5) */
 	bool usage_told : 1; /* told_cpu and told_memory are valid */
+	bool websocket_told : 1; /* that there is one */
 	bool sync : 1; /* the next one tells the skills whole */
 	bool sync_sent : 1; /* one has; asked again, we register again */
 };
@@ -129,11 +130,42 @@ struct telling {
 	TAILQ_HEAD(, told) waiting; /* in the order in which they came */
 	unsigned waiting_count;
 	struct told *out; /* on its way; or NULL */
-	struct http_call *call; /* of out */
-	struct event timer; /* progress may be sent again */
+	struct http_call *call; /* of out; NULL: it goes over the WebSocket */
+	uint64_t number; /* of out, when it goes there; see websocket_tell() */
+	struct event timer; /* progress may be sent again; or out is late */
 	int64_t progress_after_ms; /* none is sent earlier */
 	int64_t not_before_ms; /* nothing is taken earlier */
 	struct backoff backoff;
+};
+
+enum websocket_state {
+	WEBSOCKET_OFF, /* not begun yet, not wanted, or over for good */
+	WEBSOCKET_WAITING, /* for the next attempt */
+	WEBSOCKET_CONNECTING,
+	WEBSOCKET_ASKING, /* for the upgrade */
+	WEBSOCKET_OPEN,
+	WEBSOCKET_CLOSING, /* the last words are said */
+};
+
+struct websocket {
+	enum websocket_state state;
+	struct stream *stream; /* from CONNECTING on */
+	struct ws_handshake *handshake; /* the same */
+	struct ws_frames *frames; /* from OPEN on */
+	struct event timer; /* what for, the state says */
+	struct backoff backoff;
+	struct why why; /* it is closing */
+	int64_t since_ms; /* when the state began */
+	int64_t begun_ms; /* the attempt */
+	int64_t opened_ms;
+	int64_t heard_ms; /* something came */
+	int64_t pinged_ms; /* the first ping without an answer; 0: none */
+	uint64_t pings; /* so far, over all connections */
+	bool closed : 1; /* the other side has said so */
+	bool suspect : 1; /* it may be taken for a second one (S22) */
+	bool reopening : 1; /* and so it is made again */
+	bool complained : 1; /* since the last one was open */
+	bool leaving : 1; /* the worker ends */
 };
 
 struct remote {
@@ -156,6 +188,7 @@ struct remote {
 	char *url_poll;
 	char *url_result;
 	char *url_event;
+	char *url_websocket;
 	int64_t heartbeat_interval_ms;
 	int64_t poll_interval_ms;
 	const struct dialect *dialect; /* NULL until it is found out */
@@ -167,6 +200,7 @@ struct remote {
 	struct polling polling;
 	struct posting posting;
 	struct telling telling;
+	struct websocket websocket;
 };
 
 /* What everybody is told who makes a remote. Borrowed while it lives. */
@@ -250,7 +284,22 @@ void events_add(
  * that must be there first: posting_kick() is called when that has changed.
  * hurry: what it has told is left out instead. */
 bool events_end(struct remote *, const struct lease *, bool hurry);
+/* What went over the WebSocket under that number has been read. */
+void events_taken(struct remote *, uint64_t number);
+/* The WebSocket is no more: what was under way there may be lost. */
+void events_lost(struct remote *);
 void events_fini(struct remote *);
+/* websocket.c */
+int websocket_init(struct remote *);
+/* Registered: have one from now on, where that is wanted. */
+void websocket_begin(struct remote *);
+bool websocket_is_open(const struct remote *);
+/* Sends a text, and returns the number with which events_taken() will be called
+ * when the orchestrator has read it; 0: it cannot be sent this way now. */
+uint64_t websocket_tell(struct remote *, const struct bytes *text);
+/* Closes it for good; true when that is done: changed() tells. */
+bool websocket_goodbye(struct remote *);
+void websocket_fini(struct remote *);
 /* poll.c */
 int polling_init(struct remote *);
 /* One more poll would do, if there is a place for it. */

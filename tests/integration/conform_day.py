@@ -118,7 +118,7 @@ def day(t):
 def nothing_refused(r):
     # What the worker does not know yet: whether it is known.
     bad = [(e.method, e.path, e.status, e.reply[:200]) for e in r.exchanges
-           if e.status not in (200, 204) and not e.dropped]
+           if e.status not in (101, 200, 204) and not e.dropped]
     if r.classic:
         same([x[2] for x in bad], [404], "the answer to the first heartbeat")
         bad = bad[1:]

@@ -4,10 +4,13 @@ never does: every kind of wrong answer, at the very request that the test
 wants. It speaks just enough of both dialects for a worker to register, take
 tasks and deliver results, and remembers every request.
 """
+import base64
+import hashlib
 import json
 import os
 import re
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +23,9 @@ KINDS = (
     ("poll", "GET", re.compile(r"/_worker/workers/[\w-]+/tasks/next(\?|$)")),
     ("result", "POST", re.compile(r"/_worker/tasks/result$")),
     ("event", "POST", re.compile(r"/_worker/events$")),
+    ("websocket", "GET", re.compile(r"/_worker/ws/[\w-]+$")),
 )
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 def kind_of(method, path):
@@ -106,6 +111,102 @@ def silent(handler, _request):
             pass
 
 
+def accept_key(request):
+    """What the client wants to see in a reply to its upgrade."""
+    text = request.headers["Sec-WebSocket-Key"] + \
+        "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    return base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+
+
+def frame(opcode, payload=b"", fin=True, masked=False):
+    """One frame, as a server sends it; or not."""
+    head = bytes([opcode | (0x80 if fin else 0)])
+    size = len(payload)
+    mask = 0x80 if masked else 0
+    if size < 126:
+        head += bytes([size | mask])
+    elif size < 1 << 16:
+        head += struct.pack(">BH", 126 | mask, size)
+    else:
+        head += struct.pack(">BQ", 127 | mask, size)
+    return head + (bytes(4) if masked else b"") + payload
+
+
+class Socket:
+    """The server's end of a WebSocket."""
+
+    def __init__(self, handler, request):
+        self.fake = handler.server.fake
+        self.handler = handler
+        self.request = request
+        self.messages = []  # objects that came
+        self.pings = 0  # that came
+        self.code = None  # with which the worker has closed it
+        self.over = False
+        self.at = time.monotonic()
+
+    def send(self, value):
+        """An object as text; bytes go as they are."""
+        self.handler.wfile.write(
+            value if isinstance(value, bytes)
+            else frame(TEXT, json.dumps(value).encode()))
+
+    def close(self, code, reason=b""):
+        self.send(frame(CLOSE, struct.pack(">H", code) + reason))
+
+    def cut(self):
+        """The connection ends without a word."""
+        self.handler.connection.shutdown(2)
+
+    def read(self):
+        """(opcode, payload) of the next frame; None at the end."""
+        head = self.handler.rfile.read(2)
+        if len(head) < 2:
+            return None
+        size = head[1] & 0x7f
+        if size == 126:
+            size, = struct.unpack(">H", self.handler.rfile.read(2))
+        elif size == 127:
+            size, = struct.unpack(">Q", self.handler.rfile.read(8))
+        if not head[1] & 0x80 or not head[0] & 0x80:
+            raise Failed("a frame of the worker has no mask, or is a part")
+        mask = self.handler.rfile.read(4)
+        data = self.handler.rfile.read(size)
+        return head[0] & 0x0f, bytes(
+            b ^ mask[i % 4] for i, b in enumerate(data))
+
+    def serve(self):
+        """Until the connection ends."""
+        try:
+            while True:
+                got = self.read()
+                if got is None:
+                    break
+                self.take(*got)
+        except OSError:
+            pass
+        finally:
+            with self.fake.changed:
+                self.over = True
+                self.fake.changed.notify_all()
+
+    def take(self, opcode, payload):
+        with self.fake.changed:
+            if opcode == TEXT:
+                self.messages.append(json.loads(payload))
+                self.fake.told.append(("message", self.messages[-1]))
+            elif opcode == PING:
+                self.pings += 1
+            elif opcode == CLOSE:
+                self.code = struct.unpack(">H", payload[:2])[0]
+            self.fake.changed.notify_all()
+        if opcode == PING and self.fake.answers_pings:
+            self.send(frame(PONG, payload))
+        elif opcode == CLOSE and self.fake.answers_pings:
+            self.send(frame(CLOSE, payload))
+            self.cut()
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
     protocol_version = "HTTP/1.1"
@@ -125,11 +226,26 @@ class Handler(BaseHTTPRequestHandler):
         if fault:
             self.close_connection = True
             fault(self, request)
+        elif kind == "websocket" and fake.allows(request):
+            self.close_connection = True
+            self.upgrade(request)
         else:
             status, value = fake.answer(request)
             self.reply(status, value)
 
     do_GET = do_POST = do_PATCH = take
+
+    def upgrade(self, request):
+        fake = self.server.fake
+        self.wfile.write((
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            "Connection: upgrade\r\nSec-WebSocket-Accept: "
+            f"{accept_key(request)}\r\n\r\n").encode())
+        sock = Socket(self, request)
+        with fake.changed:
+            fake.sockets.append(sock)
+            fake.changed.notify_all()
+        sock.serve()
 
     def reply(self, status, value):
         body = b"" if status == 204 else \
@@ -156,8 +272,13 @@ class Server(ThreadingHTTPServer):
 class Fake:
     """Settings and memory."""
 
-    def __init__(self, classic=True, port=None, start=True, poll_timeout=1):
+    def __init__(self, classic=True, port=None, start=True, poll_timeout=1,
+                 websocket=False):
         self.classic = classic
+        self.websocket = websocket  # whether there is one
+        self.answers_pings = True
+        self.sockets = []  # that were opened
+        self.told = []  # ("message" | kind, object), in the order of arrival
         self.poll_timeout = poll_timeout
         self.token = TOKEN
         self.port = port or free_port()
@@ -191,6 +312,8 @@ class Fake:
     def note(self, request):
         with self.changed:
             self.requests.append(request)
+            if request.kind in ("event", "result"):
+                self.told.append((request.kind, request.json()))
             self.changed.notify_all()
             return self.faults.get(request.kind)
 
@@ -214,6 +337,14 @@ class Fake:
                              f"{limit} s")
         return self.of_kind(kind)
 
+    def wait_socket(self, count=1, limit=LIMIT):
+        """Until so many WebSockets have been opened. Returns the last."""
+        with self.changed:
+            if not self.changed.wait_for(
+                    lambda: len(self.sockets) >= count, limit):
+                raise Failed(f"no {count} WebSockets within {limit} s")
+            return self.sockets[count - 1]
+
     def wait_result(self, task_id, limit=LIMIT):
         """Until that task's result has been accepted. Returns it."""
         with self.changed:
@@ -225,8 +356,17 @@ class Fake:
 
     # The normal answers: (status, value).
 
+    def is_known(self, request):
+        return request.headers.get("X-Worker-Token") == self.token
+
+    def allows(self, request):
+        return self.websocket and self.is_known(request)
+
+    def answer_websocket(self, _request):
+        return 404, b"404: Not Found"
+
     def answer(self, request):
-        if request.headers.get("X-Worker-Token") != self.token:
+        if not self.is_known(request):
             return 401 if self.classic else 403, {"error": "Unauthorized"}
         return getattr(self, "answer_" + request.kind)(request)
 

@@ -8,6 +8,7 @@ drive it without knowing the client's dialect:
 
     POST /submit            {"task", "params", "count"} -> {"job_ids": [...]};
                             "{i}" in strings of params becomes 0 .. count - 1
+    GET  /messages          what came over WebSockets (classic)
     GET  /jobs              {job id: outcome} of everything submitted here
     GET  /jobs/ID           {"outcome", "state", "timeline"}
     POST /jobs/ID/cancel    as a client does it
@@ -168,11 +169,23 @@ class Peer:
         self.repaired = self.classic and not args.as_published
         self.storage = self.make_storage()
         self.submitted = []
+        self.messages = []
         self.http = None
         self.engine = avtomatika.OrchestratorEngine(self.storage, Config())
         self.engine.register_blueprint(self.blueprint(avtomatika))
         if self.repaired:
             self.engine.app.middlewares.append(read_bodies_early())
+            self.record_messages()
+
+    def record_messages(self):
+        """Classic writes them into its log and forgets them."""
+        manager = self.engine.ws_manager
+        handle = manager.handle_message
+
+        async def record(worker_id, message):
+            self.messages.append(message)
+            await handle(worker_id, message)
+        manager.handle_message = record
 
     def make_storage(self):
         if self.args.redis:
@@ -276,6 +289,9 @@ class Peer:
         return answer(await self.client(
             request.match_info["id"] + "/cancel", {}))
 
+    async def told(self, _request):
+        return answer(self.messages)
+
     async def jobs(self, _request):
         return answer({i: self.outcome(await self.storage.get_job_state(i))
                        for i in self.submitted})
@@ -296,6 +312,7 @@ class Peer:
         self.http = ClientSession()
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/submit", self.submit)
+        app.router.add_get("/messages", self.told)
         app.router.add_get("/jobs", self.jobs)
         app.router.add_get("/jobs/{id}", self.job)
         app.router.add_post("/jobs/{id}/cancel", self.cancel)

@@ -78,7 +78,7 @@ def broken(t, _name, fault):
     worker.drain()
 
 
-@case("classic is told nothing")
+@case("classic is told nothing without a WebSocket")
 def classic(t):
     fake, worker = scene(t, classic=True)
     fake.put(task("t-1", "tell", {"times": 3}))

@@ -110,6 +110,43 @@ handler echo { cost = 0.25 }
     same(orch.workers()["w-1"]["status"], "offline", "last word")
 
 
+@case("the WebSocket brings cancels, of a task that waits and of one that runs, "
+      "and takes progress")
+def websocket(t):
+    orch = t.orchestrator()
+    gate = t.gate()
+    worker = t.worker(orch.url, heavy=1, worker="heartbeat_interval = 5m",
+                      env={"LOG_LEVEL": "DEBUG"})
+    orch.wait_worker()
+    harness.eventually(
+        lambda: (orch.workers()["w-1"].get("capabilities") or {})
+        .get("websockets"), lambda: f"it is told: {orch.workers()}")
+    running, = orch.submit("heed", {"gate": gate.path, "name": "running"})
+    gate.wait(1)
+    waiting, = orch.submit("slow", {"gate": gate.path, "name": "waiting"})
+    worker.wait_log("leased a task", count=2)
+    orch.cancel(waiting)
+    worker.wait_log("cancelled by the orchestrator")
+    orch.wait(waiting, "cancelled")
+    gate.open()
+    orch.cancel(running)
+    worker.wait_log("cancelled by the orchestrator", count=2)
+    orch.wait(running, "cancelled")
+    same([name for name, _ in gate.arrived], [gate.arrived[0][0]], "started")
+    # Heartbeats would have named the jobs.
+    same(worker.lines(f"cancels ({waiting}|{running})$"), [], "other cancels")
+    told, = orch.submit("tell", {"times": 3})
+    orch.wait(told, "finished")
+    if orch.classic:
+        messages = orch.ask("GET", "/messages")
+        same({(m["event"], m["job_id"], m["message"]) for m in messages},
+             {("progress_update", told, "on the way")}, "messages")
+    else:
+        same(orch.job(told)["state"]["progress_message"], "on the way",
+             "progress")
+    worker.drain()
+
+
 @case("failures end as their code says")
 def failures(t):
     orch = t.orchestrator()

@@ -829,6 +829,59 @@ rxon_tells_costs_and_files(void)
 }
 
 static void
+classic_tells_progress_and_events(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct lease l = make_lease(NULL, NULL, NULL, NULL, NULL);
+	struct bytes payload = { 0 }, out = { 0 };
+	struct why why;
+
+	bytes_puts(&payload, "{\"progress\":0.5,\"a\":1,\"message\":\"x\"}");
+	ASSERT_INT(
+	    dialect_classic.event(&facts, &l, "progress", &payload, &out, &why),
+	    0);
+	check_json(parse(&out),
+	    "{\"event\":\"progress_update\",\"task_id\":\"t-1\","
+	    "\"job_id\":\"j-1\",\"progress\":0.5,\"message\":\"x\"}");
+	ASSERT_INT(
+	    dialect_classic.event(&facts, &l, "a.b", &payload, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"event\":\"a.b\",\"task_id\":\"t-1\",\"job_id\":\"j-1\","
+	    "\"payload\":{\"progress\":0.5,\"a\":1,\"message\":\"x\"}}");
+	bytes_fini(&payload);
+}
+
+static void
+both_tell_of_a_websocket_in_heartbeats(void)
+{
+	const struct worker_facts facts = make_facts();
+	struct beat_facts beat = idle;
+	struct bytes out = { 0 };
+	json_t *root, *own;
+	struct why why;
+
+	beat.tells_websocket = beat.websocket = true;
+	ASSERT_INT(dialect_classic.heartbeat(&facts, &beat, &out, &why), 0);
+	root = parse(&out);
+	check_json(json_incref(json_object_get(root, "capabilities")),
+	    "{\"websockets\":true}");
+	json_decref(root);
+	/* The object of the registration, and one member more. */
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &beat, &out, &why), 0);
+	root = parse(&out);
+	own = json_object_get(root, "capabilities");
+	check_json(json_incref(own),
+	    "{\"hostname\":\"host-1\",\"ip_address\":\"192.0.2.7\","
+	    "\"cost_per_skill\":{\"thumb.nail\":0.1},\"websockets\":true}");
+	json_decref(root);
+	beat.tells_websocket = false;
+	ASSERT_INT(dialect_rxon.heartbeat(&facts, &beat, &out, &why), 0);
+	root = parse(&out);
+	ASSERT(json_object_get(root, "capabilities") == NULL);
+	json_decref(root);
+}
+
+static void
 rxon_tells_events_with_their_trace(void)
 {
 	const struct worker_facts facts = make_facts();
@@ -1028,6 +1081,10 @@ static const struct test tests[] = {
 	    rxon_leaves_out_metadata_that_is_too_much },
 	{ "rxon: a result has its costs and what is known of its files",
 	    rxon_tells_costs_and_files },
+	{ "classic: progress and events, as the WebSocket takes them",
+	    classic_tells_progress_and_events },
+	{ "both: a heartbeat tells of a WebSocket",
+	    both_tell_of_a_websocket_in_heartbeats },
 	{ "rxon: an event has the trace context of its task",
 	    rxon_tells_events_with_their_trace },
 	{ "rxon: a number that cannot be signed is refused",

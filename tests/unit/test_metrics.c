@@ -322,6 +322,7 @@ the_text_has_the_labels_of_the_table(void)
 	stats_request(stats, "e", "o", 1);
 	stats_pause(stats, "e", 61000);
 	stats_skew(stats, "main", -1500);
+	stats_message(stats, "main", "in");
 	v.orchestrators = &orchestrator;
 	v.orchestrators_len = 1;
 	v.categories = &category;
