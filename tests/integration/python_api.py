@@ -56,7 +56,7 @@ RESULTS = {
     "tuple": {"data": {"v": (1, 2)}},
     "set": {"data": {"v": {1}}},
     "bytes": {"data": {"v": b"text"}},
-    "keys": {"data": {1: "a", None: "b", True: "c"}},
+    "keys": {"data": {1: "a", None: "b", False: "c"}},
     "nan": {"data": {"v": float("nan")}},
     "row": {"data": {"v": Pair(1, 2)}},
 }

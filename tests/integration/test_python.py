@@ -128,7 +128,7 @@ def skills(t):
     worker.drain()
 
 
-# Real orchestrators ------------------------------------------------------------
+# Real orchestrators ----------------------------------------------------------
 
 @case("the guide's script serves a real orchestrator, {}",
       "1.0b5", "1.0b28", "1.0b30")
@@ -185,7 +185,7 @@ def real_skills(t, version):
     worker.drain()
 
 
-# What goes wrong ---------------------------------------------------------------
+# What goes wrong -------------------------------------------------------------
 
 @case("a script that cannot start is named, with its reason: {}",
       ("an import", "import no_such_module\n", "no_such_module"),

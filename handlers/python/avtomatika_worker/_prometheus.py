@@ -14,14 +14,18 @@ import os
 import sys
 from typing import Any, Optional
 
+from . import _program
+
 logger = logging.getLogger("avtomatika_worker.metrics")
 _NAME = "prometheus_client"
 
 
 def _serve_nothing(*_arguments: Any, **_named: Any) -> Any:
     """In place of start_http_server(): one child alone could have its port."""
-    logger.info("start_http_server(): the figures of this script are in the "
-                "supervisor's /metrics")
+    program = _program.current()
+    if program is not None:  # said even before the script sets up logging
+        program.log("info", logger.name, "start_http_server(): the figures of "
+                    "this script are in the supervisor's /metrics")
     return None, None
 
 

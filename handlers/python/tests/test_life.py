@@ -364,6 +364,7 @@ def metrics(t):
     """)
     s = t.script(METRICS, environment={"PROMETHEUS_MULTIPROC_DIR": t.folder})
     s.ready()
+    check(any("/metrics" in m for m in s.messages("info")), s.logs)
     same(s.run("it")["status"], "success", "status")
     same(s.stop(), 0, "exit status")
     check("gone" in s.output(), s.output())
