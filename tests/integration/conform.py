@@ -148,6 +148,13 @@ def ended(orch, job_id, limit=60):
                       limit)
 
 
+def wait_unparked(proxy):
+    """Until no poll is out."""
+    proxy.wait(lambda all_: not any(e.kind == "poll" and
+                                    e.answered_at is None for e in all_),
+               "no poll is out")
+
+
 def now():
     return time.time()
 

@@ -3,7 +3,8 @@
 import os
 import signal
 
-from conform import CLASSIC, RXON, ended, peer, recorded, rule
+from conform import (CLASSIC, RXON, ended, peer, recorded, rule,
+                     wait_unparked)
 from harness import TOKEN, check, eventually, same
 from recording_proxy import RecordingProxy
 
@@ -130,9 +131,7 @@ def cancelled_in_queue(t):
     orch.wait_worker()
     held, = orch.submit("slow", {"gate": gate.path, "name": "held"})
     gate.wait(1)
-    proxy.wait(lambda all_: not any(e.kind == "poll" and
-                                    e.answered_at is None for e in all_),
-               "no poll is out")
+    wait_unparked(proxy)
     queued, = orch.submit("heed")
     orch.cancel(queued)
     gate.open()
@@ -233,6 +232,74 @@ def own_token(t):
     other.drain()
 
 
+# What scripts may say ------------------------------------------------------
+
+WORDS = """
+from avtomatika_worker import Worker
+worker = Worker()
+
+
+@worker.task("word")
+async def word(params, **_):
+    return {"status": params["word"], "data": {"said": True}}
+"""
+
+TYPED = """
+from avtomatika_worker import Worker
+worker = Worker()
+NUMBER = {"type": "object", "required": ["n"],
+          "properties": {"n": {"type": "integer"}}}
+
+
+@worker.skill("typed", input_schema=NUMBER, output_schema=NUMBER)
+async def typed(params, **_):
+    return {"data": {"n": params["n"] if params["n"] > 0 else "none"}}
+"""
+
+
+def scripted(t, proxy, text):
+    path = t.write("script.py", text)
+    return t.worker(proxy.url, modules=(), worker=BEAT,
+                    env={"PYTHONDONTWRITEBYTECODE": "1"},
+                    more=f'python script {{ script = "{path}" }}')
+
+
+@rule("a status of the handler's own takes the transition of that name; without "
+      "one the job has failed")
+def words(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = scripted(t, proxy, WORDS)
+    orch.wait_worker()
+    review, = orch.submit("word", {"word": "needs_review"}, transitions={
+        "success": "finished", "needs_review": "other"})
+    job = ended(orch, review)
+    same(job["outcome"], "other", "job with the transition")
+    same(job["state"]["state_history"], {"said": True}, "data")
+    unheard, = orch.submit("word", {"word": "needs_review"})
+    same(ended(orch, unheard)["outcome"], "failed", "job without it")
+    reply = results(proxy, unheard)[0].replied()
+    same(reply.get("transition", reply["status"]),
+         "result_accepted_success" if orch.classic
+         else "unhandled_status_failure", "reply")
+    worker.drain()
+
+
+@rule("params that a skill's input_schema refuses are not dispatched; data that "
+      "its output_schema refuses quarantines the job", of=RXON)
+def typed(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = scripted(t, proxy, TYPED)
+    skill, = orch.wait_worker()["supported_skills"]
+    same(skill["input_schema"]["required"], ["n"], "schema in the record")
+    good, = orch.submit("typed", {"n": 1})
+    wrong, = orch.submit("typed", {"n": "x"})
+    bad, = orch.submit("typed", {"n": -1})
+    same([ended(orch, x)["outcome"] for x in (good, wrong, bad)],
+         ["finished", "quarantined", "quarantined"], "jobs")
+    same(results(proxy, wrong), [], "results of what was not dispatched")
+    worker.drain()
+
+
 # Classic ones without repairs ----------------------------------------------
 
 @rule("a classic orchestrator as published refuses every result; that is told, "
@@ -250,9 +317,7 @@ def as_published(t):
         proxy.wait(lambda all_, i=i: sum(e.kind == "result" and e.status == 400
                                          for e in all_) == 2 + i,
                    "another refusal")
-    proxy.wait(lambda all_: not any(e.kind == "poll" and
-                                    e.answered_at is None for e in all_),
-               "no poll is out")
+    wait_unparked(proxy)
     had = len(proxy.of_kind("poll"))
     beats = len(proxy.of_kind("heartbeat"))
     proxy.wait(lambda all_: sum(e.kind == "heartbeat" for e in all_) >=
@@ -272,9 +337,7 @@ def equal_tasks(t):
     orch.wait_worker()
     orch.submit("slow", {"gate": gate.path, "name": "held"})
     gate.wait(1)
-    proxy.wait(lambda all_: not any(e.kind == "poll" and
-                                    e.answered_at is None for e in all_),
-               "no poll is out")
+    wait_unparked(proxy)
     orch.submit("echo", {"n": "{i}"}, 3)
     gate.open()
     proxy.wait(lambda all_: any(e.kind == "poll" and e.status == 500
@@ -299,8 +362,8 @@ def redis_maps(t):
     worker.drain()
 
 
-@rule("a task that waited in a queue in Redis is dispatched twice; the answer "
-      "to the first copy is ignored, and that is final (S9)",
+@rule("a task that waited in a queue in Redis is dispatched again and again; "
+      "each copy is answered once, and `stale_task` is final (S9)",
       of=("1.0b28",))
 def redis_requeued(t):
     orch, proxy = recorded(t, storage="redis", poll_timeout=1,
@@ -312,17 +375,18 @@ def redis_requeued(t):
     orch.wait_worker()
     first, = orch.submit("slow", {"gate": gate.path, "name": "first"})
     gate.wait(1)
-    proxy.wait(lambda all_: not any(e.kind == "poll" and
-                                    e.answered_at is None for e in all_),
-               "no poll is out")
+    wait_unparked(proxy)
     job_id, = orch.submit("slow", {"ms": 3000, "name": "copied"})
     gate.open()
     ended(orch, job_id, 60)
     ended(orch, first, 60)
-    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
-               "the answer")
-    ids = [e.json()["task_id"] for e in results(proxy, job_id)]
+    answered = proxy.wait(
+        lambda _all: len(of := [e for e in results(proxy, job_id)
+                                if e.status]) >= 2 and of,
+        "the answers to two copies", 30)
+    ids = [e.json()["task_id"] for e in answered]
     same(len(set(ids)), len(ids), "each copy is answered once")
+    same(answered[0].replied()["reason"], "stale_task", "first reply")
     check(worker.is_alive(), "it ended")
     worker.drain()
 
