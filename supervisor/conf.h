@@ -30,6 +30,11 @@ enum conf_stop_status {
 	CONF_STOP_KEEP,
 	CONF_STOP_OFFLINE
 };
+/* What heartbeats offer while categories are full. */
+enum conf_offer {
+	CONF_OFFER_ALL, /* what can be run at all: tasks wait in the queue */
+	CONF_OFFER_FREE /* what can be run at once */
+};
 enum conf_registration {
 	CONF_REGISTRATION_WORKER, /* one, with all task types */
 	CONF_REGISTRATION_CATEGORY /* one for each category */
@@ -134,6 +139,7 @@ struct conf_orchestrator {
 	int64_t priority; /* those with a smaller one come first */
 	int64_t weight; /* share of the polls; see conf_orchestrator_mode */
 	enum conf_registration registration;
+	enum conf_offer offer;
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */
 	int64_t request_timeout_ms; /* limit of every other request */
 	int64_t report_stderr; /* bytes of a dead child's output that are

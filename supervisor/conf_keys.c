@@ -31,6 +31,7 @@
 static_assert(sizeof(enum conf_protocol) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_retry_status) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_stop_status) == sizeof(unsigned), "enum size");
+static_assert(sizeof(enum conf_offer) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_rate_budget) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_environment) == sizeof(unsigned), "enum size");
 static_assert(sizeof(enum conf_durability) == sizeof(unsigned), "enum size");
@@ -247,6 +248,12 @@ static const struct conf_choice retry_statuses[] = {
 static const struct conf_choice stop_statuses[] = {
 	{ "keep", CONF_STOP_KEEP },
 	{ "offline", CONF_STOP_OFFLINE },
+	{ NULL, 0 },
+};
+
+static const struct conf_choice offers[] = {
+	{ "all", CONF_OFFER_ALL },
+	{ "free", CONF_OFFER_FREE },
 	{ NULL, 0 },
 };
 
@@ -746,6 +753,14 @@ const struct conf_key conf_keys[] = {
 	    .choices = registrations,
 	    .restart = true,
 	    .help = "One for the whole worker, or one for each category." },
+	{ .section = "orchestrator",
+	    .name = "offer",
+	    .type = CONF_TYPE_CHOICE,
+	    .offset = offsetof(struct conf_orchestrator, offer),
+	    .def = "all",
+	    .choices = offers,
+	    .restart = true,
+	    .help = "Whether full categories are offered, too." },
 	{ .section = "orchestrator",
 	    .name = "poll_timeout",
 	    .type = CONF_TYPE_TIME,

@@ -91,7 +91,7 @@ dialect_names(const struct worker_facts *facts, bool hot_only)
 	for (i = 0; list != NULL && i < facts->skills_count; i++) {
 		const struct skill *skill = &facts->skills[i];
 
-		if ((skill->hot || !hot_only) &&
+		if ((skill->hot || !hot_only) && !skill->full &&
 		    json_array_append_new(list, json_string(skill->name)) ==
 			-1) {
 			json_decref(list);

@@ -79,6 +79,7 @@ struct beat_facts {
 /* Anything but idle makes an orchestrator without another idle worker
  * quarantine jobs that could have waited (contract, S6). */
 #define BEAT_IDLE     "idle"
+#define BEAT_BUSY     "busy"
 #define BEAT_DRAINING "draining"
 #define BEAT_OFFLINE  "offline"
 

@@ -15,7 +15,8 @@ struct bytes;
 struct why;
 struct worker_facts;
 
-/* Names of the skills that are offered, or of the hot ones among them. */
+/* Names of the skills that are offered just now, or of the hot ones among
+ * them. */
 json_t *dialect_names(const struct worker_facts *, bool hot_only);
 /* {"NAME": cost} of the skills that have one; maybe empty. */
 json_t *dialect_costs(const struct worker_facts *);

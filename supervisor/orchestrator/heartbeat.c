@@ -247,17 +247,40 @@ mark_cache(struct remote *r)
 	return (true);
 }
 
+/* Where only what is free is offered: not this one, just now. */
+static bool
+is_full(const struct remote *r, const struct skill *skill)
+{
+	return (r->conf->offer == CONF_OFFER_FREE &&
+	    r->base.ops->places(skill->category, r->base.arg) == 0);
+}
+
+/* Nothing of what is offered could be run at once. */
+static bool
+is_all_full(const struct remote *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->facts.skills_count; i++)
+		if (!r->skills[i].full)
+			return (false);
+	return (r->facts.skills_count > 0);
+}
+
 bool
 heartbeat_mark_hot(struct remote *r)
 {
-	bool hot, changed = mark_cache(r);
+	bool hot, full, changed = mark_cache(r);
 	size_t i;
 
 	for (i = 0; i < r->facts.skills_count; i++) {
 		hot = r->base.ops->is_hot(
 		    &r->base, r->skills[i].name, r->base.arg);
-		changed = changed || hot != r->skills[i].hot;
+		full = is_full(r, &r->skills[i]);
+		changed = changed || hot != r->skills[i].hot ||
+		    full != r->skills[i].full;
 		r->skills[i].hot = hot;
+		r->skills[i].full = full;
 	}
 	return (changed);
 }
@@ -289,11 +312,11 @@ put_usage(struct heartbeat *h, struct beat_facts *beat)
 }
 
 static const char *
-status_of(const struct heartbeat *h)
+status_of(const struct remote *r)
 {
-	switch (h->parting) {
+	switch (r->heartbeat.parting) {
 	case PARTING_NOT:
-		break;
+		return (is_all_full(r) ? BEAT_BUSY : BEAT_IDLE);
 	case PARTING_BEGUN:
 		return (BEAT_DRAINING);
 	case PARTING_SAYING:
@@ -310,7 +333,7 @@ put_full(struct remote *r, struct bytes *body, struct why *why)
 	struct heartbeat *h = &r->heartbeat;
 	struct at_work work = { .ids_count = 0 };
 	struct beat_facts beat = {
-		.status = status_of(h),
+		.status = status_of(r),
 		.sync = h->sync,
 	};
 

@@ -70,6 +70,7 @@ struct skill {
 	const struct declared *declared; /* what else is known of it; version,
 					    kind and cost are above */
 	bool hot; /* some child is ready for it */
+	bool full; /* it is not to be offered just now */
 };
 
 /* What is offered, borrowed during the call. Nothing at all is an offer, too:

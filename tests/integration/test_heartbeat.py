@@ -154,6 +154,35 @@ def classic_load(t):
     scene.end()
 
 
+@case("offer = free: what is full is not offered, and all of it is busy ({})",
+      ("classic", True), ("rxon", False))
+def offer_free(t, _name, classic):
+    scene = Scene(t, classic=classic, orchestrator="offer = free", heavy=1,
+                  worker="heartbeat_interval = 1s\nmax_concurrent_tasks = 2")
+    names = "supported_tasks" if classic else "available_skills"
+    scene.wait_beat(lambda b: {"slow", "echo"} <= set(b[names]), "both")
+    scene.put("a")
+    scene.gate.wait(1)
+    one = scene.wait_beat(lambda b: "slow" not in b[names], "slow full")
+    same((one["status"], "echo" in one[names]), ("idle", True), "heartbeat")
+    scene.gate.open()
+    eventually(lambda: "slow" in scene.beats()[-1][names], "slow again", 20)
+    scene.end()
+
+
+@case("offer = free: busy when nothing more could be run at once")
+def offer_free_busy(t):
+    scene = Scene(t, classic=True, orchestrator="offer = free", heavy=1,
+                  worker="heartbeat_interval = 1s\nmax_concurrent_tasks = 1")
+    scene.put("a")
+    scene.gate.wait(1)
+    busy = scene.wait_beat(lambda b: b["status"] == "busy", "busy")
+    same(busy["supported_tasks"], [], "offered")
+    scene.gate.open()
+    eventually(lambda: scene.beats()[-1]["status"] == "idle", "idle", 20)
+    scene.end()
+
+
 @case("rxon: tasks and jobs at work are told soon, queued ones too, and no "
       "heartbeat within 2 s of another")
 def rxon_tasks(t):

@@ -249,6 +249,22 @@ classic_beats(void)
 	    "\"hot_cache\":[],\"hot_skills\":[\"thumb.nail\"]}");
 }
 
+static void
+full_skills_are_not_offered(void)
+{
+	struct skill some[2] = { skills[0], skills[1] };
+	struct worker_facts facts = make_facts();
+	struct bytes out = { 0 };
+	struct why why;
+
+	some[1].full = true;
+	facts.skills = some;
+	ASSERT_INT(dialect_classic.heartbeat(&facts, &idle, &out, &why), 0);
+	check_json(parse(&out),
+	    "{\"load\":0,\"status\":\"idle\",\"supported_tasks\":[\"echo\"],"
+	    "\"hot_cache\":[],\"hot_skills\":[]}");
+}
+
 /* Takes the hash off a message. */
 static void
 take_hash(json_t *root, char hash[65])
@@ -959,6 +975,13 @@ static const struct {
 	{ 413, PAGE, VERDICT_LATER, "HTTP 413: " PAGE_SHOWN },
 	{ 429, OWN, VERDICT_LIMITED, "HTTP 429: Unauthorized: bad\ntoken" },
 	{ 429, "", VERDICT_LIMITED, "HTTP 429" },
+	/* JSON in JSON, as RXON has it, and plain text, as classic has it. */
+	{ 429, "{\"error\":\"{\\\"error\\\": \\\"Too Many Requests\\\"}\"}",
+	    VERDICT_LIMITED, "HTTP 429: {\"error\": \"Too Many Requests\"}" },
+	{ 500, "500 Internal Server Error\n\nServer got itself in trouble",
+	    VERDICT_LATER,
+	    "HTTP 500: 500 Internal Server Error  Server got itself in "
+	    "trouble" },
 	{ 301, "", VERDICT_LATER, "HTTP 301" },
 	{ 409, OWN, VERDICT_LATER, "HTTP 409: Unauthorized: bad\ntoken" },
 	{ 500, OWN, VERDICT_LATER, "HTTP 500: Unauthorized: bad\ntoken" },
@@ -1056,6 +1079,7 @@ knows_when_it_is_unknown(void)
 static const struct test tests[] = {
 	{ "classic: a registration", classic_registers },
 	{ "classic: a heartbeat", classic_beats },
+	{ "skills that are full are not offered", full_skills_are_not_offered },
 	{ "classic: results are nested", classic_nests_its_results },
 	{ "a ValueError is told as each dialect has it",
 	    a_value_error_is_told_as_each_dialect_has_it },
