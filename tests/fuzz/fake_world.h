@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fake_world.h: what children are made of, without processes and without time:
+ * linked in place of libevent's timers and watches, of the clock, of spawn.c
+ * and of reaper.c. Pipes and sockets are real. One world for each process.
+ */
+#ifndef FUZZ_FAKE_WORLD_H
+#define FUZZ_FAKE_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define WORLD_CHILDREN_MAX 64
+
+struct fake_child {
+	pid_t pid; /* no real one is so high */
+	int channel_fd; /* the child's ends; -1 when it is dead */
+	int output_fd;
+	int pidfd; /* what the supervisor watches; borrowed */
+	int status; /* valid when it is dead */
+	uint64_t lease; /* of the last task it has read; 0: none */
+	bool dead; /* and not reaped yet */
+};
+
+struct fake_world {
+	int64_t now_ms;
+	bool no_spawn; /* the next starts fail */
+	struct fake_child children[WORLD_CHILDREN_MAX];
+	unsigned count; /* children that live or are not reaped */
+};
+
+extern struct fake_world world;
+
+/* Everything anew. */
+void world_reset(void);
+/* The n-th of the children that live, in a circle; NULL: there is none. */
+struct fake_child *world_child(unsigned n);
+/* It dies of that wait status. */
+void world_die(struct fake_child *, int status);
+/* Does all that is due or readable; aborts when that has no end. */
+void world_turn(void);
+
+#endif

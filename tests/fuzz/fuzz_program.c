@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The children's side as a state machine: leases come and are cancelled,
+ * children say what they like and die when they like, time passes, the program
+ * is stopped. Every two bytes are one event. Whatever happens, each lease ends
+ * in exactly one result (or is given back once), what is said to run does, and
+ * when all is over no child is left.
+ */
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "child/frame.h"
+#include "supervisor/base/log.h"
+#include "supervisor/children/poison.h"
+#include "supervisor/children/program.h"
+#include "supervisor/conf.h"
+#include "supervisor/handler.h"
+#include "supervisor/lease.h"
+#include "tests/fuzz/fake_world.h"
+
+#define LEASES_MAX 200
+#define EVENTS_MAX 400
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+struct rig {
+	struct reaper reaper;
+	struct child_env env;
+	struct handler_table handlers;
+	struct lease_table leases;
+	struct conf_category conf;
+	struct poison *poison;
+	struct start_gate gate;
+	struct category_list categories;
+	struct category *category;
+	struct program *program;
+	struct lease *lease[LEASES_MAX];
+	unsigned ended[LEASES_MAX]; /* results it has got */
+	unsigned count, emptied;
+};
+
+static void
+must(bool claim)
+{
+	if (!claim)
+		abort();
+}
+
+static void
+nothing(enum log_level level, const char *text)
+{
+	(void)level;
+	must(text[0] != '\0');
+}
+
+static void
+end(struct rig *r, struct lease *l, struct result *result)
+{
+	unsigned i;
+
+	for (i = 0; i < r->count && r->lease[i] != l; i++)
+		continue;
+	must(i < r->count && r->ended[i] == 0);
+	r->ended[i]++;
+	lease_finish(&r->leases, l, result);
+}
+
+static void
+on_finished(struct lease *l, struct result *result, void *arg)
+{
+	must(result->status != NULL);
+	end(arg, l, result);
+}
+
+/* Another generation would run it; here that is the end of it. */
+static void
+on_returned(struct lease *l, void *arg)
+{
+	struct result result = { 0 };
+
+	must(l->state == LEASE_QUEUED);
+	end(arg, l, &result);
+}
+
+static void
+on_settled(struct program *program, void *arg)
+{
+	(void)program;
+	(void)arg;
+}
+
+static void
+on_room(void *arg)
+{
+	(void)arg;
+}
+
+static void
+on_emptied(struct program *program, void *arg)
+{
+	struct rig *r = arg;
+
+	must(TAILQ_EMPTY(&program->children));
+	r->emptied++;
+}
+
+static const struct program_ops ops = {
+	.finished = on_finished,
+	.settled = on_settled,
+	.room = on_room,
+	.returned = on_returned,
+	.emptied = on_emptied,
+};
+
+/* Limits short enough to be met, by the first bytes. */
+static void
+configure(struct conf_category *conf, uint8_t sizes, uint8_t limits)
+{
+	if (sizes & 0x80)
+		conf->children = 1 + (sizes & 3);
+	else {
+		conf->min_children = sizes & 1;
+		conf->max_children = 1 + (sizes >> 1 & 3);
+	}
+	conf->max_tasks_per_child = sizes >> 4 & 3;
+	conf->max_child_age_ms = sizes & 0x40 ? 2000 : 0;
+	conf->start_timeout_ms = 1000;
+	conf->withdraw_after_ms = 3000;
+	conf->idle_timeout_ms = 500;
+	conf->output_limit = 1000;
+	conf->cancel_grace_ms = limits & 1 ? 100 : 0;
+	conf->soft_time_limit_ms = limits & 2 ? 300 : 0;
+	conf->time_limit_ms = limits & 4 ? 600 : 0;
+	conf->slow_after_ms = limits & 8 ? 200 : 0;
+}
+
+static void
+open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
+{
+	static struct event_base *base; /* nothing runs on it */
+	static char *const environment[] = { NULL };
+	struct why why;
+
+	*r = (struct rig){ 0 };
+	world_reset();
+	if (base == NULL)
+		must((base = event_base_new()) != NULL);
+	reaper_init(&r->reaper);
+	r->env = (struct child_env){
+		.base = base,
+		.reaper = &r->reaper,
+		.program = "/avtoworker-child",
+		.clean = environment,
+		.inherited = environment,
+	};
+	handler_table_init(&r->handlers);
+	must(handler_add(&r->handlers, "t", "pool", "/t.so") != NULL);
+	lease_table_init(&r->leases);
+	must((r->poison = poison_new(2)) != NULL);
+	start_gate_init(&r->gate, 1);
+	configure(&r->conf, sizes, limits);
+	TAILQ_INIT(&r->categories);
+	must((r->category = category_new("pool", &r->conf)) != NULL);
+	TAILQ_INSERT_TAIL(&r->categories, r->category, entry);
+	r->program = program_new(
+	    &(struct program_settings){
+		.name = "pool",
+		.category = r->category,
+		.categories = &r->categories,
+		.handlers = &r->handlers,
+		.leases = &r->leases,
+		.env = &r->env,
+		.poison = r->poison,
+		.gate = &r->gate,
+		.max_running = limits >> 4,
+		.ops = &ops,
+		.arg = r,
+	    },
+	    &why);
+	must(r->program != NULL);
+	program_start(r->program);
+}
+
+static void
+close_rig(struct rig *r)
+{
+	program_free(r->program);
+	category_free(r->category);
+	poison_free(r->poison);
+	lease_table_fini(&r->leases);
+	handler_table_fini(&r->handlers);
+	world_reset();
+}
+
+static void
+submit(struct rig *r, uint8_t how)
+{
+	char id[16];
+	struct task task = { 0 };
+
+	if (r->count == LEASES_MAX)
+		return;
+	(void)snprintf(id, sizeof(id), "t-%u", r->count);
+	task.task_id = strdup(id);
+	(void)snprintf(id, sizeof(id), "j-%u", how & 3);
+	task.job_id = strdup(id);
+	task.type = strdup("t");
+	bytes_puts(&task.params, "{}");
+	must(task.task_id != NULL && task.job_id != NULL && task.type != NULL &&
+	    !bytes_failed(&task.params));
+	r->lease[r->count] = lease_new(&r->leases, &task, NULL, world.now_ms);
+	must(r->lease[r->count] != NULL);
+	if (how & 4)
+		r->lease[r->count]->deadline_ms = world.now_ms + how;
+	program_submit(r->program, r->lease[r->count++]);
+}
+
+static void
+send_frame(struct fake_child *c, enum frame_type type, uint64_t lease,
+    const char *payload)
+{
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	const struct frame_header header = {
+		.length = (uint32_t)strlen(payload),
+		.type = (uint16_t)type,
+		.lease = lease,
+	};
+
+	frame_encode(&header, raw);
+	if (c->channel_fd == -1 ||
+	    send(c->channel_fd, raw, sizeof(raw), MSG_NOSIGNAL) == -1)
+		return;
+	(void)!send(c->channel_fd, payload, strlen(payload), MSG_NOSIGNAL);
+}
+
+/* Takes what there is; what it is told last is its task. */
+static void
+listen_to(struct fake_child *c)
+{
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	struct frame_header header;
+	char payload[1024];
+
+	while (c->channel_fd != -1 &&
+	    recv(c->channel_fd, raw, sizeof(raw), 0) == (ssize_t)sizeof(raw)) {
+		must(frame_decode(raw, sizeof(payload), &header) == NULL);
+		must(recv(c->channel_fd, payload, header.length, 0) ==
+		    (ssize_t)header.length);
+		if (header.type == FRAME_TASK) {
+			must(header.lease != 0);
+			c->lease = header.lease;
+		}
+	}
+}
+
+static const char ready[] =
+    "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}]}";
+
+/* What one of the children does. */
+static void
+act(uint8_t what, uint8_t who)
+{
+	static const char *const results[] = {
+		"{\"status\":\"success\"}",
+		"{\"status\":\"failure\",\"error\":{\"code\":\"X\"}}",
+		"{\"status\":",
+		"[]",
+	};
+	struct fake_child *c = world_child(who & 7);
+	uint8_t raw[3];
+
+	if (c == NULL)
+		return;
+	listen_to(c);
+	switch (what) {
+	case 0:
+		send_frame(c, FRAME_READY, 0, ready);
+		break;
+	case 1:
+		send_frame(c, FRAME_STARTED, c->lease, "{}");
+		break;
+	case 2:
+		send_frame(c, FRAME_RESULT, c->lease + (who >> 7),
+		    results[(who >> 5 & 3) < 3 ? 0 : who >> 3 & 3]);
+		break;
+	case 3:
+		world_die(c, who & 8 ? SIGSEGV : (who >> 4) << 8);
+		break;
+	case 4:
+		memset(raw, who, sizeof(raw));
+		if (c->channel_fd != -1)
+			(void)!send(
+			    c->channel_fd, raw, sizeof(raw), MSG_NOSIGNAL);
+		break;
+	case 5:
+		if (c->channel_fd != -1)
+			(void)shutdown(c->channel_fd, SHUT_RDWR);
+		break;
+	case 6:
+		send_frame(c, (enum frame_type)(16 + (who >> 3 & 7)), c->lease,
+		    who & 64 ? "{}" : "{\"progress\":0.5,\"message\":\"x\"}");
+		break;
+	default:
+		if (c->output_fd != -1)
+			(void)!write(c->output_fd, "x\n", 1 + (who >> 7));
+	}
+}
+
+static void
+event(struct rig *r, uint8_t what, uint8_t how)
+{
+	static void (*const orders[])(struct program *) = {
+		program_balance,
+		program_say_farewell,
+		program_stop,
+		program_retire,
+	};
+
+	if (what < 64)
+		submit(r, how);
+	else if (what < 96)
+		world.now_ms += how * 10;
+	else if (what < 224)
+		act((what - 96) >> 4, how);
+	else if (what < 240) {
+		if (r->count > 0 && r->ended[how % r->count] == 0)
+			(void)program_cancel(
+			    r->program, r->lease[how % r->count]);
+	} else if (what < 248)
+		world.no_spawn = how & 1;
+	else if (what < 254)
+		orders[how & 1](r->program);
+	else if (r->emptied == 0)
+		orders[2 + (how & 1)](r->program);
+	/* Not always: things happen together, too. */
+	if (!(how & 0x10) || what < 96)
+		world_turn();
+}
+
+/* Running are those that a child has, and no others. */
+static void
+check(const struct rig *r)
+{
+	const struct child *c;
+	unsigned held = 0;
+
+	TAILQ_FOREACH(c, &r->program->children, entry)
+		if (c->lease != NULL) {
+			must(c->lease->state == LEASE_RUNNING);
+			held++;
+		}
+	must(r->leases.count[LEASE_RUNNING] == held);
+	must(r->leases.count[LEASE_QUEUED] == r->program->queued);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct rig r;
+	size_t i;
+
+	if (size < 2)
+		return (-1);
+	log_divert(nothing);
+	open_rig(&r, data[0], data[1]);
+	for (i = 2; i + 1 < size && i < 2 * EVENTS_MAX; i += 2) {
+		event(&r, data[i], data[i + 1]);
+		check(&r);
+	}
+	if (r.emptied == 0)
+		program_abandon(r.program);
+	world_turn();
+	for (i = 0; i < r.count; i++)
+		must(r.ended[i] == 1);
+	must(TAILQ_EMPTY(&r.program->children) && world.count == 0);
+	must(r.emptied > 0);
+	close_rig(&r);
+	return (0);
+}
