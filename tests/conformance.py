@@ -4,6 +4,7 @@
 that it names exist, every rule of the suite is in it, and so is each surprise
 and each line of the checklist."""
 import ast
+import collections
 import glob
 import os
 import re
@@ -33,14 +34,13 @@ def python_cases(text):
 
 
 def cases():
-    """{program: its cases}"""
-    found = {}
+    """{program: its cases}; a unit test may have the name of another one."""
+    found = collections.defaultdict(set)
     for path in glob.glob(os.path.join(TOP, "tests", "*", "*.py")):
-        name = os.path.basename(path)[:-3]
-        found[name] = set(python_cases(read(path)))
+        found[os.path.basename(path)[:-3]].update(python_cases(read(path)))
     for path in glob.glob(os.path.join(TOP, "tests", "unit", "test_*.c")):
-        name = os.path.basename(path)[:-2]
-        found[name] = set(re.findall(r'^\t\{ "([^"]+)",', read(path), re.M))
+        found[os.path.basename(path)[:-2]].update(
+            re.findall(r'^\t\{ "([^"]+)",', read(path), re.M))
     return found
 
 

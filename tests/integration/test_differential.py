@@ -188,7 +188,7 @@ def ours(t, url, _dialect, _zoo):
     return t.worker(url, worker="""
     type = differential
     heartbeat_interval = 1s
-    max_concurrent_tasks = 3""", more="""
+    max_concurrent_tasks = 3""", orchestrator="websocket = no", more="""
 resources {
     cpu = 6
     memory_gb = 48
