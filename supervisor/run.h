@@ -69,6 +69,7 @@ struct supervisor {
 	struct orphans orphans;
 	struct memory *memory;
 	struct workspaces *workspaces; /* NULL: nothing is run */
+	struct figures *figures; /* of scripts; NULL: nobody can ask for them */
 	struct start_gate gate;
 	struct poison *poison;
 	struct child_env env;

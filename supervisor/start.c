@@ -21,6 +21,7 @@
 #include "supervisor/base/text.h"
 #include "supervisor/children/discover.h"
 #include "supervisor/children/environment.h"
+#include "supervisor/children/figures.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/children/workspace.h"
@@ -252,6 +253,35 @@ open_workspaces(struct supervisor *s, struct why *why)
 	return (s->workspaces != NULL ? 0 : -1);
 }
 
+/* Where scripts count, if anybody can ask for it. */
+static int
+open_figures(struct supervisor *s, struct why *why)
+{
+	char *directory;
+
+	if (s->metrics == NULL || metrics_address(s->metrics) == NULL)
+		return (0);
+	directory = text_format("%s/figures", s->options->instance->state_dir);
+	if (directory == NULL) {
+		why_errno(why, "figures of scripts");
+		return (-1);
+	}
+	s->figures = figures_new(
+	    &(struct figures_settings){
+		.directory = directory,
+		.python = s->options->python,
+		.environment = s->inherited,
+		.reaper = &s->reaper,
+		.loop = s->loop,
+	    },
+	    why);
+	free(directory);
+	if (s->figures == NULL)
+		return (-1);
+	s->env.figures = figures_directory(s->figures);
+	return (0);
+}
+
 /* What the outside is told and asks by; not in local mode. */
 static int
 open_edges(struct supervisor *s, struct why *why)
@@ -347,6 +377,7 @@ close_all(struct supervisor *s)
 	orphans_fini(&s->orphans);
 	workspaces_free(s->workspaces);
 	metrics_free(s->metrics);
+	figures_free(s->figures);
 	control_free(s->control);
 	notify_free(s->notify);
 	orchestrator_free(s->orchestrator);
@@ -397,7 +428,7 @@ open_all(struct supervisor *s, struct why *why)
 	if ((status = open_outbox(s, why)) != EX_OK)
 		return (status);
 	if (!s->options->check_only &&
-	    (open_workspaces(s, why) == -1 ||
+	    (open_workspaces(s, why) == -1 || open_figures(s, why) == -1 ||
 		open_orchestrator_side(s, why) == -1))
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);

@@ -12,6 +12,7 @@
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/title.h"
+#include "supervisor/children/figures.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/conf.h"
 #include "supervisor/edges/notify.h"
@@ -19,6 +20,8 @@
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/outbox.h"
 #include "supervisor/run.h"
+
+#define INTERPRETERS_MAX 32 /* that are tried for the figures of scripts */
 
 struct count {
 	size_t orchestrators;
@@ -402,12 +405,34 @@ view_show_soon(struct supervisor *s)
 		log_err("cannot set a timer for the title");
 }
 
+/* What scripts count. */
+static void
+ask_figures(
+    void (*done)(const char *text, size_t len, void *to), void *to, void *arg)
+{
+	struct supervisor *s = arg;
+	const struct handler_source *source;
+	char *interpreters[INTERPRETERS_MAX + 1];
+	size_t n = 0;
+
+	if (s->figures == NULL || s->now == NULL) {
+		done("", 0, to);
+		return;
+	}
+	TAILQ_FOREACH(source, &s->now->handlers.sources, entry)
+		if (source->kind == SOURCE_PYTHON && n < INTERPRETERS_MAX)
+			interpreters[n++] = source->words[0];
+	interpreters[n] = NULL;
+	figures_ask(s->figures, interpreters, done, to);
+}
+
 const struct view_ops run_view_ops = {
 	.look = look,
 	.pause = pause_leasing,
 	.resume = resume_leasing,
 	.results = each_result,
 	.letters = order_letters,
+	.figures = ask_figures,
 	.drain = order_drain,
 	.reload = order_reload,
 };

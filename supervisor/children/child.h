@@ -76,6 +76,7 @@ struct child_env {
 			  back; 0: as many as we have */
 	struct memory *memory; /* NULL: no limit of memory is kept */
 	struct workspaces *workspaces; /* NULL: tasks have none */
+	const char *figures; /* folder where scripts count; NULL: they do not */
 };
 
 struct child {

@@ -14,6 +14,7 @@
 #include "supervisor/base/text.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/environment.h"
+#include "supervisor/children/figures.h"
 #include "supervisor/children/command.h"
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
@@ -247,6 +248,16 @@ check_places(
 	return (0);
 }
 
+/* Where a script that counts does so. */
+static int
+add_figures(struct command *c, const struct command_settings *set)
+{
+	if (set->env->figures == NULL || set->source == NULL ||
+	    set->source->kind != SOURCE_PYTHON)
+		return (0);
+	return (environment_add(&c->envp, FIGURES_VARIABLE, set->env->figures));
+}
+
 int
 command_init(
     struct command *c, const struct command_settings *set, struct why *why)
@@ -260,7 +271,7 @@ command_init(
 	if (c->envp == NULL)
 		return (-1);
 	c->argv = make_argv(&c->files, set);
-	if (c->argv == NULL) {
+	if (c->argv == NULL || add_figures(c, set) == -1) {
 		why_errno(why, "category %s", set->category);
 		command_fini(c);
 		return (-1);

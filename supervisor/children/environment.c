@@ -267,3 +267,15 @@ fail:
 	environment_free(env);
 	return (NULL);
 }
+
+int
+environment_add(char ***env, const char *name, const char *value)
+{
+	const size_t len = strlen(name);
+	char **e;
+
+	for (e = *env; *e != NULL; e++)
+		if (strncmp(*e, name, len) == 0 && (*e)[len] == '=')
+			return (0);
+	return (set(env, text_format("%s=%s", name, value)));
+}

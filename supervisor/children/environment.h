@@ -23,4 +23,7 @@ void environment_free(char **);
 char **environment_of_category(
     char *const base[], const char *category, const char *file, struct why *);
 
+/* Adds a variable to such a copy, unless it has it. -1 with errno. */
+int environment_add(char ***, const char *name, const char *value);
+
 #endif

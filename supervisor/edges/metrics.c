@@ -54,6 +54,13 @@ struct connection {
 	int64_t born_ms;
 };
 
+/* Somebody who waits for the figures of scripts. */
+struct waiting {
+	LIST_ENTRY(waiting) entry;
+	struct evhttp_request *req; /* ours until it is answered */
+	struct bytes body; /* what we count */
+};
+
 struct metrics {
 	const struct view_ops *ops;
 	void *arg;
@@ -62,6 +69,7 @@ struct metrics {
 	struct evconnlistener *listener; /* evhttp's; NULL: not listening */
 	struct event sweep;
 	LIST_HEAD(, connection) connections;
+	LIST_HEAD(, waiting) waiting;
 	unsigned count;
 	int64_t wall_offset_ms; /* clock_wall_ms() less clock_now_ms(), fixed,
 				   so that times do not move about */
@@ -256,13 +264,49 @@ metrics_readiness(const struct view *v, struct bytes *out)
 }
 
 static void
+end_waiting(struct waiting *w)
+{
+	LIST_REMOVE(w, entry);
+	bytes_fini(&w->body);
+	free(w);
+}
+
+/* The other figures have come. Who asked may be gone: evhttp then has taken
+ * the connection away, and left us the request. */
+static void
+on_figures(const char *text, size_t len, void *arg)
+{
+	struct waiting *w = arg;
+	struct bytes body;
+
+	metrics_append(&w->body, text, len);
+	body = bytes_take(&w->body);
+	if (evhttp_request_get_connection(w->req) != NULL)
+		reply(w->req, HTTP_OK, METRICS_CONTENT_TYPE, &body);
+	else {
+		bytes_fini(&body);
+		evhttp_request_free(w->req);
+	}
+	end_waiting(w);
+}
+
+static void
 serve_metrics(
     struct metrics *m, struct evhttp_request *req, const struct view *v)
 {
 	struct bytes body = { 0 };
+	struct waiting *w;
 
 	metrics_text(&body, v, m->wall_offset_ms);
-	reply(req, HTTP_OK, METRICS_CONTENT_TYPE, &body);
+	if (m->ops->figures == NULL || (w = calloc(1, sizeof(*w))) == NULL) {
+		reply(req, HTTP_OK, METRICS_CONTENT_TYPE, &body);
+		return;
+	}
+	w->req = req;
+	w->body = bytes_take(&body);
+	LIST_INSERT_HEAD(&m->waiting, w, entry);
+	evhttp_request_own(req);
+	m->ops->figures(on_figures, w, m->arg);
 }
 
 /* That we answer is what is asked: the loop turns. */
@@ -480,6 +524,7 @@ metrics_new(struct event_base *base, const struct conf_metrics *conf,
 	m->base = base;
 	m->wall_offset_ms = clock_wall_ms() - clock_now_ms();
 	LIST_INIT(&m->connections);
+	LIST_INIT(&m->waiting);
 	if (conf->enabled && open_port(m, conf, why) == -1) {
 		metrics_free(m);
 		return (NULL);
@@ -497,6 +542,7 @@ void
 metrics_free(struct metrics *m)
 {
 	struct connection *c;
+	struct waiting *w;
 
 	if (m == NULL)
 		return;
@@ -504,6 +550,10 @@ metrics_free(struct metrics *m)
 		(void)event_del(&m->sweep);
 	if (m->http != NULL)
 		evhttp_free(m->http);
+	while ((w = LIST_FIRST(&m->waiting)) != NULL) {
+		evhttp_request_free(w->req);
+		end_waiting(w);
+	}
 	while ((c = LIST_FIRST(&m->connections)) != NULL)
 		forget(m, c);
 	free(m);

@@ -572,3 +572,49 @@ metrics_text(struct bytes *out, const struct view *view, int64_t wall_offset_ms)
 		w.metric->write(&w);
 	}
 }
+
+static bool
+is_ours(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < metrics_table_len; i++)
+		if (strlen(metrics_table[i].name) == len &&
+		    memcmp(metrics_table[i].name, name, len) == 0)
+			return (true);
+	return (false);
+}
+
+/* True when the line begins a figure: "# HELP NAME ...". */
+static bool
+is_begin(const char *line, size_t len, const char **name, size_t *name_len)
+{
+	static const char begin[] = "# HELP ";
+	const size_t skip = sizeof(begin) - 1;
+	const char *end;
+
+	if (len <= skip || memcmp(line, begin, skip) != 0)
+		return (false);
+	*name = line + skip;
+	end = memchr(*name, ' ', len - skip);
+	*name_len = end != NULL ? (size_t)(end - *name) : len - skip;
+	return (true);
+}
+
+void
+metrics_append(struct bytes *out, const char *text, size_t len)
+{
+	const char *end, *name;
+	size_t line, name_len;
+	bool wanted = true;
+
+	for (; len > 0; text += line, len -= line) {
+		end = memchr(text, '\n', len);
+		line = end != NULL ? (size_t)(end - text) + 1 : len;
+		if (is_begin(
+			text, end != NULL ? line - 1 : line, &name, &name_len))
+			wanted = !is_ours(name, name_len);
+		if (wanted)
+			bytes_append(out, text, line);
+	}
+}

@@ -32,5 +32,8 @@ extern const size_t metrics_table_len;
 /* Appends everything; wall_offset_ms is what turns clock_now_ms() into wall
  * time. Short of memory when bytes_failed() says so. */
 void metrics_text(struct bytes *, const struct view *, int64_t wall_offset_ms);
+/* Appends what somebody else counts, in the same format, but for figures of
+ * names that are ours: nobody may be told of one twice. */
+void metrics_append(struct bytes *, const char *text, size_t len);
 
 #endif

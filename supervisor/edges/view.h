@@ -114,6 +114,10 @@ struct view_ops {
 	 * Always answers, now or later. */
 	void (*letters)(enum letters_order, int64_t id,
 	    const struct letters_asker *, void *arg);
+	/* What scripts count, as Prometheus reads it: text is borrowed, and may
+	 * be empty. Always answers, now or later. May be NULL. */
+	void (*figures)(void (*)(const char *text, size_t len, void *to),
+	    void *to, void *arg);
 	/* As SIGTERM, as SIGHUP. */
 	void (*drain)(void *arg);
 	void (*reload)(void *arg);

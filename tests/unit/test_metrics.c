@@ -465,7 +465,7 @@ some_port(int *held)
 }
 
 static void
-server_start(struct server *s)
+server_start_with(struct server *s, const struct view_ops *with)
 {
 	struct conf_metrics conf = {
 		.enabled = true,
@@ -481,9 +481,15 @@ server_start(struct server *s)
 	for (tries = 0; s->metrics == NULL && tries < 100; tries++) {
 		conf.port = s->port = some_port(&held);
 		(void)close(held);
-		s->metrics = metrics_new(s->base, &conf, &ops, s, &why);
+		s->metrics = metrics_new(s->base, &conf, with, s, &why);
 	}
 	ASSERT(s->metrics != NULL);
+}
+
+static void
+server_start(struct server *s)
+{
+	server_start_with(s, &ops);
 }
 
 static void
@@ -767,6 +773,105 @@ can_be_freed_in_the_middle(void)
 }
 
 /*
+ * Figures of scripts, which come later.
+ */
+
+#define ASK "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+#define OTHERS \
+	"# HELP theirs_total Theirs\n# TYPE theirs_total counter\n" \
+	"theirs_total 5.0\n"
+
+static struct {
+	void (*done)(const char *, size_t, void *);
+	void *to;
+} asked; /* last */
+
+static void
+ask_later(void (*done)(const char *, size_t, void *), void *to, void *arg)
+{
+	(void)arg;
+	asked.done = done;
+	asked.to = to;
+}
+
+static const struct view_ops later_ops = { .look = look, .figures = ask_later };
+
+/* Until somebody has asked. */
+static void
+turn_until_asked(struct server *s)
+{
+	const int64_t end_ms = clock_now_ms() + WAIT_MS;
+
+	asked.done = NULL;
+	while (asked.done == NULL) {
+		ASSERT(clock_now_ms() < end_ms);
+		turn(s);
+	}
+}
+
+static void
+figures_of_scripts_follow_ours(void)
+{
+	struct server s;
+	char *got;
+	int fd;
+
+	server_start_with(&s, &later_ops);
+	fd = client(&s);
+	say(fd, ASK);
+	turn_until_asked(&s);
+	asked.done(OTHERS, sizeof(OTHERS) - 1, asked.to);
+	got = hear(&s, fd);
+	ASSERT(strstr(got, "\nworker_polls 0\n") != NULL);
+	ASSERT(strstr(got, "\n" OTHERS) != NULL);
+	free(got);
+	server_stop(&s);
+}
+
+static void
+who_asked_for_figures_may_be_gone(void)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct server s;
+	int fd, i;
+
+	server_start_with(&s, &later_ops);
+	fd = client(&s);
+	say(fd, ASK);
+	turn_until_asked(&s);
+	ASSERT(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
+	(void)close(fd);
+	for (i = 0; i < 5; i++)
+		turn(&s);
+	asked.done(OTHERS, sizeof(OTHERS) - 1, asked.to);
+	for (i = 0; i < 5; i++)
+		turn(&s);
+	fd = client(&s); /* and we, before the answer has come */
+	say(fd, ASK);
+	turn_until_asked(&s);
+	server_stop(&s);
+	(void)close(fd);
+}
+
+static void
+a_name_of_ours_is_told_once(void)
+{
+	static const char theirs[] =
+	    "# HELP worker_tasks_total Theirs\n"
+	    "# TYPE worker_tasks_total counter\nworker_tasks_total 1.0\n"
+	    "# HELP worker_tasks Another\nworker_tasks 2.0\n"
+	    "# HELP worker_polls\nworker_polls 3.0";
+	struct bytes out = { 0 };
+
+	metrics_append(&out, "", 0);
+	metrics_append(&out, theirs, sizeof(theirs) - 1);
+	bytes_append(&out, "", 1);
+	ASSERT_STR(out.p, "# HELP worker_tasks Another\nworker_tasks 2.0\n");
+	bytes_fini(&out);
+}
+
+/*
  * Where it listens.
  */
 
@@ -879,6 +984,10 @@ static const struct test tests[] = {
 	{ "ends a client that drips", ends_a_client_that_drips },
 	{ "serves many, one after the other", serves_many_one_after_the_other },
 	{ "can be freed in the middle", can_be_freed_in_the_middle },
+	{ "figures of scripts follow ours", figures_of_scripts_follow_ours },
+	{ "who asked for figures may be gone",
+	    who_asked_for_figures_may_be_gone },
+	{ "a name of ours is told once", a_name_of_ours_is_told_once },
 	{ "a port that is set must be free", a_port_that_is_set_must_be_free },
 	{ "a taken default port is a warning",
 	    a_taken_default_port_is_a_warning },
