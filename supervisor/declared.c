@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "child/json_scan.h"
+#include "supervisor/base/reserve.h"
 #include "supervisor/declared.h"
 #include "supervisor/task.h"
 
@@ -182,7 +183,8 @@ declared_copy(const struct declared *from, struct declared *copy)
 	*copy = (struct declared){ 0 };
 	for (i = 0; i < NMEMBERS; i++)
 		if (*field(from, i) != NULL &&
-		    (*field(copy, i) = strdup(*field(from, i))) == NULL) {
+		    (*field(copy, i) = reserve_strdup(*field(from, i))) ==
+			NULL) {
 			declared_fini(copy);
 			return (-1);
 		}

@@ -9,6 +9,7 @@
 
 #include "supervisor/base/log.h"
 #include "supervisor/base/pairs.h"
+#include "supervisor/base/reserve.h"
 #include "supervisor/conf.h"
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/run.h"
@@ -93,7 +94,7 @@ run_offer(struct supervisor *s)
 	struct handler *h = NULL;
 	struct skill *skills;
 
-	skills = calloc(handlers->count + 1, sizeof(*skills));
+	skills = reserve_calloc(handlers->count + 1, sizeof(*skills));
 	if (skills == NULL) {
 		log_err("no memory for the offer");
 		return;

@@ -111,6 +111,10 @@ read_task(struct local *o, const char *text, size_t len, struct task *task,
 		return (-1);
 	} else
 		bytes_append(&task->params, params.p, params.len);
+	if (bytes_failed(&task->params)) {
+		why_set(why, "no memory for its params");
+		return (-1);
+	}
 	return (task_read_more(&root, task, why));
 }
 
@@ -132,7 +136,10 @@ take_bad_line(struct local *o, struct task *task, const struct why *why)
 		o->failed++;
 		return;
 	}
-	take(o, task, &(struct task_fault){ CODE_INVALID_INPUT, problem.text });
+	take(o, task,
+	    &(struct task_fault){
+		errno == ENOMEM ? CODE_TRANSIENT : CODE_INVALID_INPUT,
+		problem.text });
 }
 
 static bool
@@ -153,12 +160,14 @@ take_line(struct local *o, const char *text, size_t len)
 	if (o->skipping) {
 		o->skipping = false;
 		why_set(&why, "longer than %u bytes", LINE_MAX_BYTES);
+		errno = EMSGSIZE;
 		take_bad_line(o, &task, &why);
 		return;
 	}
 	if (is_blank(text, len))
 		return;
 	why_set(&why, "out of memory");
+	errno = 0;
 	if (read_task(o, text, len, &task, &why) == -1)
 		take_bad_line(o, &task, &why);
 	else

@@ -15,6 +15,7 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
+#include "supervisor/base/reserve.h"
 #include "supervisor/conf.h"
 #include "supervisor/declared.h"
 #include "supervisor/orchestrator/fleet.h"
@@ -295,7 +296,7 @@ copy_declared(const struct declared *from)
 	static const struct declared nothing;
 	struct declared *d;
 
-	if ((d = malloc(sizeof(*d))) == NULL)
+	if ((d = reserve_malloc(sizeof(*d))) == NULL)
 		return (NULL);
 	if (declared_copy(from != NULL ? from : &nothing, d) == 0)
 		return (d);
@@ -322,7 +323,7 @@ free_skills(struct skill *skills, size_t count)
 static bool
 copied(const char **to, const char *from)
 {
-	*to = from != NULL ? strdup(from) : NULL;
+	*to = from != NULL ? reserve_strdup(from) : NULL;
 	return ((*to == NULL) == (from == NULL));
 }
 
@@ -332,7 +333,9 @@ copy_skills(const struct skill *from, size_t count)
 	struct skill *skills;
 	size_t i;
 
-	if ((skills = calloc(count + 1, sizeof(*skills))) == NULL)
+	/* From the reserve: an offer that is not made is not made again until
+	 * something changes. */
+	if ((skills = reserve_calloc(count + 1, sizeof(*skills))) == NULL)
 		return (NULL);
 	for (i = 0; i < count; i++) {
 		skills[i].cost = from[i].cost;
