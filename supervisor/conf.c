@@ -94,6 +94,7 @@ conf_free(struct conf *conf)
 	handlers_free(conf);
 	pythons_free(conf);
 	channels_free(conf);
+	conf_told_fini(&conf->secrets);
 	if (conf->orchestrators_config != NULL)
 		explicit_bzero(conf->orchestrators_config,
 		    strlen(conf->orchestrators_config));
@@ -347,7 +348,12 @@ collect(const struct conf_source *source, struct conf_blocks *blocks,
 	}
 	conf_options_read(
 	    source->options, source->options_len, blocks, problems);
+	if (source->told != NULL && !source->local &&
+	    conf_orchestrators_list(source) == NULL)
+		conf_told_prepare(source->told, blocks, problems);
 	conf_environment_read(source, blocks, problems);
+	if (source->told != NULL)
+		conf_told_apply(source->told, blocks, problems);
 	return (0);
 }
 
@@ -359,6 +365,7 @@ build(struct conf *conf, const struct conf_source *source,
 	size_t i;
 
 	set_defaults("category", &conf->category_defaults, problems);
+	conf_secrets_keep(conf, source, problems);
 	TAILQ_FOREACH(b, blocks, entry)
 		build_block(conf, b, problems);
 	for (i = 0; i < source->handlers_len; i++)
@@ -390,6 +397,12 @@ conf_new(const struct conf_source *source, struct conf_problems *problems)
 		return (conf);
 	conf_free(conf);
 	return (NULL);
+}
+
+bool
+conf_has_scripts(const struct conf *conf)
+{
+	return (!TAILQ_EMPTY(&conf->pythons) || !TAILQ_EMPTY(&conf->channels));
 }
 
 bool

@@ -16,6 +16,7 @@
 
 #include "supervisor/base/log.h"
 #include "supervisor/base/why.h"
+#include "supervisor/conf_told.h"
 
 enum conf_protocol {
 	CONF_AUTO,
@@ -152,6 +153,13 @@ struct conf_orchestrator {
 	char *tls_key; /* PEM; NULL: in tls_cert */
 };
 
+/* For handlers to read: "KEY=VALUE", and "KEY=PATH" of files that hold values;
+ * each NULL: none. */
+struct conf_settings {
+	char **set;
+	char **set_file;
+};
+
 /* category NAME { } */
 struct conf_category {
 	TAILQ_ENTRY(conf_category) entry;
@@ -185,6 +193,7 @@ struct conf_category {
 	char *working_directory; /* NULL: the supervisor's */
 	enum conf_environment environment;
 	char *env_file; /* NAME=VALUE lines that are added; or NULL */
+	struct conf_settings settings;
 	enum conf_sweep sweep; /* when leftover processes are ended */
 	bool launcher; /* a process of ours stays above each child */
 };
@@ -208,6 +217,7 @@ struct conf_handler {
 	char *cost; /* decimal number; or NULL */
 	int64_t time_limit_ms; /* 0: the category's */
 	int64_t soft_time_limit_ms; /* 0: the category's */
+	struct conf_settings settings;
 	bool from_argv : 1; /* its executable is named on the command line */
 };
 
@@ -219,6 +229,7 @@ struct conf_python {
 	char *app; /* variable that holds its Worker; or NULL */
 	char *python; /* interpreter; NULL: found by the script */
 	char *category; /* NULL: "default" */
+	struct conf_settings settings;
 };
 
 /* channel NAME { }: a program that speaks the channel by itself, whose
@@ -228,6 +239,7 @@ struct conf_channel {
 	char *name;
 	char **exec; /* the program and its arguments */
 	char *category; /* NULL: "default" */
+	struct conf_settings settings;
 };
 
 struct conf {
@@ -246,6 +258,7 @@ struct conf {
 	TAILQ_HEAD(, conf_handler) handlers;
 	TAILQ_HEAD(, conf_python) pythons;
 	TAILQ_HEAD(, conf_channel) channels;
+	struct conf_tolds secrets; /* of the environment, as they were */
 };
 
 /* Where a configuration comes from. All borrowed. */
@@ -259,7 +272,10 @@ struct conf_source {
 	const struct conf *previous; /* what the worker was started with: its
 					tokens are gone from the environment;
 					or NULL */
+	struct conf_tolds *told; /* settings of scripts, which learn what has
+				    overruled them; or NULL */
 	bool local : 1; /* no orchestrator is needed */
+	bool awaits_scripts : 1; /* a script may still bring the orchestrator */
 };
 
 /* What is wrong, in the order found; each line is complete:
@@ -315,6 +331,8 @@ unsigned conf_category_limit(const struct conf_category *);
 void conf_category_sizes(
     const struct conf_category *, unsigned usual, unsigned *min, unsigned *max);
 
+/* True when there are programs that may bring settings with them. */
+bool conf_has_scripts(const struct conf *);
 /* True when children get the caller's environment (less our secrets) rather
  * than the allowlist: handlers named on the command line run as if the caller
  * had started them. */

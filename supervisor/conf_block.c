@@ -140,7 +140,8 @@ conf_block_set(struct conf_block *b, const struct conf_key *key,
 {
 	struct conf_setting *s, *old = find(b, key);
 
-	if (key->secret && rank != CONF_RANK_ENVIRONMENT) {
+	if (key->secret && rank != CONF_RANK_ENVIRONMENT &&
+	    rank != CONF_RANK_SCRIPT) {
 		conf_problem_add(problems,
 		    "%s: %s.%s is not read from here, where others would see "
 		    "it; put it in a file and set %s, or in the environment "

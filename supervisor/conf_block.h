@@ -11,8 +11,10 @@
 
 #include "supervisor/conf.h"
 #include "supervisor/conf_keys.h"
+#include "supervisor/conf_told.h"
 
 enum conf_rank {
+	CONF_RANK_SCRIPT,
 	CONF_RANK_FILE,
 	CONF_RANK_ENVIRONMENT,
 	CONF_RANK_OPTION
@@ -67,6 +69,15 @@ void conf_block_add_word(struct conf_block *, const struct conf_key *,
 int conf_file_read(
     const char *path, struct conf_blocks *, struct conf_problems *);
 
+/* From conf_told.c: makes the block of an orchestrator that a script names,
+ * when there is none; called before the environment is read, which may say more
+ * about it. */
+void conf_told_prepare(
+    const struct conf_tolds *, struct conf_blocks *, struct conf_problems *);
+/* From conf_told.c: settings of scripts, for what nobody else has set; called
+ * when all others are there. */
+void conf_told_apply(
+    struct conf_tolds *, struct conf_blocks *, struct conf_problems *);
 /* From conf.c: the struct that a block's keys are fields of; with a title a new
  * one, or NULL without memory. */
 void *conf_struct(struct conf *, const char *section, const char *title);
@@ -86,6 +97,10 @@ void conf_sdk_read(
 void conf_options_read(const char **options, size_t options_len,
     struct conf_blocks *, struct conf_problems *);
 
+/* From conf_env.c: keeps the secrets of the environment, which are wiped from
+ * it, for an orchestrator that a script may name. */
+void conf_secrets_keep(
+    struct conf *, const struct conf_source *, struct conf_problems *);
 /* From conf_env.c: ORCHESTRATORS_CONFIG, or NULL; that of the start when it
  * has been wiped since. */
 const char *conf_orchestrators_list(const struct conf_source *);

@@ -37,17 +37,56 @@ conf_variable(char **environment, const char *name)
 	return (NULL);
 }
 
+/* A secret that was wiped from the environment since the start; or NULL. */
+static const char *
+kept_secret(const struct conf *previous, const struct conf_key *key)
+{
+	const struct conf_tolds *kept;
+	size_t i;
+
+	if (previous == NULL || !key->secret)
+		return (NULL);
+	kept = &previous->secrets;
+	for (i = 0; i < kept->len; i++)
+		if (kept->list[i].key == key)
+			return (kept->list[i].value);
+	return (NULL);
+}
+
 /* The variable that sets a key, and its name; or NULL. */
 static const char *
-variable_of(char **environment, const struct conf_key *key, const char **name)
+variable_of(const struct conf_source *source, const struct conf_key *key,
+    const char **name)
 {
 	const char *value;
 
 	*name = key->environment_first;
-	if ((value = conf_variable(environment, *name)) != NULL)
+	if ((value = conf_variable(source->environment, *name)) != NULL)
 		return (value);
 	*name = key->environment;
-	return (conf_variable(environment, *name));
+	if ((value = conf_variable(source->environment, *name)) != NULL)
+		return (value);
+	return (kept_secret(source->previous, key));
+}
+
+void
+conf_secrets_keep(struct conf *conf, const struct conf_source *source,
+    struct conf_problems *problems)
+{
+	const char *value, *name;
+	struct why why;
+	size_t i;
+
+	for (i = 0; i < conf_keys_len; i++) {
+		const struct conf_key *key = &conf_keys[i];
+
+		if (!key->secret ||
+		    (value = variable_of(source, key, &name)) == NULL)
+			continue;
+		if (conf_told_add(
+			&conf->secrets, name, key, strdup(value), &why) == -1)
+			conf_problem_memory(problems);
+	}
 }
 
 const char *
@@ -162,7 +201,7 @@ conf_environment_read(const struct conf_source *source,
 		const struct conf_section *section;
 		const char *value, *name;
 
-		value = variable_of(source->environment, key, &name);
+		value = variable_of(source, key, &name);
 		if (value == NULL)
 			continue;
 		section = conf_section_find(key->section);

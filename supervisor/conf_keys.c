@@ -116,6 +116,30 @@ is_word(const char *s)
 	return (*s == '\0' || is_path(s));
 }
 
+/* KEY=VALUE: it becomes a variable, so not one of ours. */
+static bool
+is_setting(const char *s)
+{
+	const size_t len = strspn(s, LETTERS DIGITS "_");
+	size_t i;
+
+	if (len == 0 || len > 64 || s[len] != '=' || strchr(DIGITS, s[0]) ||
+	    strncmp(s, "AVTOWORKER_", 11) == 0)
+		return (false);
+	for (i = 0; conf_secret_variables[i] != NULL; i++)
+		if (strlen(conf_secret_variables[i]) == len &&
+		    strncmp(s, conf_secret_variables[i], len) == 0)
+			return (false);
+	return (s[len + 1] == '\0' || is_path(s + len + 1));
+}
+
+static bool
+is_file_setting(const char *s)
+{
+	return (is_setting(s) && strchr(s, '=')[1] == '/' &&
+	    is_path(strchr(s, '=') + 1));
+}
+
 /* NAME=VALUE, NAME=VALUE ...; is_model: NAME or NAME=VERSION. */
 static bool
 is_pairs(const char *s, bool is_model)
@@ -300,8 +324,12 @@ static const struct conf_choice sweeps[] = {
 
 #define WORDS_EXPECTS \
 	"a path, or {PATH, ARGUMENT, ...}, without control characters"
-#define NAME_EXPECTS "1 to 64 letters, digits, \"_\", \".\" or \"-\""
-#define TYPE_EXPECTS "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\""
+#define SETTING_EXPECTS \
+	"KEY=VALUE, or a list of those; a KEY is made of letters, digits and " \
+	"\"_\""
+#define SETTING_FILE_EXPECTS "KEY=PATH, or a list of those; a PATH is absolute"
+#define NAME_EXPECTS         "1 to 64 letters, digits, \"_\", \".\" or \"-\""
+#define TYPE_EXPECTS         "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\""
 
 const struct conf_section conf_sections[] = {
 	{ .name = "worker",
@@ -1059,6 +1087,22 @@ const struct conf_key conf_keys[] = {
 	    .offset = offsetof(struct conf_category, launcher),
 	    .def = "no",
 	    .help = "Whether a process of ours stays above each child." },
+	{ .section = "category",
+	    .name = "set",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_category, settings.set),
+	    .unset = "none",
+	    .check = is_setting,
+	    .expects = SETTING_EXPECTS,
+	    .help = "Settings, for handlers to read." },
+	{ .section = "category",
+	    .name = "set_file",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_category, settings.set_file),
+	    .unset = "none",
+	    .check = is_file_setting,
+	    .expects = SETTING_FILE_EXPECTS,
+	    .help = "Files that hold settings, such as passwords." },
 
 	{ .section = "module",
 	    .name = "file",
@@ -1126,6 +1170,22 @@ const struct conf_key conf_keys[] = {
 	    .min = 10,
 	    .max = 365 * 24 * HOUR,
 	    .help = "Time after which a task is asked to stop." },
+	{ .section = "handler",
+	    .name = "set",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_handler, settings.set),
+	    .unset = "none",
+	    .check = is_setting,
+	    .expects = SETTING_EXPECTS,
+	    .help = "Settings, for handlers to read." },
+	{ .section = "handler",
+	    .name = "set_file",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_handler, settings.set_file),
+	    .unset = "none",
+	    .check = is_file_setting,
+	    .expects = SETTING_FILE_EXPECTS,
+	    .help = "Files that hold settings, such as passwords." },
 
 	{ .section = "python",
 	    .name = "script",
@@ -1160,6 +1220,22 @@ const struct conf_key conf_keys[] = {
 	    .check = conf_is_name,
 	    .expects = NAME_EXPECTS,
 	    .help = "Category of its children, and of its handlers." },
+	{ .section = "python",
+	    .name = "set",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_python, settings.set),
+	    .unset = "none",
+	    .check = is_setting,
+	    .expects = SETTING_EXPECTS,
+	    .help = "Settings, for handlers to read." },
+	{ .section = "python",
+	    .name = "set_file",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_python, settings.set_file),
+	    .unset = "none",
+	    .check = is_file_setting,
+	    .expects = SETTING_FILE_EXPECTS,
+	    .help = "Files that hold settings, such as passwords." },
 
 	{ .section = "channel",
 	    .name = "exec",
@@ -1177,6 +1253,22 @@ const struct conf_key conf_keys[] = {
 	    .check = conf_is_name,
 	    .expects = NAME_EXPECTS,
 	    .help = "Category of its children, and of its handlers." },
+	{ .section = "channel",
+	    .name = "set",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_channel, settings.set),
+	    .unset = "none",
+	    .check = is_setting,
+	    .expects = SETTING_EXPECTS,
+	    .help = "Settings, for handlers to read." },
+	{ .section = "channel",
+	    .name = "set_file",
+	    .type = CONF_TYPE_WORDS,
+	    .offset = offsetof(struct conf_channel, settings.set_file),
+	    .unset = "none",
+	    .check = is_file_setting,
+	    .expects = SETTING_FILE_EXPECTS,
+	    .help = "Files that hold settings, such as passwords." },
 };
 const size_t conf_keys_len = sizeof(conf_keys) / sizeof(conf_keys[0]);
 

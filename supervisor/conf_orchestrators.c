@@ -199,7 +199,7 @@ keep_secrets(struct conf_orchestrator *o, const struct conf *previous,
 
 static void
 check_orchestrator(const struct conf_orchestrator *o,
-    const struct conf_block *b, struct conf_problems *problems)
+    const struct conf_block *b, bool awaits, struct conf_problems *problems)
 {
 	const struct conf_key *token = conf_key_find("orchestrator", "token");
 	const struct conf_key *file =
@@ -214,7 +214,7 @@ check_orchestrator(const struct conf_orchestrator *o,
 		check_secret_file(
 		    key, conf_block_where(b, key), o->task_key_file, problems);
 	/* A token or file that was given but not usable is listed already. */
-	if (o->token == NULL && conf_block_get(b, file) == NULL &&
+	if (o->token == NULL && !awaits && conf_block_get(b, file) == NULL &&
 	    conf_block_get(b, token) == NULL)
 		conf_problem_add(problems,
 		    "%s: orchestrator %s has no token; set token_file in its "
@@ -271,12 +271,13 @@ conf_orchestrators_check(struct conf *conf, struct conf_blocks *blocks,
 	const struct conf_section *section = conf_section_find("orchestrator");
 	const char *list = conf_orchestrators_list(source);
 	struct conf_orchestrator *o = TAILQ_FIRST(&conf->orchestrators);
+	const bool awaits = source->awaits_scripts && conf_has_scripts(conf);
 	const struct conf_block *b;
 
 	/* The environment of a running worker holds no list any more. */
 	if (list != NULL && (conf->orchestrators_config = strdup(list)) == NULL)
 		conf_problem_memory(problems);
-	if (o == NULL && list == NULL)
+	if (o == NULL && list == NULL && !awaits)
 		conf_problem_add(problems,
 		    "%s: there is no orchestrator; set ORCHESTRATOR_URL and "
 		    "WORKER_TOKEN in the environment, or add a block: "
@@ -288,7 +289,7 @@ conf_orchestrators_check(struct conf *conf, struct conf_blocks *blocks,
 		if (b->section != section)
 			continue;
 		keep_secrets(o, source->previous, problems);
-		check_orchestrator(o, b, problems);
+		check_orchestrator(o, b, awaits, problems);
 		check_alone(conf, o, b, problems);
 		o = TAILQ_NEXT(o, entry);
 	}

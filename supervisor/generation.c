@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisor/base/log.h"
 #include "supervisor/children/discover.h"
+#include "supervisor/children/offer.h"
 #include "supervisor/children/program.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_problem.h"
+#include "supervisor/conf_told.h"
 #include "supervisor/generation.h"
 #include "supervisor/places.h"
 
@@ -134,6 +137,55 @@ make_categories(struct generation *g, struct why *why)
 	return (0);
 }
 
+/* A limit that a script brings counts where the configuration has none, and
+ * the least of several. */
+static void
+take_limits(const char *from, const struct offer *offer, void *arg)
+{
+	struct generation *g = arg;
+	const struct offer_limit *l;
+	struct category *cat;
+	unsigned own;
+
+	for (l = offer->limits; l < offer->limits + offer->limits_len; l++) {
+		cat = category_find(&g->categories, l->category);
+		if (cat == NULL)
+			continue; /* none of its handlers is of it */
+		own = conf_category_limit(cat->conf);
+		if (own == 0 && (cat->limit == 0 || l->tasks < cat->limit))
+			cat->limit = l->tasks;
+		else if (own != 0 && own != l->tasks)
+			log_info("%s: its limit of category %s, %u, is "
+				 "overruled by the configuration's, %u",
+			    from, cat->name, l->tasks, own);
+	}
+}
+
+struct telling {
+	struct conf_tolds *tolds;
+	struct why *why;
+	int rc;
+};
+
+static void
+take_worker(const char *from, const struct offer *offer, void *arg)
+{
+	struct telling *t = arg;
+
+	if (t->rc == 0 && offer->worker != NULL)
+		t->rc = conf_told_read(t->tolds, from, offer->worker, t->why);
+}
+
+int
+generation_told(
+    const struct generation *g, struct conf_tolds *tolds, struct why *why)
+{
+	struct telling telling = { tolds, why, 0 };
+
+	discovery_each_offer(g->discovery, take_worker, &telling);
+	return (telling.rc);
+}
+
 static int
 make_program(struct generation *g, struct program_settings *set,
     const struct handler *h, struct why *why)
@@ -162,6 +214,7 @@ generation_make_programs(struct generation *g,
 
 	if (make_categories(g, why) == -1)
 		return (-1);
+	discovery_each_offer(g->discovery, take_limits, g);
 	while ((h = handler_next(&g->handlers, h)) != NULL)
 		/* Unless one that has been made runs it. */
 		if (h->program == NULL && make_program(g, &set, h, why) == -1)

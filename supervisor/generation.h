@@ -19,6 +19,7 @@
 struct child_env;
 struct conf;
 struct conf_problems;
+struct conf_tolds;
 struct discovery;
 struct generation;
 struct program;
@@ -47,6 +48,9 @@ struct generation *generation_new(unsigned number, const struct conf *,
     struct why *);
 /* After described(): fills the handlers. -1 with what is wrong in problems. */
 int generation_resolve(struct generation *, struct conf_problems *);
+/* After described(): what scripts say of the worker. -1 and why. */
+int generation_told(
+    const struct generation *, struct conf_tolds *, struct why *);
 /* Makes categories and programs, none of them started. What the settings say
  * of one program is filled in. -1 and why. */
 int generation_make_programs(

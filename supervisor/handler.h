@@ -31,6 +31,8 @@ struct handler_file {
 	bool told; /* that the name stands for another file now */
 };
 
+struct conf_settings;
+
 enum source_kind {
 	SOURCE_EXEC, /* a program that is run once for each task */
 	SOURCE_CHANNEL, /* one that stays, and speaks the channel itself */
@@ -45,6 +47,7 @@ struct handler_source {
 	char *name; /* the task type, or its block; unique for a kind */
 	char **words; /* its command: an absolute path, then arguments */
 	char *category; /* whose settings its children have */
+	const struct conf_settings *settings; /* the configuration's */
 };
 
 struct program;
@@ -58,6 +61,7 @@ struct handler {
 	struct program *program; /* that runs it, once there are programs */
 	struct handler_file *pinned; /* the same; the table's, or NULL */
 	struct declared declared;
+	const struct conf_settings *settings; /* the configuration's; or NULL */
 	int64_t time_limit_ms; /* 0: its category's */
 	int64_t soft_time_limit_ms; /* 0: its category's */
 };

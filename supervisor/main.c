@@ -512,6 +512,7 @@ main(int argc, char *argv[])
 		.handlers = arguments.handlers,
 		.handlers_len = arguments.handlers_len,
 		.local = arguments.local_path != NULL,
+		.awaits_scripts = true,
 	};
 	status = EX_CONFIG;
 	if ((conf = load(&source)) == NULL)

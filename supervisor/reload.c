@@ -154,6 +154,7 @@ read_again(struct supervisor *s)
 	struct conf *conf;
 
 	source.previous = s->boot;
+	source.told = &s->told;
 	conf_problems_init(&problems);
 	if ((conf = conf_new(&source, &problems)) == NULL)
 		say_problems(&problems);

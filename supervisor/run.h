@@ -17,6 +17,7 @@
 #include "supervisor/children/orphans.h"
 #include "supervisor/children/program.h"
 #include "supervisor/children/start_gate.h"
+#include "supervisor/conf_told.h"
 #include "supervisor/edges/signals.h"
 #include "supervisor/edges/view.h"
 #include "supervisor/generation.h"
@@ -58,6 +59,8 @@ enum run_pause {
 struct supervisor {
 	const struct supervisor_options *options;
 	const struct conf *boot; /* what only a restart changes */
+	struct conf *completed; /* boot, when scripts have added to it */
+	struct conf_tolds told; /* what they have added at the start */
 	struct event_base *loop;
 	struct signals signals;
 	struct event deadline; /* of draining, then of the last delivery */

@@ -26,6 +26,7 @@
 #include "supervisor/children/poison.h"
 #include "supervisor/children/workspace.h"
 #include "supervisor/conf.h"
+#include "supervisor/conf_keys.h"
 #include "supervisor/edges/control.h"
 #include "supervisor/edges/metrics.h"
 #include "supervisor/edges/notify.h"
@@ -94,18 +95,99 @@ start_programs(struct supervisor *s, struct generation *g)
 	generation_start(g);
 }
 
+static int
+open_orchestrator_side(struct supervisor *s, struct why *why)
+{
+	struct fleet_settings settings;
+
+	if (s->options->local_path != NULL)
+		s->orchestrator = local_new(s->loop, s->options->local_path,
+		    &run_orchestrator_ops, s, why);
+	else {
+		s->worker_id = s->boot->worker.id != NULL ?
+		    strdup(s->boot->worker.id) :
+		    identity_worker_id(s->options->instance->state_dir, why);
+		if (s->worker_id == NULL ||
+		    (s->http = http_new(s->loop, why)) == NULL)
+			return (-1);
+		settings = (struct fleet_settings){
+			.conf = s->boot,
+			.worker_id = s->worker_id,
+			.loop = s->loop,
+			.http = s->http,
+			.outbox = s->outbox,
+			.stats = s->stats,
+		};
+		s->orchestrator =
+		    fleet_new(&settings, &run_orchestrator_ops, s, why);
+	}
+	return (s->orchestrator != NULL ? 0 : -1);
+}
+
+/* Builds the configuration anew with what scripts have said of the worker. -1
+ * when it cannot be used; said in the log. */
+static int
+complete_conf(struct supervisor *s, struct generation *g)
+{
+	struct conf_source source = *s->options->source;
+	struct conf_problems problems;
+	const struct conf_problem *p;
+	const struct conf_told *t;
+
+	source.previous = s->boot;
+	source.told = &s->told;
+	source.awaits_scripts = false;
+	conf_problems_init(&problems);
+	s->completed = conf_new(&source, &problems);
+	TAILQ_FOREACH(p, &problems.list, entry)
+		log_err("%s", p->text);
+	conf_problems_fini(&problems);
+	if (s->completed == NULL)
+		return (-1);
+	for (t = s->told.list; t < s->told.list + s->told.len; t++)
+		if (t->winner != NULL)
+			log_info("%s: its %s.%s is overruled (%s)", t->from,
+			    t->key->section, t->key->name, t->winner);
+	s->boot = g->conf = s->completed;
+	return (0);
+}
+
+/* What only scripts can say is known now, so the rest can be opened. EX_OK, or
+ * the exit status, said in the log. */
+static int
+complete(struct supervisor *s, struct generation *g)
+{
+	struct why why;
+
+	if (generation_told(g, &s->told, &why) == -1) {
+		log_err("%s", why.text);
+		return (EX_CONFIG);
+	}
+	if (conf_has_scripts(s->boot) && !discovery_is_partial(g->discovery) &&
+	    complete_conf(s, g) == -1)
+		return (EX_CONFIG);
+	if (!s->options->check_only && open_orchestrator_side(s, &why) == -1) {
+		log_err("%s", why.text);
+		return (EX_CONFIG);
+	}
+	return (EX_OK);
+}
+
 static void
 on_described(struct generation *g, void *arg)
 {
 	struct supervisor *s = arg;
 	const struct program_settings common = run_program_settings(s);
 	struct why why;
+	int status;
 
 	if (s->state == RUN_ENDED)
 		return;
 	if (resolve(g) == -1)
 		run_end(s,
 		    discovery_may_pass(g->discovery) ? EX_TEMPFAIL : EX_CONFIG);
+	else if ((status = complete(s, g)) != EX_OK)
+		run_end(s, status);
 	else if (generation_make_programs(g, &common, &why) == -1) {
 		/* Mostly something that the configuration names. */
 		log_err("%s", why.text);
@@ -334,35 +416,6 @@ open_outbox(struct supervisor *s, struct why *why)
 	return (s->outbox != NULL ? EX_OK : status);
 }
 
-static int
-open_orchestrator_side(struct supervisor *s, struct why *why)
-{
-	struct fleet_settings settings;
-
-	if (s->options->local_path != NULL)
-		s->orchestrator = local_new(s->loop, s->options->local_path,
-		    &run_orchestrator_ops, s, why);
-	else {
-		s->worker_id = s->boot->worker.id != NULL ?
-		    strdup(s->boot->worker.id) :
-		    identity_worker_id(s->options->instance->state_dir, why);
-		if (s->worker_id == NULL ||
-		    (s->http = http_new(s->loop, why)) == NULL)
-			return (-1);
-		settings = (struct fleet_settings){
-			.conf = s->boot,
-			.worker_id = s->worker_id,
-			.loop = s->loop,
-			.http = s->http,
-			.outbox = s->outbox,
-			.stats = s->stats,
-		};
-		s->orchestrator =
-		    fleet_new(&settings, &run_orchestrator_ops, s, why);
-	}
-	return (s->orchestrator != NULL ? 0 : -1);
-}
-
 static void
 close_all(struct supervisor *s)
 {
@@ -395,6 +448,8 @@ close_all(struct supervisor *s)
 	poison_free(s->poison);
 	memory_free(s->memory);
 	view_fini(s);
+	conf_free(s->completed);
+	conf_told_fini(&s->told);
 	signals_close(&s->signals);
 	reaper_fini(&s->reaper);
 	if (s->loop != NULL) {
@@ -428,8 +483,7 @@ open_all(struct supervisor *s, struct why *why)
 	if ((status = open_outbox(s, why)) != EX_OK)
 		return (status);
 	if (!s->options->check_only &&
-	    (open_workspaces(s, why) == -1 || open_figures(s, why) == -1 ||
-		open_orchestrator_side(s, why) == -1))
+	    (open_workspaces(s, why) == -1 || open_figures(s, why) == -1))
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);
 	s->now = generation_new(1, s->boot, &s->env,

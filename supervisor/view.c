@@ -212,6 +212,8 @@ look(void *arg)
 	struct generation *g;
 	struct count n = { 0, 0, 0 };
 
+	if (s->orchestrator == NULL)
+		return (NULL); /* scripts have still to say which it is */
 	while (orchestrator_facts(s->orchestrator, n.orchestrators, &facts))
 		n.orchestrators++;
 	count(s->now, &n);

@@ -5,6 +5,7 @@
  * programs with the same line and environment have the same children.
  */
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -258,6 +259,91 @@ add_figures(struct command *c, const struct command_settings *set)
 	return (environment_add(&c->envp, FIGURES_VARIABLE, set->env->figures));
 }
 
+/* The word of a list that sets the key of another; or NULL. */
+static const char *
+same_key(char *const *list, const char *setting)
+{
+	const size_t len = strcspn(setting, "=") + 1;
+
+	for (; list != NULL && *list != NULL; list++)
+		if (strncmp(*list, setting, len) == 0)
+			return (*list);
+	return (NULL);
+}
+
+/* Modules that share a child cannot have each a value of their own. */
+static int
+check_shared(const struct command_settings *set, const struct handler *h,
+    char *const *list, size_t offset, struct why *why)
+{
+	struct handler *other = NULL;
+	const char *found;
+	char **theirs;
+
+	for (; list != NULL && *list != NULL; list++)
+		while ((other = handler_next(set->handlers, other)) != NULL) {
+			if (other->program != set->program ||
+			    other->settings == NULL || other == h)
+				continue;
+			memcpy(&theirs, (const char *)other->settings + offset,
+			    sizeof(theirs));
+			found = same_key(theirs, *list);
+			if (found == NULL || strcmp(found, *list) == 0)
+				continue;
+			why_set(why,
+			    "handlers %s and %s share children, which cannot "
+			    "have two values of %.*s; give one of them "
+			    "another category",
+			    h->type, other->type, (int)strcspn(*list, "="),
+			    *list);
+			return (-1);
+		}
+	return (0);
+}
+
+static int
+add_module_settings(
+    char ***envp, const struct command_settings *set, struct why *why)
+{
+	struct handler *h = NULL;
+
+	while ((h = handler_next(set->handlers, h)) != NULL) {
+		if (h->program != set->program || h->settings == NULL)
+			continue;
+		if (check_shared(set, h, h->settings->set,
+			offsetof(struct conf_settings, set), why) == -1 ||
+		    check_shared(set, h, h->settings->set_file,
+			offsetof(struct conf_settings, set_file), why) == -1 ||
+		    environment_add_settings(envp, h->settings, why) == -1)
+			return (-1);
+	}
+	return (0);
+}
+
+/* The category's, and then what is nearer to the handlers. */
+static char **
+make_envp(const struct command_settings *set, struct why *why)
+{
+	char **envp;
+	int rc;
+
+	envp = environment_of_category(
+	    inherits(set) ? set->env->inherited : set->env->clean,
+	    set->category, set->conf->env_file, why);
+	if (envp == NULL)
+		return (NULL);
+	rc = environment_add_settings(&envp, &set->conf->settings, why);
+	if (rc == 0 && set->source == NULL)
+		rc = add_module_settings(&envp, set, why);
+	else if (rc == 0 && set->source->settings != NULL)
+		rc =
+		    environment_add_settings(&envp, set->source->settings, why);
+	if (rc == 0)
+		return (envp);
+	environment_free(envp);
+	return (NULL);
+}
+
 int
 command_init(
     struct command *c, const struct command_settings *set, struct why *why)
@@ -265,10 +351,7 @@ command_init(
 	*c = (struct command){ 0 };
 	if (check_places(set->category, set->conf, why) == -1)
 		return (-1);
-	c->envp = environment_of_category(
-	    inherits(set) ? set->env->inherited : set->env->clean,
-	    set->category, set->conf->env_file, why);
-	if (c->envp == NULL)
+	if ((c->envp = make_envp(set, why)) == NULL)
 		return (-1);
 	c->argv = make_argv(&c->files, set);
 	if (c->argv == NULL || add_figures(c, set) == -1) {

@@ -39,6 +39,11 @@ bool discovery_is_partial(const struct discovery *);
  * -1 when anything is wrong; every problem is then added to the list. */
 int discovery_resolve(
     struct discovery *, struct handler_table *, struct conf_problems *);
+/* After done: calls found() for each script and channel program that was
+ * started: "python NAME", and what it offers. */
+void discovery_each_offer(const struct discovery *,
+    void (*found)(const char *from, const struct offer *, void *arg),
+    void *arg);
 /* After discovery_resolve(): the first child of a script or channel program, and
  * what it offers, which are then the caller's; NULL when it is dead. */
 struct child *discovery_take(

@@ -43,8 +43,9 @@ struct resident {
 	const char *block; /* "python" or "channel" */
 	const char *name; /* of the block; the configuration's */
 	const char *category; /* of the block; the configuration's */
+	const struct conf_settings *settings; /* the configuration's */
 	char **words; /* its command; NULL once given to the table */
-	const struct handler_source *source; /* the table's, once resolved */
+	struct handler_source *source; /* the table's, once resolved */
 	struct offer offer;
 	char failure[320]; /* why it cannot be used; or "" */
 	bool described : 1;

@@ -116,6 +116,7 @@ start(struct resident *r)
 		.kind = r->kind,
 		.name = (char *)(uintptr_t)r->name,
 		.words = r->words,
+		.settings = r->settings,
 	};
 	const struct command_settings set = {
 		.category = r->category,
@@ -144,7 +145,8 @@ start(struct resident *r)
 /* Takes the words; NULL: why says what is wrong with them. */
 static int
 add(struct discovery *d, enum source_kind kind, const char *name,
-    const char *category, char **words, struct why *why)
+    const char *category, const struct conf_settings *settings, char **words,
+    struct why *why)
 {
 	struct resident *r;
 
@@ -158,6 +160,7 @@ add(struct discovery *d, enum source_kind kind, const char *name,
 	r->block = kind == SOURCE_PYTHON ? "python" : "channel";
 	r->name = name;
 	r->category = category != NULL ? category : CONF_DEFAULT_CATEGORY;
+	r->settings = settings;
 	r->words = words;
 	TAILQ_INSERT_TAIL(&d->residents, r, entry);
 	if (words == NULL)
@@ -174,12 +177,13 @@ discovery_add_residents(struct discovery *d, struct why *why)
 	const struct conf_channel *ch;
 
 	TAILQ_FOREACH(py, &d->conf->pythons, entry)
-		if (add(d, SOURCE_PYTHON, py->name, py->category,
+		if (add(d, SOURCE_PYTHON, py->name, py->category, &py->settings,
 			python_command(py, d->env->python, why), why) == -1)
 			return (-1);
 	TAILQ_FOREACH(ch, &d->conf->channels, entry)
 		if (add(d, SOURCE_CHANNEL, ch->name, ch->category,
-			discovery_command(ch->exec, why), why) == -1)
+			&ch->settings, discovery_command(ch->exec, why),
+			why) == -1)
 			return (-1);
 	return (0);
 }
@@ -204,6 +208,21 @@ discovery_is_partial(const struct discovery *d)
 		if (!r->described)
 			return (true);
 	return (false);
+}
+
+void
+discovery_each_offer(const struct discovery *d,
+    void (*found)(const char *from, const struct offer *, void *arg), void *arg)
+{
+	const struct resident *r;
+	char from[128];
+
+	TAILQ_FOREACH(r, &d->residents, entry) {
+		if (!r->described)
+			continue;
+		(void)snprintf(from, sizeof(from), "%s %s", r->block, r->name);
+		found(from, &r->offer, arg);
+	}
 }
 
 struct child *

@@ -111,8 +111,10 @@ add_executable(const struct conf_handler *ch, struct handler_table *t,
 	    NULL;
 	if (h == NULL)
 		conf_problem_memory(problems);
-	else
+	else {
 		h->source = source;
+		source->settings = &ch->settings;
+	}
 	return (h);
 }
 
@@ -176,6 +178,7 @@ resolve_resident(struct discovery *d, struct resident *r,
 		conf_problem_memory(problems);
 		return;
 	}
+	r->source->settings = r->settings;
 	if (r->offer.count == 0)
 		conf_problem_add(problems, "%s %s: it offers no handlers",
 		    r->block, r->name);
@@ -223,6 +226,15 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 		conf_problem_memory(problems);
 		return;
 	}
+	if (handler_source_stays(handler->source) &&
+	    (ch->settings.set != NULL || ch->settings.set_file != NULL)) {
+		conf_problem_add(problems,
+		    "handler %s: its settings are those of its program; write "
+		    "them into block %s",
+		    ch->name, handler->source->name);
+		return;
+	}
+	handler->settings = &ch->settings;
 	handler->time_limit_ms = ch->time_limit_ms;
 	handler->soft_time_limit_ms = ch->soft_time_limit_ms;
 }

@@ -279,3 +279,37 @@ environment_add(char ***env, const char *name, const char *value)
 			return (0);
 	return (set(env, text_format("%s=%s", name, value)));
 }
+
+static int
+add_file_setting(char ***env, const char *setting, struct why *why)
+{
+	const int len = (int)strcspn(setting, "=");
+	const char *path = setting + len + 1;
+
+	if (access(path, R_OK) == -1) {
+		why_errno(why, "set_file %s", setting);
+		return (-1);
+	}
+	if (set(env, text_format("%.*s_FILE=%s", len, setting, path)) == -1) {
+		why_errno(why, "set_file");
+		return (-1);
+	}
+	return (0);
+}
+
+int
+environment_add_settings(
+    char ***env, const struct conf_settings *settings, struct why *why)
+{
+	char *const *s;
+
+	for (s = settings->set; s != NULL && *s != NULL; s++)
+		if (set(env, strdup(*s)) == -1) {
+			why_errno(why, "set");
+			return (-1);
+		}
+	for (s = settings->set_file; s != NULL && *s != NULL; s++)
+		if (add_file_setting(env, *s, why) == -1)
+			return (-1);
+	return (0);
+}

@@ -5,6 +5,8 @@
 
 #include "supervisor/base/why.h"
 
+struct conf_settings;
+
 /* The few variables that any program may want (PATH, HOME, LANG, TZ ...).
  * Caller frees with environment_free(). NULL with errno. */
 char **environment_clean(char *const from[]);
@@ -25,5 +27,9 @@ char **environment_of_category(
 
 /* Adds a variable to such a copy, unless it has it. -1 with errno. */
 int environment_add(char ***, const char *name, const char *value);
+/* Adds settings: KEY=VALUE as it is, and KEY_FILE=PATH, for a file that must be
+ * there. -1 and why; the environment is still good. */
+int environment_add_settings(
+    char ***, const struct conf_settings *, struct why *);
 
 #endif

@@ -8,6 +8,7 @@
 #include "supervisor/task.h"
 
 #define HANDLERS_MAX 4096
+#define LIMIT_MAX    10000
 
 static int
 check_version(const struct jslice *root, struct why *why)
@@ -105,6 +106,63 @@ read_handlers(const struct jslice *root, struct offer *offer, struct why *why)
 	return (0);
 }
 
+static int
+read_limits(const struct jslice *root, struct offer *offer, struct why *why)
+{
+	struct jslice limits, key, value;
+	struct offer_limit *grown, *l;
+	struct jscan_iter it;
+	int64_t tasks;
+
+	if (!jscan_get(root, "limits", &limits))
+		return (0);
+	if (limits.type != JSCAN_OBJECT) {
+		why_set(why, "ready frame with limits that are no object");
+		return (-1);
+	}
+	jscan_begin(&it, &limits);
+	while (jscan_next(&it, &key, &value)) {
+		grown = reallocarray(offer->limits, offer->limits_len + 1,
+		    sizeof(*offer->limits));
+		if (grown == NULL) {
+			why_errno(why, "offer");
+			return (-1);
+		}
+		offer->limits = grown;
+		l = &grown[offer->limits_len++];
+		*l = (struct offer_limit){ jscan_strdup(&key, TASK_ID_MAX), 0 };
+		if (l->category == NULL || !task_id_ok(l->category) ||
+		    jscan_int64(&value, &tasks) == -1 || tasks < 1 ||
+		    tasks > LIMIT_MAX) {
+			why_set(why,
+			    "ready frame with a limit that is no number of "
+			    "tasks from 1 to %d",
+			    LIMIT_MAX);
+			return (-1);
+		}
+		l->tasks = (unsigned)tasks;
+	}
+	return (0);
+}
+
+static int
+read_worker(const struct jslice *root, struct offer *offer, struct why *why)
+{
+	struct jslice worker;
+
+	if (!jscan_get(root, "worker", &worker))
+		return (0);
+	if (worker.type != JSCAN_OBJECT) {
+		why_set(why, "ready frame with a worker that is no object");
+		return (-1);
+	}
+	if ((offer->worker = strndup(worker.p, worker.len)) == NULL) {
+		why_errno(why, "offer");
+		return (-1);
+	}
+	return (0);
+}
+
 int
 offer_read(const char *payload, size_t len, struct offer *out, struct why *why)
 {
@@ -120,7 +178,9 @@ offer_read(const char *payload, size_t len, struct offer *out, struct why *why)
 	}
 	if (check_version(&root, why) == -1 || read_error(&root, why) == -1)
 		return (-1);
-	if (read_handlers(&root, &offer, why) == -1) {
+	if (read_handlers(&root, &offer, why) == -1 ||
+	    read_limits(&root, &offer, why) == -1 ||
+	    read_worker(&root, &offer, why) == -1) {
 		offer_fini(&offer);
 		return (-1);
 	}
@@ -136,6 +196,24 @@ copy_handler(const struct offer_handler *from, struct offer_handler *copy)
 		(copy->category = strdup(from->category)) == NULL))
 		return (-1);
 	return (declared_copy(&from->declared, &copy->declared));
+}
+
+static int
+copy_limits(const struct offer *from, struct offer *copy)
+{
+	size_t i;
+
+	copy->limits = calloc(from->limits_len + 1, sizeof(*copy->limits));
+	if (copy->limits == NULL)
+		return (-1);
+	for (i = 0; i < from->limits_len; i++) {
+		copy->limits[i].tasks = from->limits[i].tasks;
+		copy->limits[i].category = strdup(from->limits[i].category);
+		if (copy->limits[i].category == NULL)
+			return (-1);
+		copy->limits_len++;
+	}
+	return (0);
 }
 
 int
@@ -154,6 +232,12 @@ offer_copy(const struct offer *from, struct offer *copy)
 			offer_fini(copy);
 			return (-1);
 		}
+	}
+	if (copy_limits(from, copy) == -1 ||
+	    (from->worker != NULL &&
+		(copy->worker = strdup(from->worker)) == NULL)) {
+		offer_fini(copy);
+		return (-1);
 	}
 	return (0);
 }
@@ -200,5 +284,11 @@ offer_fini(struct offer *offer)
 		declared_fini(&offer->handlers[i].declared);
 	}
 	free(offer->handlers);
+	for (i = 0; i < offer->limits_len; i++)
+		free(offer->limits[i].category);
+	free(offer->limits);
+	if (offer->worker != NULL) /* it may hold a token */
+		explicit_bzero(offer->worker, strlen(offer->worker));
+	free(offer->worker);
 	*offer = (struct offer){ 0 };
 }

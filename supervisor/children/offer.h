@@ -15,9 +15,18 @@ struct offer_handler {
 	struct declared declared;
 };
 
+/* Tasks of a category that the program wants to run at once. */
+struct offer_limit {
+	char *category; /* checked */
+	unsigned tasks;
+};
+
 struct offer {
 	struct offer_handler *handlers; /* owned */
 	size_t count;
+	struct offer_limit *limits; /* owned */
+	size_t limits_len;
+	char *worker; /* owned; JSON: what it says of the worker; or NULL */
 };
 
 /* Reads a ready frame. -1 and why: the child's own reason when it could not

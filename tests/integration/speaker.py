@@ -4,7 +4,7 @@
 
 usage: speaker.py [OFFER]: the members of its ready frame, in JSON. What a task
 does, its params say: "gate" (a socket to wait at), "say" (frames before the
-result), "die" (an exit status), "result".
+result), "die" (an exit status), "env" (names of variables to tell), "result".
 """
 import json
 import os
@@ -53,7 +53,8 @@ def run(lease, task):
         os._exit(params["die"])
     send(RESULT, params.get("result", {"status": "success", "data": {
         "type": task["type"], "pid": os.getpid(),
-        "argv": sys.argv[1:]}}), lease)
+        "argv": sys.argv[1:],
+        "env": [os.environ.get(n) for n in params.get("env", [])]}}), lease)
 
 
 def main():

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from harness import (SOURCE, TOKEN, ZOO, Worker, case, check,  # noqa: E402
-                     main, same)
+                     eventually, main, same)
 
 SPEAKER = os.path.join(SOURCE, "speaker.py")
 
@@ -124,6 +124,66 @@ handler echo {{ category = light }}
     for i in range(3):
         same(s.result(f"e-{i}")["status"], "success", "of an executable")
         same(s.result(f"m-{i}")["status"], "success", "of a module")
+
+
+@case("settings go to every kind, the nearest first")
+def settings(t):
+    show = sh(t, "show",
+              'printf \'{"s": "%s %s %s"}\' "$A" "$B" "$(cat "$C_FILE")"')
+    secret = t.write("secret", "hush")
+    s = Scene(t, f"""
+category default {{ set = {{ "A=1", "B=2" }} set_file = "C={secret}" }}
+handler show {{ exec = "{show}" set = "B=3" }}
+channel talk {{
+    exec = {{ "{SPEAKER}", {{}} }}
+    set = "SPEAKS=yes"
+}}
+module zoo {{ file = "{ZOO}" }}
+handler echo {{ set = "D=4" }}
+handler upper {{ set = "D=4" }}
+""".replace("{}", '"{}"'))
+    same(s.success("t-1", "show"), {"s": "1 3 hush"}, "of an executable")
+    same(s.success("t-2", "speak", {"env": ["A", "SPEAKS", "C_FILE"]})["env"],
+         ["1", "yes", secret], "of a channel program")
+
+
+@case("settings that cannot be are problems of the configuration: {0}",
+      ("a name", 'set = "1=2"', 'set is "1=2"; expected KEY=VALUE'),
+      ("ours", 'set = "WORKER_TOKEN=2"', "expected KEY=VALUE"),
+      ("a file", 'set_file = "A=/nonexistent"',
+       "set_file A=/nonexistent: No such file"))
+def bad_settings(t, _name, keys, text):
+    ends(t, f"""
+module zoo {{ file = "{ZOO}" }}
+category default {{ {keys} }}
+""", 78, text, args=("-t", "--local", "-"))
+
+
+@case("handlers that share children cannot have two values of a setting")
+def two_values(t):
+    ends(t, f"""
+module zoo {{ file = "{ZOO}" }}
+handler echo {{ set = "D=4" }}
+handler upper {{ set = "D=5" }}
+""", 78, "handlers echo and upper share children, which cannot have two values "
+         "of D", args=("-t", "--local", "-"))
+
+
+@case("what children hold ready is told to the orchestrator")
+def hot(t):
+    s = Scene(t, speaker("talk", "speak", "other"),
+              "heartbeat_interval = 1s")
+    s.success("t-1", "speak", {"say": [[22, {
+        "hot_cache": ["llama"], "hot_skills": ["other"]}]]})
+
+    def told():
+        beats = [r.json() for r in s.fake.of_kind("heartbeat") if r.body]
+        return any(b.get("hot_cache") == ["llama"] and
+                   b.get("hot_skills") == ["other"] for b in beats)
+
+    eventually(told, "a heartbeat with what is hot")
+    s.success("t-2", "speak", {"say": [[22, {"hot_cache": 1}]]})
+    s.worker.wait_log("a state frame is left out: its hot_cache")
 
 
 @case("an executable that dies costs its task alone")

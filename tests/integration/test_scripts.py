@@ -77,6 +77,105 @@ def bare(t):
     worker.drain()
 
 
+def says(t, **offer):
+    """A script whose ready frame has these members."""
+    runner = RUNNER.replace("{}", json.dumps(offer).replace('"', '\\"')) \
+        .replace("true", "true")
+    os.makedirs(t.path("python"), exist_ok=True)
+    t.write("python/avtoworker_run.py", runner)
+    return write_script(t), {"AVTOWORKER_PYTHON": t.path("python"),
+                             "WORKER_ENABLE_METRICS": "no"}
+
+
+@case("a script alone may say where its orchestrator is")
+def all_by_itself(t):
+    fake = Fake()
+    script, env = says(t, worker={
+        "orchestrator_url": fake.url, "worker_token": TOKEN,
+        "worker_id": "from-script", "worker_type": "parser",
+        "max_concurrent_tasks": 3, "poll_interval_ms": 500,
+        "resources": {"cpu": 7, "memory_gb": 3, "zone": "b"}})
+    worker = Worker(t, argv=[script], env=env)
+    request = fake.wait_requests("register", 1)[-1]
+    same(request.headers.get("X-Worker-Token"), TOKEN, "token")
+    said = request.json()
+    same(said["worker_id"], "from-script", "id")
+    same(said["worker_type"], "parser", "type")
+    same(said["max_concurrent_tasks"], 3, "tasks")
+    same(said["resources"]["cpu_cores"], 7, "cores")
+    fake.put(task("t-1", "speak"))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    worker.drain()
+
+
+@case("what a script says counts less than anything else, and it is told")
+def overruled(t):
+    fake = Fake()
+    script, env = says(t, limits={"default": 2}, worker={
+        "orchestrator_url": "http://127.0.0.1:1", "worker_token": "other",
+        "worker_id": "from-script", "worker_type": "parser"})
+    worker = Worker(t, f"""
+worker {{ id = from-file }}
+python p {{ script = "{script}" }}
+""", ["-o", "category/default.max_tasks=5"], env=dict(
+        env, ORCHESTRATOR_URL=fake.url, WORKER_TOKEN=TOKEN))
+    request = fake.wait_requests("register", 1)[-1]
+    same(request.headers.get("X-Worker-Token"), TOKEN, "token")
+    same(request.json()["worker_id"], "from-file", "id")
+    same(request.json()["worker_type"], "parser", "type")
+    for text in ("python p: its orchestrator.url is overruled (environment)",
+                 "python p: its orchestrator.token is overruled "
+                 "(environment)", "python p: its worker.id is overruled (",
+                 "python p: its limit of category default, 2, is overruled "
+                 "by the configuration's, 5"):
+        check(text in worker.log(), f"{text!r} is not in: {worker.log()}")
+    check("other" not in worker.log(), "no token is logged")
+    worker.drain()
+
+
+@case("the address of a script goes with the token of the environment")
+def shared(t):
+    fake = Fake()
+    script, env = says(t, worker={"orchestrator_url": fake.url})
+    worker = Worker(t, argv=[script], env=dict(env, WORKER_TOKEN=TOKEN))
+    request = fake.wait_requests("register", 1)[-1]
+    same(request.headers.get("X-Worker-Token"), TOKEN, "token")
+    worker.drain()
+
+
+@case("limits of a script hold, and its categories need no block")
+def limits(t):
+    fake = Fake()
+    script, env = says(t, limits={"heavy": 2, "none": 1}, handlers=[
+        {"type": "speak", "category": "heavy"}, {"type": "light"}])
+    Worker(t, argv=[script], env=dict(
+        env, ORCHESTRATOR_URL=fake.url, WORKER_TOKEN=TOKEN))
+    gate = t.gate()
+    for i in range(3):
+        fake.put(task(f"h-{i}", "speak", {"gate": gate.path}))
+    for i in range(3):
+        fake.put(task(f"l-{i}", "light", {"gate": gate.path}))
+    same(sorted(name[0] for name, _ in gate.wait(5)),
+         ["h", "h", "l", "l", "l"], "what runs at once")
+    gate.open()
+
+
+@case("a script that says nonsense of its worker ends the start: {0}",
+      ("url", {"orchestrator_url": "ftp://x"}, "url is not usable"),
+      ("id", {"orchestrator_url": "http://x", "worker_id": "a b",
+              "worker_token": "t"}, 'python worker: id is "a b"; expected'),
+      ("number", {"orchestrator_url": "http://x", "worker_token": "t",
+                  "max_concurrent_tasks": 0},
+       'max_concurrent_tasks is "0"; expected'),
+      ("nothing", {}, "there is no orchestrator; set ORCHESTRATOR_URL"),
+      ("no token", {"orchestrator_url": "http://x"}, "has no token"))
+def nonsense(t, _name, said, text):
+    script, env = says(t, worker=said)
+    worker = Worker(t, argv=[script], env=env)
+    same(worker.wait(), 78, f"exit status; {worker.log()}")
+    check(text in worker.log(), f"{text!r} is not in: {worker.log()}")
+
+
 @case("the command of a script: {0}",
       ("a file", 'script = "{file}"', ["{file}"]),
       ("with arguments", 'script = {{ "{file}", "-x", "a b" }}',

@@ -137,6 +137,7 @@ knows_its_types(void)
 	ASSERT_STR(frame_name(FRAME_LOG), "log");
 	ASSERT_STR(frame_name(FRAME_PROGRESS), "progress");
 	ASSERT_STR(frame_name(FRAME_EVENT), "event");
+	ASSERT_STR(frame_name(FRAME_STATE), "state");
 	ASSERT_STR(frame_name(UINT16_MAX + 1 + FRAME_TASK), "unknown");
 }
 
