@@ -52,7 +52,8 @@ enum frame_type {
 	FRAME_LOG = 19, /* any: {level, name, message} */
 	FRAME_PROGRESS = 20, /* busy: {progress, message} */
 	FRAME_EVENT = 21, /* busy: {type, payload} */
-	FRAME_STATE = 22, /* any but starting: {hot_cache, hot_skills} */
+	FRAME_STATE = 22, /* any but starting: {hot_cache, hot_skills,
+			     leaving} */
 };
 
 /*

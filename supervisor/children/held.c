@@ -72,7 +72,7 @@ int
 held_read(const char *payload, size_t len, struct held *held, struct why *why)
 {
 	struct jscan_error error;
-	struct jslice root;
+	struct jslice root, value;
 	char *cache, *skills;
 
 	if (jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
@@ -92,6 +92,8 @@ held_read(const char *payload, size_t len, struct held *held, struct why *why)
 	}
 	replace(&held->cache, cache);
 	replace(&held->skills, skills);
+	if (jscan_get(&root, "leaving", &value))
+		held->leaving = value.type == JSCAN_TRUE;
 	return (0);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* held.h: what a child says it holds in memory, in its state frames: by that
- * orchestrators choose who would have to load least. */
+/* held.h: what a child says of itself in its state frames: what it holds in
+ * memory, by which orchestrators choose who would have to load least; and that
+ * it wants to go. */
 #ifndef AVTOWORKER_HELD_H
 #define AVTOWORKER_HELD_H
 
@@ -13,6 +14,7 @@
 struct held {
 	char *cache; /* models, or whatever it loads */
 	char *skills; /* task types for which it has all that they need */
+	bool leaving; /* it wants to be told to stop */
 };
 
 /* Takes over what a state frame says; what it does not mention stays. -1 and

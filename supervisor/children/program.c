@@ -308,9 +308,10 @@ on_held(struct child *c, void *arg)
 {
 	struct program *p = arg;
 
-	(void)c;
+	program_check_used(p, c);
 	if (p->ops->held != NULL)
 		p->ops->held(p->arg);
+	program_balance(p);
 }
 
 const struct child_ops program_child_ops = {

@@ -48,7 +48,8 @@ struct program_ops {
 	 * with its child's death. */
 	void (*returned)(struct lease *, void *arg);
 	/* A child has ended: by the name of a death's cause, or "idle",
-	 * "recycled_tasks", "recycled_age", "recycled_memory", "stopped".
+	 * "recycled_tasks", "recycled_age", "recycled_memory", "left",
+	 * "stopped".
 	 * May be NULL. */
 	void (*child_ended)(struct program *, const char *reason, void *arg);
 	/* It was told to stop or to retire and its last child is gone. It may

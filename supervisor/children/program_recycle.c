@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * program_recycle.c: children that leave while nothing is wrong: used up, or
- * not needed. They are told to, and their places count as free from then on,
+ * program_recycle.c: children that leave while nothing is wrong: used up, not
+ * needed, or by their own wish. They are told to, and their places count as free from then on,
  * so that what takes a place need not wait for the old child to be gone.
  *
  * Each child draws once by how much its own limits are below the configured
@@ -66,9 +66,13 @@ program_check_used(struct program *p, struct child *c)
 {
 	const struct conf_category *conf = p->conf;
 
-	if (!child_is_free(c) || p->stopping || p->backoff.failures > 0)
+	if (!child_is_free(c) || p->stopping)
 		return;
-	if (conf->max_tasks_per_child > 0 &&
+	if (c->held.leaving)
+		program_dismiss(p, c, "left");
+	else if (p->backoff.failures > 0)
+		return;
+	else if (conf->max_tasks_per_child > 0 &&
 	    c->tasks >= limit_of(c, conf->max_tasks_per_child))
 		program_dismiss(p, c, "recycled_tasks");
 	else if (conf->max_memory_per_child > 0 &&

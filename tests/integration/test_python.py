@@ -295,6 +295,24 @@ category default {
     same(results["answers"]["data"], {"so_far": 7}, "answers")
 
 
+@case("children that stop themselves cost no task, and are replaced")
+def stops_itself(t):
+    fake = Fake()
+    script = t.write("stops.py", PRELUDE + """
+@worker.task("it")
+async def it(params):
+    await worker.stop()
+    return {"data": {"pid": os.getpid()}}
+""")
+    worker = start(t, fake.url, script)
+    for i in range(20):
+        fake.put(task(f"t-{i}", "it"))
+    pids = [fake.wait_result(f"t-{i}")["data"]["pid"] for i in range(20)]
+    same(len(set(pids)), 20, "children")
+    same(worker.lines("WARNING"), [], "warnings")
+    worker.drain()
+
+
 @case("processes that a handler starts end with its child")
 def processes(t):
     fake = Fake()

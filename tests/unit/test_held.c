@@ -56,6 +56,19 @@ keeps_what_was_said_last(void)
 	ASSERT(held_has_skill(&a, "echo"));
 }
 
+static void
+wants_to_go_when_it_says_so(void)
+{
+	struct held held = { 0 };
+
+	say(&held, "{\"hot_cache\":[]}", 0);
+	ASSERT(!held.leaving);
+	say(&held, "{\"leaving\":true}", 0);
+	say(&held, "{\"hot_cache\":[]}", 0);
+	ASSERT(held.leaving);
+	held_fini(&held);
+}
+
 static const char *const refused[] = {
 	"",
 	"[]",
@@ -84,6 +97,7 @@ refuses_what_is_malformed(void)
 static const struct test tests[] = {
 	{ "what a child holds is what it said last, and the union is told",
 	    keeps_what_was_said_last },
+	{ "a child that wants to go has said so", wants_to_go_when_it_says_so },
 	{ "what is malformed changes nothing", refuses_what_is_malformed },
 };
 TEST_MAIN(tests)

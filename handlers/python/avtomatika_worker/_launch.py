@@ -87,6 +87,8 @@ def _run(program: _program.Program, target: Target, ours: str) -> int:
         worker = _worker_left(program, target, module)
         if worker is not None:
             worker.run()
+        if not program.is_ready and not program.stopping:
+            raise CannotRun(f"{target.name} ended before its Worker was ready")
         return 0
     except CannotRun as e:
         program.say_failed(str(e))

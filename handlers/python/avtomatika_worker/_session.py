@@ -41,7 +41,8 @@ class Session:
                            self._loop)
 
     def stop(self) -> None:
-        """From any thread: leave when the tasks at hand are done."""
+        """The supervisor says so, in the reader's thread: leave when the
+        tasks at hand are done."""
         self._in_loop(self._leave.set)
 
     def _in_loop(self, function: Any, *arguments: Any) -> None:
@@ -113,9 +114,12 @@ class Session:
     def say_state(self) -> None:
         """What this child has at hand, when that has changed."""
         state = self.worker.state()
-        if self._program.is_ready and state != (self._told or _NOTHING):
-            self._told = state
-            self._program.channel.send(_channel.STATE, state)
+        if self._program.is_ready and state != self._told:
+            if self._told is not None or any(state.values()):
+                self._program.channel.send(_channel.STATE, state)
+                self._told = state
 
-
-_NOTHING: Dict[str, List[str]] = {"hot_cache": [], "hot_skills": []}
+    def ask_to_leave(self) -> None:
+        """The supervisor answers with a stop, when it has no task on its way
+        to us any more."""
+        self._program.channel.send(_channel.STATE, {"leaving": True})

@@ -65,6 +65,7 @@ class Worker:
         self.observability = ObservabilityManager(
             enabled=self.config.WORKER_ENABLE_METRICS)
         self._hot: Set[str] = set()
+        self._names_skills = False
         self._session: Optional[Session] = None
         self._is_stopped = False
         self._remarks: Set[str] = set()
@@ -200,7 +201,13 @@ class Worker:
             name for name in self.handlers
             if (self._hot.issuperset(self._dependencies[name])
                 if self._dependencies.get(name) else name in self._hot))
-        return {"hot_cache": sorted(self._hot), "hot_skills": hot}
+        state = {"hot_cache": sorted(self._hot)}
+        # A script that only ever names models says nothing of its skills.
+        self._names_skills = self._names_skills or bool(hot) or \
+            bool(self._dependencies)
+        if self._names_skills:
+            state["hot_skills"] = hot
+        return state
 
     def _say_state(self) -> None:
         if self._session is not None:
@@ -270,7 +277,7 @@ class Worker:
         session = self._session
         if session is None:
             return
-        session.stop()
+        session.ask_to_leave()
         waited = [r.coroutine for r in session.others
                   if r.coroutine is not None]
         if waited:

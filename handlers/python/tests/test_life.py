@@ -7,8 +7,8 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from peer import (PROGRESS, RESULT, STOP, case, check, main,  # noqa: E402
-                  same)
+from peer import (PROGRESS, RESULT, STATE, STOP, case,  # noqa: E402
+                  check, main, same)
 
 WHOLE = """
     import asyncio, atexit, os
@@ -83,14 +83,17 @@ def stop(t):
     other = s.begin("wait")
     s.until(PROGRESS, other)
     lease = s.begin("leave")
+    same(s.until(STATE), {"leaving": True}, "what it asks for")
+    crossed = s.begin("ticks")  # what is on its way is run
     t.write("go", "")
     results = {}
-    while len(results) < 2:
+    while len(results) < 3:
         kind, number, payload = s.frame()
         if kind == RESULT:
             results[number] = payload["data"]
-    same(results, {lease: {"left": True}, other: {"done": True}}, "results")
-    same(s.wait(), 0, "exit status")
+    same((results[lease], results[other], "pid" in results[crossed]),
+         ({"left": True}, {"done": True}, True), "results")
+    same(s.stop(), 0, "exit status")
     check(s.output().endswith(END), s.output())
 
 

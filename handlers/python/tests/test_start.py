@@ -183,6 +183,10 @@ REFUSED = (  # name, script, words of the sentence
      "from avtomatika_worker import Worker, WorkerConfig\nc = WorkerConfig()\n"
      "c.ORCHESTRATORS = [{'url': 'a'}, {'url': 'b'}]\nw = Worker(config=c)\n"
      "w.task('x')(lambda p: None)\nw.run()", ("ORCHESTRATORS", "several")),
+    ("a stop before main()", "import asyncio\n"
+     "from avtomatika_worker import Worker\nw = Worker()\n"
+     "w.task('x')(lambda p: None)\nasyncio.run(w.stop())\nw.run()",
+     ("ended before its Worker was ready",)),
     ("main() twice", "import asyncio\nfrom avtomatika_worker import Worker\n"
      "w = Worker()\nw.task('x')(lambda p: None)\n"
      "async def main():\n    a = asyncio.ensure_future(w.main())\n"
