@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """What outlives the supervisor: leases and results, whatever ends it."""
+import json
 import os
+import re
 import signal
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
-from harness import SOON, case, check, eventually, main, same  # noqa: E402
+from harness import (BUILD, SOON, case, check, eventually,  # noqa: E402
+                     has_sanitizers, main, proc_read, same)
 
 DIALECTS = ("classic",), ("rxon",)
 BROKEN = replying(503, b'{"error": "not now"}')
@@ -202,6 +206,37 @@ def retention(t):
     scene.fake.repair()
     worker.drain()
     same(scene.results("one"), [], "copies")
+
+
+@case("results that are too many for memory wait on disk alone")
+def many(t):
+    scene = Scene(t, worker="max_queued = 4")
+    scene.fake.break_kind("result", BROKEN)
+    size, count = 300000, 150
+    for n in range(count):
+        scene.fake.put(task(f"t-{n}", "echo", {"text": f"{n} " + "x" * size}))
+    eventually(lambda: not scene.fake.tasks, "all were taken", 60)
+    socket = t.path("state/control.sock")
+
+    def all_finished():
+        done = subprocess.run(
+            [os.path.join(BUILD, "avtoworkerctl"), "-s", socket, "-j",
+             "results"], capture_output=True, check=True, timeout=60)
+        found = json.loads(done.stdout)["results"]
+        return len(found) == count and found
+    found = eventually(all_finished, "all have results", 60)
+    held = sum(not r["on_disk"] for r in found) * size
+    check(held <= 20 << 20, f"{held} bytes are in memory")
+    if not has_sanitizers():
+        kb = int(re.search(r"VmRSS:\s+(\d+)",
+                           proc_read(scene.worker.pid, "status"))[1])
+        check(kb < 60000, f"the worker has {kb} KB")
+    scene.fake.repair()
+    for n in range(count):
+        same(scene.fake.wait_result(f"t-{n}", 60)["data"]["echo"]["text"][:5],
+             (f"{n} " + "x" * 5)[:5], f"data of t-{n}")
+    scene.worker.drain()
+    check(all(len(r) == 1 for r in scene.fake.results.values()), "copies")
 
 
 @case("a row is never sent to another orchestrator, nor under another id")
