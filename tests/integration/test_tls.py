@@ -3,9 +3,13 @@
 """HTTPS: certificates that are right, and every kind that is wrong. The CAs
 and certificates are made for each case by openssl(1)."""
 import os
+import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
+import warnings
 
 sys.dont_write_bytecode = True
 
@@ -213,6 +217,53 @@ def refused(t, name):
     check(len(found[0]) < 300, f"a line of {len(found[0])} bytes")
     same(fake.requests, [], "requests in spite of it")
     fake.use(good)
+    works(fake)
+    end(worker)
+
+
+@case("a server that speaks nothing newer than TLS 1.1 is refused, until it does")
+def old_tls(t):
+    ca = Shop(t)
+    fake = Secure(ca.sign("server"))
+    fake.context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is old is the point
+        fake.context.minimum_version = ssl.TLSVersion.TLSv1
+        fake.context.maximum_version = ssl.TLSVersion.TLSv1_1
+    worker = start(t, fake, f'tls_ca_file = "{ca.cert}"')
+    worker.wait_log(f"(?i){COMPLAINT}cannot register.*(tls|ssl|version)")
+    same(fake.requests, [], "requests in spite of it")
+    fake.context.maximum_version = ssl.TLSVersion.TLSv1_3
+    works(fake)
+    end(worker)
+
+
+@case("a connection that is reset in the handshake is tried again, and nothing "
+      "is ever said in the clear")
+def reset_in_handshake(t):
+    ca = Shop(t)
+    fake = Secure(ca.sign("server"), start=False)
+    heard = []
+
+    def reset(listener):
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            heard.append(conn.recv(4096))
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                            struct.pack("ii", 1, 0))
+            conn.close()
+
+    with socket.create_server(("127.0.0.1", fake.port)) as listener:
+        threading.Thread(target=reset, args=(listener,), daemon=True).start()
+        worker = start(t, fake, f'tls_ca_file = "{ca.cert}"')
+        eventually(lambda: len(heard) >= 2, "two handshakes")
+        worker.wait_log(f"{COMPLAINT}cannot register")
+        listener.shutdown(socket.SHUT_RDWR)
+    check(all(TOKEN.encode() not in x for x in heard), "the token in clear")
+    fake.start()
     works(fake)
     end(worker)
 
