@@ -391,8 +391,12 @@ fail:
 void
 program_move(struct program *p, const struct program_settings *set)
 {
+	struct child *c;
+
 	take_settings(p, set);
 	program_move_lanes(p, set->categories);
+	TAILQ_FOREACH(c, &p->children, entry)
+		c->category = p->category->name; /* the old one goes */
 	program_set_size(p);
 	command_move(&p->command, p, p->handlers);
 }

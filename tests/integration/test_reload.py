@@ -97,6 +97,22 @@ def nothing_new(t):
     scene.end()
 
 
+@case("children of a category that stays are still called by its name")
+def same_name(t):
+    scene = Scene(t)
+    gate = t.gate()
+    scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
+    gate.wait(1)
+    scene.edit(r"category light \{", "category light {\n    nice = 1")
+    scene.reload()
+    scene.worker.wait_log("generation 1 is gone")
+    pid = next(iter(scene.worker.serving("heavy")))
+    os.kill(pid, signal.SIGKILL)
+    scene.worker.wait_log(f"killed by signal 9 .*category=heavy pid={pid}")
+    gate.open()
+    scene.end()
+
+
 @case("what an old child has in hand is finished, and delivered")
 def busy_child(t):
     scene = Scene(t)
