@@ -92,6 +92,56 @@ def guide(t, dialect):
           "a signal handler of the script was called")
 
 
+@case("a script alone is a whole worker, with its limits and resources")
+def alone(t):
+    fake = Fake()
+    script = t.write("alone.py", PRELUDE.replace("Worker()", f"""Worker(
+    orchestrator_url={fake.url!r}, worker_id="from-code",
+    worker_token={TOKEN!r}, worker_type="svc", poll_interval=1,
+    heartbeat_interval=30, task_type_limits={{"heavy": 2, "light": 10}},
+    resources={{"cpu": 4, "memory_gb": 16, "gpu": True,
+               "gpu_memory_gb": 8}})""") + """
+running = 0
+last = os.path.join(os.path.dirname(__file__), "running-")
+
+@worker.task("heavy_one", task_type="heavy")
+async def heavy_one(params):
+    open(last + params["name"], "w").close()
+    while not os.path.exists(params["gate"]):
+        await asyncio.sleep(0.01)
+    return {}
+
+@worker.task("light_one", task_type="light")
+async def light_one(params):
+    return {"data": {"light": True}}
+""")
+    worker = Worker(t, argv=[script], env={**QUICK, "WORKER_TYPE": "env",
+                                           "WORKER_ENABLE_METRICS": "no"})
+    record = fake.wait_requests("register", 1)[0].json()
+    same((record["worker_id"], record["worker_type"]), ("from-code", "env"),
+         "who it is")
+    same((record["resources"]["cpu_cores"],
+          sorted(record["supported_tasks"])),
+         (4, ["heavy_one", "light_one"]), "what it has")
+    gate = t.path("gate")
+    for i in range(4):
+        fake.put(task(f"h-{i}", "heavy_one", {"gate": gate, "name": str(i)}))
+    fake.put(task("l", "light_one"))
+    same(fake.wait_result("l")["data"], {"light": True}, "light")
+    begun = eventually(lambda: len([x for x in os.listdir(t.dir)
+                                    if x.startswith("running-")]) >= 2,
+                       "two heavy ones have begun")
+    check(begun and len([x for x in os.listdir(t.dir)
+                         if x.startswith("running-")]) == 2,
+          "more than two heavy ones run")
+    open(gate, "w", encoding="utf-8").close()
+    for i in range(4):
+        same(fake.wait_result(f"h-{i}")["status"], "success", f"h-{i}")
+    check(TOKEN not in worker.log(), "the token is in the log")
+    worker.wait_log("worker_type|WORKER_TYPE|type")
+    worker.drain()
+
+
 @case("every construct of the SDK's README works, with RXON")
 def skills(t):
     fake = Fake(classic=False)
