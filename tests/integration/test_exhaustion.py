@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""No descriptors, no processes, a clock that jumps: nothing spins, nothing is
+lost, and all is well again when the trouble is over."""
+import http.client
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+from fake_orchestrator import Fake, task  # noqa: E402
+from harness import (BUILD, LIMIT, case, check, eventually,  # noqa: E402
+                     free_port, has_sanitizers, main, proc_read, same)
+
+SPAWN = os.path.join(BUILD, "tests", "integration", ".libs", "fail_spawn.so")
+WALL = os.path.join(BUILD, "tests", "integration", ".libs", "fake_wall.so")
+TROUBLE_S = 3  # that each trouble lasts
+
+
+def cpu_s(pid):
+    fields = proc_read(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Quiet:
+    """That a trouble costs neither processor time nor lines without end."""
+
+    def __init__(self, worker):
+        self.worker = worker
+        self.cpu = cpu_s(worker.pid)
+        self.lines = len(worker.log().splitlines())
+        self.end = time.monotonic() + TROUBLE_S
+
+    def check(self):
+        eventually(lambda: time.monotonic() > self.end, "the time is over")
+        cpu = cpu_s(self.worker.pid) - self.cpu
+        lines = len(self.worker.log().splitlines()) - self.lines
+        # A loop that spins takes all of it.
+        check(cpu < TROUBLE_S * (0.8 if has_sanitizers() else 0.4),
+              f"{cpu:.1f} s of processor time in {TROUBLE_S} s")
+        check(lines < 60, f"{lines} lines in {TROUBLE_S} s")
+
+
+def succeeds(fake, name, limit=60):
+    """A task that is put in now."""
+    fake.put(task(name))
+    same(fake.wait_result(name, limit)["status"], "success", name)
+
+
+@case("no descriptors: accepting, starting and asking wait for better times")
+def descriptors(t):
+    fake = Fake(poll_timeout=0.5)
+    port = free_port()
+    worker = t.worker(
+        fake.url, light=2, metrics=f"port = {port}\naddress = 127.0.0.1",
+        worker="heartbeat_interval = 1s",
+        orchestrator="protocol = classic\n    request_timeout = 2s")
+    succeeds(fake, "before")
+    limit = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    count = len(os.listdir(f"/proc/{worker.pid}/fd"))
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (count, limit[1]))
+    quiet = Quiet(worker)
+    clients = []
+    for _ in range(20):  # more than were closed since
+        clients.append(socket.create_connection(("127.0.0.1", port)))
+    for pid in worker.serving("light"):
+        os.kill(pid, signal.SIGKILL)
+    quiet.check()
+    check(worker.is_alive(), "it lives")
+    for client in clients:
+        client.close()
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, limit)
+    succeeds(fake, "after")
+    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    conn.request("GET", "/health")
+    same(conn.getresponse().status, 200, "health")
+    conn.close()
+    worker.drain()
+
+
+def processes(t):
+    fake = Fake(poll_timeout=0.5)
+    trouble = t.path("no-spawn")
+    worker = t.worker(
+        fake.url, light=4, worker="heartbeat_interval = 1s",
+        orchestrator="protocol = classic",
+        env={"FAIL_SPAWN": trouble, "LD_PRELOAD": SPAWN})
+    succeeds(fake, "before")
+    t.write("no-spawn", "")
+    quiet = Quiet(worker)
+    fake.put(task("meanwhile"))
+    for pid in worker.serving("light"):
+        os.kill(pid, signal.SIGKILL)
+    quiet.check()
+    tries = os.path.getsize(trouble)
+    check(0 < tries <= 12, f"{tries} tries in {TROUBLE_S} s")
+    os.unlink(trouble)
+    fake.wait_result("meanwhile", 60)
+    succeeds(fake, "after")
+    seen = len(fake.of_kind("heartbeat"))
+    fake.wait_requests("heartbeat", seen + 1)
+    for name, results in fake.results.items():
+        same(len(results), 1, f"results of {name}")
+    worker.drain()
+
+
+def jumps(t):
+    fake = Fake(poll_timeout=0.5)
+    t.write("clock", "0\n")
+    worker = t.worker(
+        fake.url, ["-o", "category/heavy.time_limit=60s"],
+        worker="heartbeat_interval = 1s",
+        orchestrator="protocol = classic",
+        env={"LD_PRELOAD": WALL, "FAKE_WALL": t.path("clock")})
+    gate = t.gate()
+    fake.put(task("runs", "slow", {"gate": gate.path}))
+    gate.wait(1)
+    for offset, words in ((86400, "behind"), (-86400, "ahead of")):
+        t.write("clock", f"{offset}\n")
+        seen = len(fake.of_kind("heartbeat"))
+        beats = [r.at for r in
+                 fake.wait_requests("heartbeat", seen + 4)[seen + 1:]]
+        gaps = [b - a for a, b in zip(beats, beats[1:])]
+        check(0.3 < min(gaps) and max(gaps) < 4, f"heartbeats: {gaps}")
+        worker.wait_log(f"the clock of .* s {words} ours")
+        succeeds(fake, words.partition(" ")[0])
+    check("runs" not in fake.results, "the one that runs is not ended")
+    gate.open()
+    same(fake.wait_result("runs")["status"], "success", "it")
+    t.write("clock", "0\n")
+    worker.wait_log("agrees with ours again")
+    worker.drain()
+
+
+PRELOADED = (
+    ("no processes: starts are tried ever more seldom, and again at last",
+     processes),
+    ("the wall clock jumps by a day: no deadline moves, and it is said",
+     jumps))
+for text, function in PRELOADED:
+    if has_sanitizers():
+        case(text + " # SKIP sanitizers must come first")(lambda t: None)
+    else:
+        case(text)(function)
+
+main()
