@@ -249,7 +249,7 @@ turn(struct run *r)
 		(void)take_out(r);
 	if (fds[3].revents != 0)
 		(void)take_err(r);
-	if (channel && !r->asked && (n == 0 || fds[5].revents != 0))
+	if (channel && !r->asked && (r->crowded || fds[5].revents != 0))
 		r->crowded = !look_at_channel(r);
 	if (fds[0].revents != 0)
 		look_at_children(r);
