@@ -73,6 +73,58 @@ walks_through_its_states(void)
 	check_counts(&t, 0, 0, 0);
 }
 
+/* At every moment: what has come is what has ended and what is here. */
+static void
+adds_up(const struct lease_table *t)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < LEASE_NSOURCES; i++)
+		sum += t->received[i];
+	for (i = 0; i < LEASE_NOUTCOMES; i++)
+		sum -= t->ended[i];
+	for (i = 0; i < LEASE_NSTATES; i++)
+		sum -= t->count[i];
+	ASSERT_INT(sum, 0);
+}
+
+static void
+figures_add_up(void)
+{
+	struct result result = result_failure(CODE_TRANSIENT, "no");
+	struct task task = make_task("old"), again = make_task("old");
+	struct lease_table t;
+	struct lease *old, *new;
+
+	lease_table_init(&t);
+	t.last_id = 70;
+	old = lease_restore(&t, &task, NULL, 7, 10, LEASE_FROM_JOURNAL);
+	ASSERT(old != NULL);
+	ASSERT_INT(old->id, 7);
+	adds_up(&t);
+	ASSERT(lease_restore(&t, &again, NULL, 8, 10, LEASE_FROM_DEAD_LETTER) ==
+	    NULL);
+	adds_up(&t);
+	new = add(&t, "new");
+	ASSERT_INT(new->id, 71);
+	ASSERT(lease_find(&t, 71) == new);
+	ASSERT(lease_find(&t, 8) == NULL);
+	ASSERT(lease_find_task(&t, "old") == old);
+	ASSERT(lease_find_task(&t, "other") == NULL);
+	adds_up(&t);
+	lease_set_running(&t, new);
+	adds_up(&t);
+	lease_finish(&t, old, &result);
+	adds_up(&t);
+	lease_end(&t, old, LEASE_DEAD);
+	adds_up(&t);
+	ASSERT_INT(t.received[LEASE_FROM_POLL], 1);
+	ASSERT_INT(t.received[LEASE_FROM_JOURNAL], 1);
+	ASSERT_INT(t.ended[LEASE_DEAD], 1);
+	lease_table_fini(&t);
+}
+
 static void
 can_be_answered_unrun(void)
 {
@@ -263,6 +315,7 @@ counts_deadlines_on_its_own_clock(void)
 static const struct test tests[] = {
 	{ "a lease goes its way, and the counts go with it",
 	    walks_through_its_states },
+	{ "what has come is what has ended and what is here", figures_add_up },
 	{ "a queued lease can be answered at once", can_be_answered_unrun },
 	{ "finishing takes the result and frees the params",
 	    takes_the_result_and_frees_the_params },
