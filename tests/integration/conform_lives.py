@@ -18,6 +18,14 @@ def results(proxy, job_id):
             if e.json()["job_id"] == job_id]
 
 
+def wait_answered(proxy, job_id, count=1):
+    """Until so many results of the job have been answered. Returns them."""
+    return proxy.wait(
+        lambda _all: len(of := [e for e in results(proxy, job_id)
+                                if e.status]) >= count and of,
+        f"the answers to {count} results", 30)
+
+
 class Swallower(RecordingProxy):
     """Loses the replies to the first results: they arrive, and are done, but
     the worker does not hear of it."""
@@ -166,8 +174,7 @@ def event(t):
     job_id, = orch.submit("tell", {"type": "done_early"},
                           event_transitions={"done_early": "other"})
     same(ended(orch, job_id)["outcome"], "other", "job")
-    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
-               "the result")
+    wait_answered(proxy, job_id)
     worker.wait_log("stale_task|job_already_terminated|worker_mismatch")
     orch.wait(orch.submit("echo"), "finished")
     same(len(results(proxy, job_id)), 1, "results")
@@ -183,8 +190,7 @@ def lost_reply(t):
     worker = t.worker(proxy.url, worker=BEAT)
     orch.wait_worker()
     job_id, = orch.submit("echo", {"n": 1})
-    proxy.wait(lambda _all: [e for e in results(proxy, job_id) if e.status],
-               "the second copy's reply", 30)
+    wait_answered(proxy, job_id)  # the second copy; the first is not heard
     first, *more = results(proxy, job_id)
     same(len(more), 1, "further copies")
     same(more[0].status, 200, "status")
@@ -277,7 +283,7 @@ def words(t):
     same(job["state"]["state_history"], {"said": True}, "data")
     unheard, = orch.submit("word", {"word": "needs_review"})
     same(ended(orch, unheard)["outcome"], "failed", "job without it")
-    reply = results(proxy, unheard)[0].replied()
+    reply = wait_answered(proxy, unheard)[0].replied()
     same(reply.get("transition", reply["status"]),
          "result_accepted_success" if orch.classic
          else "unhandled_status_failure", "reply")
@@ -380,10 +386,7 @@ def redis_requeued(t):
     gate.open()
     ended(orch, job_id, 60)
     ended(orch, first, 60)
-    answered = proxy.wait(
-        lambda _all: len(of := [e for e in results(proxy, job_id)
-                                if e.status]) >= 2 and of,
-        "the answers to two copies", 30)
+    answered = wait_answered(proxy, job_id, 2)
     ids = [e.json()["task_id"] for e in answered]
     same(len(set(ids)), len(ids), "each copy is answered once")
     same(answered[0].replied()["reason"], "stale_task", "first reply")
