@@ -522,6 +522,7 @@ on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct journal *j = arg;
 	const bool troubled = j->told.text[0] != '\0';
+	const uint64_t known = j->known;
 
 	(void)fd;
 	(void)what;
@@ -529,7 +530,7 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	rewrite_if_needed(j);
 	if (j->known < j->last || j->rewrite)
 		look_later(j);
-	if (troubled != (j->told.text[0] != '\0'))
+	if (troubled != (j->told.text[0] != '\0') || known != j->known)
 		j->ops->progress(j->arg);
 }
 

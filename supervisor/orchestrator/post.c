@@ -386,6 +386,7 @@ static void
 on_kick(void *arg)
 {
 	posting_kick(arg);
+	spill(arg);
 }
 
 void
