@@ -456,7 +456,7 @@ def task_files(t):
     for more, root in ((dict(workspace=given), given),
                        ({}, f"{t.folder}/own/t-2")):
         got = s.run("files", **more)["data"]
-        same(got, {"root": root, "lines": ["text\n", "more"], "c": "bytes",
+        same(got, {"root": root, "lines": ["text\n", "more"], "c": "Ynl0ZXM=",
                    "d": {"k": "ж"}, "list": ["a", "c.bin", "d.json"],
                    "outside": ["../x", "/etc/passwd"], "there": True,
                    "path": root + "/e.txt"}, root)
