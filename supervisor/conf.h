@@ -217,6 +217,7 @@ struct conf_handler {
 	char *cost; /* decimal number; or NULL */
 	int64_t time_limit_ms; /* 0: the category's */
 	int64_t soft_time_limit_ms; /* 0: the category's */
+	char **final_codes; /* of failures that end the job; or NULL */
 	struct conf_settings settings;
 	bool from_argv : 1; /* its executable is named on the command line */
 };

@@ -159,6 +159,42 @@ put_details(const struct result *r, size_t tail_max, struct bytes *out)
 	bytes_puts(out, "}");
 }
 
+static bool
+is_listed(const char *code, char *const *codes)
+{
+	for (; codes != NULL && *codes != NULL; codes++)
+		if (strcmp(*codes, code) == 0)
+			return (true);
+	return (false);
+}
+
+void
+result_finalise(struct result *r, char *const *codes)
+{
+	struct bytes details = { 0 };
+	char *code;
+
+	if (r->status == NULL || strcmp(r->status, "failure") != 0 ||
+	    r->code == NULL || !is_listed(r->code, codes))
+		return;
+	bytes_puts(&details, "{\"code\":");
+	bytes_put_json(&details, r->code, strlen(r->code));
+	if (r->details.len > 0) {
+		bytes_puts(&details, ",\"details\":");
+		bytes_append(&details, r->details.p, r->details.len);
+	}
+	bytes_puts(&details, "}");
+	if (bytes_failed(&details) ||
+	    (code = strdup(CODE_INVALID_INPUT)) == NULL) {
+		bytes_fini(&details);
+		return;
+	}
+	free(r->code);
+	r->code = code;
+	bytes_fini(&r->details);
+	r->details = details;
+}
+
 bool
 result_is_value_error(const struct result *r)
 {

@@ -41,6 +41,10 @@ struct result result_cancelled(void);
 /* Reads a child's result frame, a JSON object. -1 and why when it breaks the
  * protocol; out is then untouched. */
 int result_read(const char *text, size_t len, struct result *out, struct why *);
+/* A failure with one of these codes (or NULL: none) is turned into one that
+ * ends the job at once: INVALID_INPUT_ERROR, with its own code in the details.
+ * Left as it is when memory is short. */
+void result_finalise(struct result *, char *const *codes);
 /* True when a handler in Python raised a ValueError, which a child marks in
  * the details: the dialects differ about it. */
 bool result_is_value_error(const struct result *);

@@ -150,12 +150,22 @@ places(const char *category, void *arg)
 	return (places_of(s, NULL));
 }
 
+/* What the configuration says of the handler of a lease; or NULL. */
+static const struct conf_handler *
+block_of(const struct supervisor *s, const struct lease *l)
+{
+	return (l->task.type != NULL ?
+		conf_handler(s->now->conf, l->task.type) :
+		NULL);
+}
+
 static void
 finish(struct supervisor *s, struct lease *l, struct result *result)
 {
 	const struct log_context ctx = lease_context(l);
 	const char *type = l->task.type != NULL ? l->task.type : "task";
 	const int64_t took_ms = clock_now_ms() - l->leased_ms;
+	const struct conf_handler *block;
 	const char *status;
 
 	if (l->cancelled) {
@@ -163,6 +173,8 @@ finish(struct supervisor *s, struct lease *l, struct result *result)
 		result_fini(result);
 		*result = result_cancelled();
 	}
+	if ((block = block_of(s, l)) != NULL)
+		result_finalise(result, block->final_codes);
 	lease_finish(&s->leases, l, result);
 	status = l->result.status != NULL ? l->result.status : "failure";
 	view_show_soon(s);

@@ -186,6 +186,19 @@ def hot(t):
     s.worker.wait_log("a state frame is left out: its hot_cache")
 
 
+@case("codes of a handler's own may end the job at once")
+def final_codes(t):
+    fails = sh(t, "fails", """echo '{"error": {"code": "NOT_FOUND",
+        "message": "no such user"}}'; exit 1""")
+    s = Scene(t, f"""
+handler fails {{ exec = "{fails}" final_codes = {{ GONE, NOT_FOUND }} }}
+""")
+    error = s.result(s.put("t-1", "fails"))["error"]
+    same((error["code"], error["message"]),
+         ("INVALID_INPUT_ERROR", "no such user"), "code and message")
+    same(error["details"]["code"], "NOT_FOUND", "its own")
+
+
 @case("an executable that dies costs its task alone")
 def dies(t):
     s = Scene(t, f"""

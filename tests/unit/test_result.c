@@ -229,6 +229,31 @@ writes_its_error(void)
 	check_error(&r, "");
 }
 
+static void
+finalises(void)
+{
+	static char *codes[] = { (char *)"GONE", (char *)"NOT_FOUND", NULL };
+	struct result r = result_failure("NOT_FOUND", "no such user");
+	struct result other = result_failure("BUSY", "later");
+
+	result_finalise(&r, NULL);
+	ASSERT_STR(r.code, "NOT_FOUND");
+	result_finalise(&r, codes);
+	ASSERT_STR(r.code, CODE_INVALID_INPUT);
+	ASSERT_STR(r.message, "no such user");
+	ASSERT_MEM(r.details.p, r.details.len, "{\"code\":\"NOT_FOUND\"}", 20);
+	result_finalise(&other, codes);
+	ASSERT_STR(other.code, "BUSY");
+	bytes_puts(&other.details, "{\"a\":1}");
+	free(other.code);
+	ASSERT((other.code = strdup("GONE")) != NULL);
+	result_finalise(&other, codes);
+	ASSERT_MEM(other.details.p, other.details.len,
+	    "{\"code\":\"GONE\",\"details\":{\"a\":1}}", 33);
+	result_fini(&r);
+	result_fini(&other);
+}
+
 static const struct test tests[] = {
 	{ "every malformed result is refused with its reason",
 	    refuses_what_is_malformed },
@@ -240,5 +265,6 @@ static const struct test tests[] = {
 	    writes_its_error },
 	{ "the last output is in it where it is asked for",
 	    writes_the_tail_where_it_is_asked_for },
+	{ "codes that end the job are sent as one that does", finalises },
 };
 TEST_MAIN(tests)
