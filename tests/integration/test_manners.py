@@ -17,10 +17,12 @@ from email.utils import formatdate
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, Handler, Server, replying, \
-    task  # noqa: E402
-from harness import CHILD, SOURCE, TOKEN, case, check, eventually, \
+    silent, task  # noqa: E402
+from harness import BUILD, CHILD, SOURCE, TOKEN, case, check, eventually, \
     free_port, main, read, same  # noqa: E402
 
+RESOLVER = os.path.join(BUILD, "tests", "integration", ".libs",
+                        "silent_resolver.so")
 COMPLAINT = r" - (WARNING|ERROR) - "
 SILENCE = 60  # seconds after which a real one forgets
 KINDS = ("register", "heartbeat", "poll", "result")
@@ -455,8 +457,33 @@ fickle.main({plan!r}, "light", {log!r}, {child!r})
 """
 
 
+def bad_company(t):
+    """Two more orchestrators: the resolver never answers who asks for the one,
+    and the other accepts whatever comes and never answers."""
+    mute = Peer()
+    for kind in ("register", "heartbeat", "poll", "result"):
+        mute.break_kind(kind, silent)
+    token = t.write("token-others", TOKEN + "\n")
+    return "".join(f"""
+orchestrator {name} {{
+    url = "{url}"
+    token_file = "{token}"
+    protocol = classic
+}}""" for name, url in (("nowhere", "http://nowhere.silent.test"),
+                        ("mute", mute.url)))
+
+
+def longest_gap(fake, worker):
+    """Between heartbeats, of which there are eight more."""
+    fake.wait_requests("heartbeat", count_of(fake, "heartbeat") + 8, 30)
+    check(worker.is_alive(), "it died")
+    worker.wait_log("silent_resolver: asked")
+    return max(fake.gaps("heartbeat"))
+
+
 @case("a heartbeat is never late by more than a second: ten children spin, "
-      "one is stopped, one announces 60 MB")
+      "one is stopped, one announces 60 MB, a resolver and an orchestrator "
+      "never answer")
 def never_late(t):
     fake = Peer()
     steps = t.path("steps")
@@ -464,8 +491,12 @@ def never_late(t):
     program = t.write("fickle-child", PROGRAM.format(
         python=sys.executable, source=SOURCE, plan=plan, log=steps,
         child=CHILD), 0o700)
-    worker = start(t, fake, light=12, env={"AVTOWORKER_CHILD": program},
-                   worker="max_concurrent_tasks = 20")
+    worker = t.worker(
+        fake.url, light=12, more=bad_company(t), orchestrator="""
+    protocol = classic""", worker="""
+    heartbeat_interval = 1s
+    max_concurrent_tasks = 20""",
+        env={"AVTOWORKER_CHILD": program, "LD_PRELOAD": RESOLVER})
     for i in range(12):
         fake.put(task(f"t{i}"))
 
@@ -476,13 +507,25 @@ def never_late(t):
     eventually(lambda: len(at_work()) >= 12,
                lambda: f"{len(at_work())} at work", 60)
     worker.wait_log("60 MB|62914560|frame", 30)
-    same(fake.wait_requests("heartbeat", count_of(fake, "heartbeat") + 8, 30)
-         and worker.is_alive(), True, "it lives")
-    gap = max(fake.gaps("heartbeat"))
+    gap = longest_gap(fake, worker)
     check(gap < 2, f"no heartbeat for {gap:.1f} s")
     worker.signal(signal.SIGINT)
     worker.signal(signal.SIGINT)
     worker.wait(30)
+
+
+@case("a resolver that never answers holds back no task, and no stop")
+def silent_resolver(t):
+    fake = Peer()
+    worker = t.worker(fake.url, more=bad_company(t), orchestrator="""
+    protocol = classic""", env={"LD_PRELOAD": RESOLVER})
+    worker.wait_log("silent_resolver: asked")
+    for i in range(20):
+        works(fake, f"t{i}")
+    began = time.monotonic()
+    worker.drain()
+    took = time.monotonic() - began
+    check(took < 10, f"the stop took {took:.1f} s")
 
 
 # The environment -----------------------------------------------------------
