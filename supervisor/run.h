@@ -14,6 +14,7 @@
 #include <bsd/sys/queue.h>
 #include <event2/event_struct.h>
 
+#include "supervisor/cancels.h"
 #include "supervisor/children/orphans.h"
 #include "supervisor/children/program.h"
 #include "supervisor/children/start_gate.h"
@@ -82,6 +83,7 @@ struct supervisor {
 	struct generation *next; /* what a reload is trying; or NULL */
 	TAILQ_HEAD(, generation) old; /* finish what they have */
 	struct lease_table leases;
+	struct cancels cancels; /* of tasks that may still come */
 	char *worker_id;
 	struct http *http;
 	struct outbox *outbox; /* NULL in local mode */

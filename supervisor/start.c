@@ -520,6 +520,7 @@ supervisor_run(const struct conf *conf, const struct supervisor_options *opt)
 
 	TAILQ_INIT(&s.old);
 	lease_table_init(&s.leases);
+	cancels_init(&s.cancels);
 	reaper_init(&s.reaper);
 	say_hello(&s);
 	if ((status = open_all(&s, &why)) != EX_OK) {

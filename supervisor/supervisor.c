@@ -221,6 +221,19 @@ run_place(struct supervisor *s, struct lease *l)
 		program_submit(h->program, l);
 }
 
+/* Before it came. */
+static void
+finish_cancelled(struct supervisor *s, struct lease *l)
+{
+	const struct log_context ctx = lease_context(l);
+	struct result r = result_cancelled();
+
+	log_line(LOG_LEVEL_INFO, &ctx,
+	    "cancelled by the orchestrator before it came");
+	finish(s, l, &r);
+	result_fini(&r);
+}
+
 static bool
 leased(struct orchestrator *o, struct task *task,
     const struct task_fault *fault, void *arg)
@@ -249,7 +262,9 @@ leased(struct orchestrator *o, struct task *task,
 	}
 	orchestrator_leased(o, l);
 	view_show_soon(s);
-	if (fault != NULL)
+	if (cancels_has(&s->cancels, o, &l->task, clock_now_ms()))
+		finish_cancelled(s, l);
+	else if (fault != NULL)
 		fail(s, l, fault->code, fault->text);
 	else
 		run_place(s, l);
@@ -278,18 +293,23 @@ cancel(struct supervisor *s, struct lease *l)
 
 /* The id of a task, or of a job, which orchestrators mean as well (S12). */
 static void
-cancelled(struct orchestrator *o, const char *id, void *arg)
+cancelled(struct orchestrator *o, const char *id, bool may_come, void *arg)
 {
 	struct supervisor *s = arg;
 	struct lease *l, *next;
+	bool found = false;
 
 	for (l = lease_first(&s->leases); l != NULL; l = next) {
 		next = lease_next(l);
 		if (l->origin == o &&
 		    (strcmp(l->task.task_id, id) == 0 ||
-			strcmp(l->task.job_id, id) == 0))
+			strcmp(l->task.job_id, id) == 0)) {
+			found = true;
 			cancel(s, l);
+		}
 	}
+	if (may_come && !found)
+		cancels_note(&s->cancels, o, id, clock_now_ms());
 }
 
 static void

@@ -77,9 +77,10 @@ on_cancel(const char *id, void *arg)
 {
 	struct remote *r = arg;
 
+	/* Only what a heartbeat has named is named back: it has come. */
 	log_debug("%s cancels %s", r->conf->url, id);
 	if (r->base.ops->cancelled != NULL)
-		r->base.ops->cancelled(&r->base, id, r->base.arg);
+		r->base.ops->cancelled(&r->base, id, false, r->base.arg);
 }
 
 /* The skills whole, under another hash; or a registration, when that has not

@@ -54,9 +54,10 @@ struct orchestrator_ops {
 	size_t (*hot_cache)(
 	    struct orchestrator *, char **names, size_t max, void *arg);
 	/* The orchestrator does not want that task any more, or any task of
-	 * that job: the id may be of either, and of one that is over. May be
-	 * NULL. */
-	void (*cancelled)(struct orchestrator *, const char *id, void *arg);
+	 * that job: the id may be of either, and of one that is over, or, if
+	 * may_come, of one that has not come yet. May be NULL. */
+	void (*cancelled)(
+	    struct orchestrator *, const char *id, bool may_come, void *arg);
 };
 
 /* A task type as it is offered. */

@@ -234,7 +234,7 @@ cancel(struct remote *r, const struct command *command)
 
 	log_debug("%s cancels %s", r->conf->url, id);
 	if (r->base.ops->cancelled != NULL)
-		r->base.ops->cancelled(&r->base, id, r->base.arg);
+		r->base.ops->cancelled(&r->base, id, true, r->base.arg);
 }
 
 static void

@@ -91,6 +91,25 @@ def queued(t, _name, classic):
     scene.end()
 
 
+@case("{}: a task that was cancelled before it came is not run, its job's next "
+      "one is", *DIALECTS)
+def early(t, _name, classic):
+    scene = Scene(t, classic)
+    scene.gate.open()
+    scene.cancel("early")
+    scene.cancel("", task_id=None, job_id="job-of-all")
+    scene.worker.wait_log("cancels (early|job-of-all)", count=2)
+    scene.put("early", "echo")
+    scene.cancelled("early")
+    scene.worker.wait_log("cancelled by the orchestrator before it came")
+    scene.fake.put(task("again", "echo", job_id="job-early"))
+    same(scene.fake.wait_result("again")["status"], "success", "status")
+    for name in ("one", "two"):
+        scene.fake.put(task(name, "echo", job_id="job-of-all"))
+        scene.cancelled(name)
+    scene.end()
+
+
 @case("{}: a handler that listens ends by itself", *DIALECTS)
 def listening(t, _name, classic):
     scene = Scene(t, classic)
