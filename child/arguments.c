@@ -18,7 +18,8 @@ arguments_usage(const char *what, const char *which)
 {
 	fprintf(stderr,
 	    "avtoworker-child: %s%s%s; this program is started by "
-	    "avtoworkerd only, see avtoworkerd(8)\n",
+	    "avtoworkerd, and by hand as: avtoworker-child --run TYPE "
+	    "[--params JSON] [--kind KIND] FILE [ARG...]\n",
 	    what, which != NULL ? ": " : "", which != NULL ? which : "");
 	return (EX_USAGE);
 }

@@ -9,9 +9,10 @@
  *	avtoworker-child --parent PID --category NAME [OPTION]... -- WHAT
  *
  * WHAT is TYPE=FILE... for modules, TYPE PATH [ARG...] with --kind exec, and
- * PATH [ARG...] with --kind channel. Descriptor 3 is the channel. But for
- * the first line not for people, hence no help: the options are those of the table in arguments.c,
- * put together by supervisor/children/command.c.
+ * PATH [ARG...] with --kind channel. Descriptor 3 is the channel. Only the
+ * first line is for people, and whatever is wrong is answered with it; the
+ * options are those of the table in arguments.c, put together by
+ * supervisor/children/command.c.
  */
 #include <errno.h>
 #include <fcntl.h>

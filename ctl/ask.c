@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+#include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,6 +62,46 @@ connect_to(const char *path, struct why *why)
 		return (-1);
 	}
 	return (fd);
+}
+
+/* Whether a worker of that name answers below the folder. */
+static bool
+answers(const char *folder, const char *name)
+{
+	struct why why;
+	char *path;
+	int fd = -1;
+
+	if ((path = text_format("%s/%s/" CONTROL_SOCKET, folder, name)) != NULL)
+		fd = connect_to(path, &why);
+	free(path);
+	if (fd != -1)
+		(void)close(fd);
+	return (fd != -1);
+}
+
+char *
+ask_names(void)
+{
+	char *folder = instance_state_dir(NULL, NULL);
+	DIR *dir = folder != NULL ? opendir(folder) : NULL;
+	const struct dirent *entry;
+	struct bytes names = { 0 };
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		if (instance_name_ok(entry->d_name) &&
+		    answers(folder, entry->d_name))
+			bytes_printf(&names, "%s%s", names.len > 0 ? " " : "",
+			    entry->d_name);
+	if (dir != NULL)
+		(void)closedir(dir);
+	free(folder);
+	bytes_append(&names, "", 1);
+	if (bytes_failed(&names)) {
+		bytes_fini(&names);
+		return (NULL);
+	}
+	return (names.p);
 }
 
 static int

@@ -219,6 +219,24 @@ show(const struct arguments *a, const struct bytes *answer)
 	return (status);
 }
 
+/* Nobody answers: why, and who would. */
+static void
+tell_silence(const struct arguments *a, const struct why *why)
+{
+	char *names = NULL;
+
+	(void)fprintf(stderr, "avtoworkerctl: %s", why->text);
+	if (a->name == NULL && a->socket == NULL) {
+		if ((names = ask_names()) != NULL && names[0] != '\0')
+			(void)fprintf(
+			    stderr, "; with -n NAME these answer: %s", names);
+		else
+			(void)fputs("; if it has a name, give -n NAME", stderr);
+	}
+	(void)fputc('\n', stderr);
+	free(names);
+}
+
 static int
 run(const struct arguments *a)
 {
@@ -238,10 +256,7 @@ run(const struct arguments *a)
 		status = EX_OSERR;
 	} else if (ask(a->socket != NULL ? a->socket : path, &request, &answer,
 		       &why) == -1) {
-		(void)fprintf(stderr, "avtoworkerctl: %s%s\n", why.text,
-		    a->name == NULL && a->socket == NULL ?
-			"; if it has a name, give -n NAME" :
-			"");
+		tell_silence(a, &why);
 		status = EX_UNAVAILABLE;
 	} else
 		status = show(a, &answer);

@@ -59,6 +59,7 @@ conf_dump(const struct conf *conf, FILE *f)
 	dump_block("worker", NULL, &conf->worker, f);
 	(void)fputc('\n', f);
 	dump_block("resources", NULL, &conf->resources, f);
+	(void)fputc('\n', f);
 	dump_block("storage", NULL, &conf->storage, f);
 	(void)fputc('\n', f);
 	dump_block("log", NULL, &conf->log, f);

@@ -284,10 +284,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	kick(&o->base);
 }
 
+/* One line, however many lines its data came in: within JSON text, the end of
+ * a line is never part of a string. */
 static void
 put_result(struct bytes *b, const struct lease *l)
 {
 	const struct result *r = &l->result;
+	size_t i;
 
 	bytes_printf(b, "{\"task_id\":\"%s\",\"job_id\":\"%s\"",
 	    l->task.task_id, l->task.job_id);
@@ -300,6 +303,9 @@ put_result(struct bytes *b, const struct lease *l)
 		bytes_append(b, r->data.p, r->data.len);
 	}
 	result_put_error(r, NULL, 0, b);
+	for (i = 0; i < b->len; i++)
+		if (b->p[i] == '\n' || b->p[i] == '\r')
+			b->p[i] = ' ';
 	bytes_puts(b, "}\n");
 }
 

@@ -162,7 +162,7 @@ def usage(*arguments):
     status, text = child.wait()
     equal(status, EX_USAGE, repr(arguments))
     equal(text.count("\n"), 1, "lines of " + text)
-    contains(text, "started by avtoworkerd only")
+    contains(text, "started by avtoworkerd, and by hand as")
     return text
 
 

@@ -247,7 +247,7 @@ def _():
         child = serve(option, value, "plant=" + FOREST)
         status, text = child.wait()
         equal((status, text.count("\n")), (64, 1), option + " " + value)
-        contains(text, "started by avtoworkerd only")
+        contains(text, "started by avtoworkerd, and by hand as")
 
 
 @case("a task that takes too much processor time is ended, its child's sum "

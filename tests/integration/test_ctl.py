@@ -239,6 +239,8 @@ def found(t):
     same(answer["pid"], named.pid, "pid")
     same(json.loads(ctl("-n", "named", "-j", "status", env=environ))["pid"],
          named.pid, "pid")
+    said = ctl("status", status=69, env={**environ, "STATE_DIRECTORY": t.dir})
+    check("these answer: given\n" in said, said)
     named.signal(15)
     same(named.wait(), 0, "exit status")
 

@@ -79,6 +79,16 @@ def task(task_id, kind="echo", **params):
     return {"task_id": task_id, "type": kind, "params": params}
 
 
+@case("a result is one line, whatever an executable prints")
+def one_line(t):
+    path = t.write("pretty.sh", """#!/bin/sh
+printf '{\\r\\n  "a": "x\\\\ny",\\n  "b": 1\\n}\\n'
+""")
+    os.chmod(path, 0o755)
+    results, _log = one(t, "--task", "pretty", path)
+    same(results[0]["data"], {"a": "x\ny", "b": 1}, "data")
+
+
 @case("runs a file of tasks and writes a result for each")
 def file_of_tasks(t):
     run = Run(t, [

@@ -248,6 +248,7 @@ def cannot_start(t, _name, text, words):
     same(results, {}, "results")
     check([x for x in worker.lines("avtoworkerd - ") if words in x],
           f"{words!r} is not in: {worker.log()}")
+    check("_launch.py" not in worker.log(), "our own code is in the traceback")
 
 
 @case("bad handlers cost their own task, and say what they did")

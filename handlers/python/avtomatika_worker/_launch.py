@@ -7,6 +7,7 @@ when the program ends, and a program may end before its Worker is run.)
 """
 from __future__ import annotations
 
+import asyncio
 import builtins
 import faulthandler
 import importlib
@@ -92,17 +93,19 @@ def _run(program: _program.Program, target: Target, ours: str) -> int:
         return 0
     except CannotRun as e:
         program.say_failed(str(e))
-        print(e, file=sys.stderr)
     except SystemExit as e:
         if program.ran:
             raise
         program.say_failed(f"{target.name} called sys.exit({e.code!r}) before "
                            "its Worker ran")
     except BaseException as e:
-        if not program.is_ready:
+        # First the traceback: what has failed is ended when it has said so.
+        trace = _program.trace_outside(e)
+        try:
+            sys.excepthook(type(e), e.with_traceback(trace), trace)
+        finally:
             program.say_failed(f"{target.name}: {_where(e)}"
                                f"{type(e).__name__}: {e}")
-        sys.excepthook(type(e), e, _program.trace_outside(e))
     return SOFTWARE
 
 
@@ -208,8 +211,9 @@ def _where(error: BaseException) -> str:
     """FILE:LINE where the program itself was, as far as it is known."""
     if isinstance(error, SyntaxError):
         return ""  # its text says it
+    inner = (_program.HERE, os.path.dirname(asyncio.__file__))
     entries = [e for e in traceback.extract_tb(error.__traceback__)
-               if os.path.dirname(e.filename) != _program.HERE and
+               if os.path.dirname(e.filename) not in inner and
                not e.filename.startswith("<")]
     if not entries:
         return ""

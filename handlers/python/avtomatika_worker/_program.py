@@ -143,9 +143,10 @@ def _line_outside() -> str:
 
 
 def trace_outside(error: BaseException) -> Any:
-    """Its traceback from where the script's own code begins."""
+    """Its traceback from where the script's own code begins; None when it
+    never did."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and \
+    while trace is not None and \
             os.path.dirname(trace.tb_frame.f_code.co_filename) == HERE:
         trace = trace.tb_next
     return trace

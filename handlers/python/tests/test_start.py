@@ -165,7 +165,9 @@ REFUSED = (  # name, script, words of the sentence
     ("a syntax error", "def f(:", ("worker.py", "SyntaxError", "line 1")),
     ("no Worker", "x = 1", ("worker.py makes no Worker",)),
     ("no tasks", "from avtomatika_worker import Worker\nWorker().run()",
-     ("has no tasks",)),
+     ("line 2: ", "has no tasks")),
+    ("no tasks, and nobody runs it", "from avtomatika_worker import Worker\n"
+     "w = Worker()\n", ("worker.py: RuntimeError: the Worker has no tasks",)),
     ("two Workers", "from avtomatika_worker import Worker\n\na = Worker()\n"
      "b = Worker()\n", ("worker.py:4 makes a second Worker", "worker.py:3",
                         "app")),
