@@ -177,12 +177,12 @@ class Broken(Exception):
     """A run that gave no figures."""
 
 
-def start_devorch(args, tasks, options):
+def start_devorch(args, tasks, options, kind="echo"):
     devorch = subprocess.Popen(
         [os.path.join(args.build, "avtoworker-devorch"),
          "--listen", "127.0.0.1:0", "--dialect", args.dialect,
          "--token", TOKEN, "--hold", "--exit-when-done", "--json",
-         "--tasks", f"echo={tasks}:{PARAMS}", *options],
+         "--tasks", f"{kind}={tasks}:{PARAMS}", *options],
         stdout=subprocess.PIPE, text=True)
     return devorch, int(devorch.stdout.readline().partition("=")[2])
 
