@@ -126,6 +126,19 @@ handler echo {{ category = light }}
         same(s.result(f"m-{i}")["status"], "success", "of a module")
 
 
+@case("the example of a channel program")
+def example(t):
+    path = os.path.join(SOURCE, "..", "..", "handlers", "examples",
+                        "channel", "double.py")
+    s = Scene(t, f"""
+channel doubler {{ exec = {{ "{sys.executable}", "{path}" }} }}
+""")
+    same(s.success("t-1", "double", {"n": 21}), {"n": 42}, "data")
+    same(s.result(s.put("t-2", "double", {"n": "x"}))["error"]["code"],
+         "INVALID_INPUT_ERROR", "code")
+    s.worker.drain()
+
+
 @case("settings go to every kind, the nearest first")
 def settings(t):
     show = sh(t, "show",
