@@ -73,6 +73,16 @@ dialect_judge(long status, const char *body, size_t len, struct why *why)
 }
 
 bool
+dialect_is_too_deep(long status, const char *body, size_t len)
+{
+	static const char said[] = "Maximum recursion depth";
+	char text[SHOWN_MAX];
+
+	return (status == 500 && own_error(body, len, text, sizeof(text)) &&
+	    strncmp(text, said, sizeof(said) - 1) == 0);
+}
+
+bool
 dialect_is_unknown(const char *body, size_t len)
 {
 	return (len == 4 && memcmp(body, "null", 4) == 0);

@@ -132,6 +132,9 @@ extern const struct dialect dialect_rxon;
  * orchestrator's own words, shortened and made safe to log. */
 enum verdict dialect_judge(
     long status, const char *body, size_t len, struct why *);
+/* True when the answer says that the message is nested deeper than the
+ * orchestrator follows: it says so whenever that message comes. */
+bool dialect_is_too_deep(long status, const char *body, size_t len);
 /* True when an empty heartbeat was answered as for a worker nobody knows:
  * RXON says null where it would say ttl_refreshed (contract, S5). */
 bool dialect_is_unknown(const char *body, size_t len);

@@ -105,6 +105,46 @@ refused(struct remote *r, struct lease *l, const struct why *why)
 	polling_result_refused(r);
 }
 
+/* A result that no orchestrator would take becomes a failure that says so. */
+static void
+replace(struct lease *l, const char *code, const struct why *why)
+{
+	const struct log_context ctx = lease_context(l);
+
+	log_line(LOG_LEVEL_WARN, &ctx,
+	    "the result of %s cannot be sent: %s; reporting %s", l->task.type,
+	    why->text, code);
+	result_fini(&l->result);
+	bytes_fini(&l->task.metadata); /* it would go with the next one */
+	l->result = result_failure(code,
+	    "the result of handler %s cannot be "
+	    "sent: %s",
+	    l->task.type, why->text);
+}
+
+/* True when it holds what may be nested, unlike a failure of our own. */
+static bool
+may_be_deep(const struct lease *l)
+{
+	const struct result *result = &l->result;
+
+	return (result->data.len > 0 || result->details.len > 0 ||
+	    result->metadata.len > 0 || result->data_metadata.len > 0 ||
+	    l->task.metadata.len > 0);
+}
+
+/* It would be refused whenever it is sent. */
+static void
+too_deep(struct remote *r, struct lease *l, const struct why *why)
+{
+	struct why reason;
+
+	why_set(&reason, "it is nested too deeply for the orchestrator (%s)",
+	    why->text);
+	replace(l, CODE_CONTRACT, &reason);
+	put_back(r, l);
+}
+
 /* A 200: taken, or ignored for a reason that asking again does not change. */
 static void
 taken(struct remote *r, struct lease *l, const struct http_reply *reply,
@@ -178,26 +218,12 @@ on_posted(const struct http_reply *reply, void *arg)
 		taken(r, l, reply, &why);
 	else if (verdict == VERDICT_REFUSED)
 		refused(r, l, &why);
+	else if (may_be_deep(l) &&
+	    dialect_is_too_deep(reply->status, reply->body, reply->body_len))
+		too_deep(r, l, &why);
 	else
 		failed(r, l, verdict, reply, &why);
 	posting_kick(r);
-}
-
-/* A result that no orchestrator would take becomes a failure that says so. */
-static void
-replace(struct lease *l, const char *code, const struct why *why)
-{
-	const struct log_context ctx = lease_context(l);
-
-	log_line(LOG_LEVEL_WARN, &ctx,
-	    "the result of %s cannot be sent: %s; reporting %s", l->task.type,
-	    why->text, code);
-	result_fini(&l->result);
-	bytes_fini(&l->task.metadata); /* it would go with the next one */
-	l->result = result_failure(code,
-	    "the result of handler %s cannot be "
-	    "sent: %s",
-	    l->task.type, why->text);
 }
 
 static int

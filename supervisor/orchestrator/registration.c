@@ -82,6 +82,22 @@ tell_registered(const struct remote *r)
 	    r->facts.skills_count == 1 ? "" : "s");
 }
 
+static void send_registration(struct remote *);
+
+/* What handlers declare must not keep all of us away: without it, if that has
+ * not been left out already, the message is another one. */
+static bool
+make_brief(struct remote *r, const struct why *why)
+{
+	if (r->facts.brief)
+		return (false);
+	log_warn("what handlers declare cannot be told to %s: %s; it is left "
+		 "out",
+	    r->conf->url, why->text);
+	r->facts.brief = true;
+	return (true);
+}
+
 static void
 on_registered(const struct http_reply *reply, void *arg)
 {
@@ -97,7 +113,12 @@ on_registered(const struct http_reply *reply, void *arg)
 	}
 	verdict = remote_judge_object(r, reply, &why);
 	if (verdict != VERDICT_DONE) {
-		failed(r, verdict, reply, &why);
+		if (dialect_is_too_deep(
+			reply->status, reply->body, reply->body_len) &&
+		    make_brief(r, &why))
+			send_registration(r);
+		else
+			failed(r, verdict, reply, &why);
 		return;
 	}
 	backoff_reset(&reg->backoff);
@@ -127,29 +148,20 @@ make_message(struct remote *r, struct bytes *body, struct why *why)
 	return (-1);
 }
 
-/* What handlers declare must not keep all of us away. */
-static int
-make_brief(struct remote *r, struct bytes *body, struct why *why)
-{
-	if (r->facts.brief)
-		return (-1);
-	log_warn("what handlers declare cannot be told to %s: %s; it is left "
-		 "out",
-	    r->conf->url, why->text);
-	bytes_fini(body);
-	r->facts.brief = true;
-	return (make_message(r, body, why));
-}
-
 static void
 send_registration(struct remote *r)
 {
 	struct bytes body = { 0 };
 	struct why why;
+	bool made;
 
 	(void)heartbeat_mark_hot(r);
-	if (make_message(r, &body, &why) == 0 ||
-	    make_brief(r, &body, &why) == 0)
+	made = make_message(r, &body, &why) == 0;
+	if (!made && make_brief(r, &why)) {
+		bytes_fini(&body);
+		made = make_message(r, &body, &why) == 0;
+	}
+	if (made)
 		r->registration.call =
 		    remote_request(r, HTTP_POST, r->url_register, &body,
 			r->conf->request_timeout_ms, on_registered, r, &why);

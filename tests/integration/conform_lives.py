@@ -394,6 +394,24 @@ def redis_requeued(t):
     worker.drain()
 
 
+@rule("a result that is nested too deeply for the orchestrator becomes a "
+      "failure that says so", of=("1.0b30", "1.0b30-redis"))
+def too_deep(t):
+    orch, proxy = recorded(t, poll_timeout=1)
+    worker = t.worker(proxy.url, worker=BEAT)
+    orch.wait_worker()
+    orch.wait(orch.submit("big_result", {"size": 1, "depth": 28}), "finished")
+    job_id, = orch.submit("big_result", {"size": 1, "depth": 29})
+    same(ended(orch, job_id)["outcome"], "quarantined", "job")
+    proxy.wait(lambda _: [e.status for e in results(proxy, job_id)] ==
+               [500, 200], "its two results")
+    error = results(proxy, job_id)[1].json()["error"]
+    same(error["code"], "CONTRACT_VIOLATION_ERROR", "code")
+    check("nested" in error["message"] and "30" in error["message"],
+          f"{error}")
+    worker.drain()
+
+
 @rule("a result that outlives a kill -9 of the orchestrator is taken by the "
       "next one, which has the job in Redis", of=("1.0b30-redis",))
 def redis_restart(t):

@@ -22,6 +22,7 @@ MOST_PER_SECOND = 4  # requests of one kind while nothing works
 
 HTML = (b"<!DOCTYPE html><html><head><title>Gateway</title></head>"
         b"<body>It works!</body></html>")
+TOO_DEEP = b'{"error": "Maximum recursion depth (30) exceeded in to_dict"}'
 LONG = b'{"error": "' + b"x" * 100000 + b'"}'
 
 # Name, fault, and what the log must say about it (any case).
@@ -117,6 +118,33 @@ def bad_register(t, name):
     scene.said(words)
     scene.fake.repair()
     scene.works("after")
+    scene.end()
+
+
+@case("a registration that is nested too deeply is sent again without what "
+      "handlers declare")
+def deep_register(t):
+    scene = Scene(t, ("register", replying(500, TOO_DEEP)), classic=False)
+    scene.fake.wait_requests("register", 2)
+    scene.fake.repair()
+    scene.works("after")
+    same(len(scene.worker.lines("what handlers declare cannot be told to "
+                                r".*depth \(30\).*; it is left out")), 1,
+         "lines about it")
+    scene.end()
+
+
+@case("a failure that has nothing in it to be too deep is sent again as it is")
+def deep_failure(t):
+    scene = Scene(t, classic=False)
+    scene.works("before")
+    scene.fake.break_kind("result", replying(500, TOO_DEEP))
+    scene.fake.put(task("odd", "no_such_type"))
+    scene.fake.wait_requests("result", 3)
+    scene.fake.repair()
+    result = scene.fake.wait_result("odd")
+    same(result["error"]["code"], "TRANSIENT_ERROR", "code")
+    same(scene.worker.lines("cannot be sent"), [], "results made anew")
     scene.end()
 
 

@@ -243,19 +243,25 @@ no_result(struct aw_task *task, void *state)
 	(void)state;
 }
 
-/* A string of size bytes. */
+/* A string of size bytes, in so many objects inside one another. */
 static void
 big_result(struct aw_task *task, void *state)
 {
 	const int64_t size = int_param(task, "size", 1000);
+	const int64_t depth = int_param(task, "depth", 0);
 	char *text;
+	int64_t i;
 
 	(void)state;
 	if ((text = malloc((size_t)size + 1)) == NULL)
 		return;
 	memset(text, 'x', (size_t)size);
 	text[size] = '\0';
+	for (i = 0; i < depth; i++)
+		aw_json_object(aw_data(task), "in");
 	aw_json_string(aw_data(task), "big", text);
+	for (i = 0; i < depth; i++)
+		aw_json_end(aw_data(task));
 	aw_success_data(task);
 	free(text);
 }

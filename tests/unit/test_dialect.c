@@ -1006,6 +1006,25 @@ judges_replies(void)
 	}
 }
 
+static bool
+is_too_deep(long status, const char *body)
+{
+	return (dialect_is_too_deep(status, body, strlen(body)));
+}
+
+static void
+knows_what_is_too_deep(void)
+{
+	static const char said[] =
+	    "{\"error\":\"Maximum recursion depth (30) exceeded in to_dict\"}";
+
+	ASSERT(is_too_deep(500, said));
+	ASSERT(!is_too_deep(503, said));
+	ASSERT(!is_too_deep(500, "{\"error\":\"Something else\"}"));
+	ASSERT(!is_too_deep(500, "Maximum recursion depth (30) exceeded"));
+	ASSERT(!is_too_deep(500, ""));
+}
+
 static void
 shortens_foreign_texts(void)
 {
@@ -1114,6 +1133,7 @@ static const struct test tests[] = {
 	{ "rxon: a number that cannot be signed is refused",
 	    rxon_refuses_what_cannot_be_signed },
 	{ "replies are judged by status and body", judges_replies },
+	{ "what is too deep is known by the error", knows_what_is_too_deep },
 	{ "a foreign text is shortened", shortens_foreign_texts },
 	{ "accepted is done, ignored is final", reads_receipts },
 	{ "null says that nobody knows us", knows_when_it_is_unknown },
