@@ -13,7 +13,7 @@ import sys
 sys.dont_write_bytecode = True
 
 TOP = os.environ.get("top_srcdir", ".")
-SURPRISES = 21
+SURPRISES = 22
 CHECKLIST = 9
 MARKS = ("case", "rule")  # what makes a case of a function, in Python
 OWN = "the orchestrator's own: "  # in place of a test, with the reason

@@ -221,6 +221,30 @@ def refused(t, name):
     end(worker)
 
 
+@case("a WebSocket is opened over TLS, to nobody but whom a CA has signed")
+def websocket(t):
+    ca = Shop(t)
+    right = ca.sign("server")
+    fake = Secure(right, websocket=True)
+    gate = t.gate()
+    worker = start(t, fake, f'tls_ca_file = "{ca.cert}"',
+                   env={"LOG_LEVEL": "DEBUG"})
+    sock = fake.wait_socket()
+    same(sock.request.headers["X-Worker-ID"], "w-1", "id")
+    fake.put(task("slow", "slow", {"gate": gate.path}))
+    gate.wait(1)
+    fake.use(Shop(t, "stranger").sign("strange"))
+    sock.cut()
+    worker.wait_log("no WebSocket to https://.*certificate")
+    same(len(fake.sockets), 1, "WebSockets")
+    fake.use(right)
+    fake.wait_socket(2).send({"command": "cancel_task", "task_id": "slow"})
+    worker.wait_log("cancelled by the orchestrator")
+    gate.open()
+    same(fake.wait_result("slow")["status"], "cancelled", "status")
+    end(worker)
+
+
 @case("a server that speaks nothing newer than TLS 1.1 is refused, until it does")
 def old_tls(t):
     ca = Shop(t)
