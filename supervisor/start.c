@@ -436,7 +436,9 @@ close_all(struct supervisor *s)
 	orchestrator_free(s->orchestrator);
 	http_free(s->http);
 	if (!outbox_close(s->outbox)) {
-		log_err("the journal is not whole: results may be lost");
+		log_err("the journal could not be written to its end: results "
+			"that were delivered may be sent again, others are "
+			"lost");
 		if (s->exit_status == EX_OK)
 			s->exit_status = EX_TEMPFAIL;
 	}
