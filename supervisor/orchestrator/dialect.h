@@ -123,6 +123,8 @@ struct dialect {
 	/* What the orchestrator did with a result, given a 200 whose body is
 	 * a JSON object; why becomes its own word for it. */
 	enum verdict (*taken)(const char *body, size_t len, struct why *);
+	/* The same for an event; NULL where none are posted. */
+	enum verdict (*event_taken)(const char *body, size_t len, struct why *);
 };
 
 extern const struct dialect dialect_classic;

@@ -470,9 +470,11 @@ event(const struct worker_facts *facts, const struct lease *l, const char *type,
 	return (seal(facts, out, why));
 }
 
-/* accepted, or ignored for a reason: final either way (contract, 5.6). */
+/* A 200 whose status may be the word for a refusal, with its reason in that
+ * member. */
 static enum verdict
-taken(const char *body, size_t len, struct why *why)
+read_answer(const char *body, size_t len, const char *word, const char *member,
+    struct why *why)
 {
 	struct jscan_error error;
 	struct jslice root, status, reason;
@@ -480,14 +482,28 @@ taken(const char *body, size_t len, struct why *why)
 	if (jscan_check(body, len, &jscan_payload_limits, &root, &error) ==
 		-1 ||
 	    !jscan_get(&root, "status", &status) ||
-	    !jscan_string_is(&status, "ignored")) {
+	    !jscan_string_is(&status, word)) {
 		why_set(why, "accepted");
 		return (VERDICT_DONE);
 	}
-	if (!jscan_get(&root, "reason", &reason) ||
+	if (!jscan_get(&root, member, &reason) ||
 	    jscan_string(&reason, why->text, sizeof(why->text)) == -1)
-		why_set(why, "ignored");
+		why_set(why, "%s", word);
 	return (VERDICT_REFUSED);
+}
+
+/* accepted, or ignored for a reason: final either way (contract, 5.6). */
+static enum verdict
+taken(const char *body, size_t len, struct why *why)
+{
+	return (read_answer(body, len, "ignored", "reason", why));
+}
+
+/* What is wrong with an event is said with a 200. */
+static enum verdict
+event_taken(const char *body, size_t len, struct why *why)
+{
+	return (read_answer(body, len, "error", "message", why));
 }
 
 const struct dialect dialect_rxon = {
@@ -504,4 +520,5 @@ const struct dialect dialect_rxon = {
 	.result = result,
 	.event = event,
 	.taken = taken,
+	.event_taken = event_taken,
 };

@@ -161,6 +161,12 @@ on_answered(const struct http_reply *reply, void *arg)
 
 	e->call = NULL;
 	verdict = remote_judge(r, reply, &why);
+	/* Another dialect may have been found meanwhile. */
+	if (verdict == VERDICT_DONE && r->dialect->event_taken != NULL) {
+		verdict =
+		    r->dialect->event_taken(reply->body, reply->body_len, &why);
+		remote_redact(r, reply, &why);
+	}
 	if (verdict == VERDICT_DONE || verdict == VERDICT_REFUSED) {
 		backoff_reset(&e->backoff);
 		if (verdict == VERDICT_REFUSED)

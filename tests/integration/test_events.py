@@ -78,6 +78,19 @@ def broken(t, _name, fault):
     worker.drain()
 
 
+@case("an event that is refused with a 200 is told, and not sent again")
+def refused(t):
+    fake, worker = scene(t)
+    fake.break_kind("event", replying(
+        200, b'{"status": "error", "message": "no such payload"}'))
+    fake.put(task("t-1", "tell", {"times": 1, "type": "odd",
+                                  "payload": "{}"}))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    worker.wait_log("WARNING.*an event was refused: no such payload")
+    same(sum(e["event_type"] == "odd" for e in told(fake)), 1, "events")
+    worker.drain()
+
+
 @case("classic is told nothing without a WebSocket")
 def classic(t):
     fake, worker = scene(t, classic=True)
