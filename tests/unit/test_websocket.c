@@ -76,7 +76,8 @@ stream_put(struct stream *s, const char *p, size_t len)
 {
 	(void)s;
 	ASSERT(len <= sizeof(sent));
-	(void)memcpy(sent, p, len);
+	if (len > 0) /* our upgrade is empty */
+		(void)memcpy(sent, p, len);
 	sent_len = len;
 }
 
