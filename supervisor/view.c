@@ -208,20 +208,21 @@ static const struct view *
 look(void *arg)
 {
 	struct supervisor *s = arg;
+	const struct orchestrator *o = s->orchestrator;
 	struct orchestrator_facts facts;
 	struct generation *g;
 	struct count n = { 0, 0, 0 };
 
-	if (s->orchestrator == NULL)
-		return (NULL); /* scripts have still to say which it is */
-	while (orchestrator_facts(s->orchestrator, n.orchestrators, &facts))
+	/* Scripts may have still to say which orchestrator it is. */
+	while (o != NULL && orchestrator_facts(o, n.orchestrators, &facts))
 		n.orchestrators++;
 	count(s->now, &n);
 	TAILQ_FOREACH(g, &s->old, entry)
 		count(g, &n);
 	if (make_room(s, &n) == -1)
 		return (NULL);
-	show_orchestrators(s);
+	if (o != NULL)
+		show_orchestrators(s);
 	n.categories = n.children = 0;
 	show_generation(s, s->now, &n);
 	TAILQ_FOREACH(g, &s->old, entry)
@@ -237,17 +238,17 @@ look(void *arg)
 		.paused = s->paused != 0,
 		.short_of_memory = memory_is_short(s->memory,
 		    s->now->conf->worker.min_free_memory, clock_now_ms()),
-		.registered = orchestrator_registered(s->orchestrator),
+		.registered = o != NULL && orchestrator_registered(o),
 		.queued = s->leases.count[LEASE_QUEUED],
 		.running = s->leases.count[LEASE_RUNNING],
 		.finished = s->leases.count[LEASE_FINISHED],
-		.undelivered = orchestrator_undelivered(s->orchestrator),
+		.undelivered = o != NULL ? orchestrator_undelivered(o) : 0,
 		.journal = s->outbox != NULL ? outbox_state(s->outbox) : "off",
 		.journal_fails =
 		    s->outbox != NULL && !outbox_can_take(s->outbox),
 		.dead_letters =
 		    s->outbox != NULL ? outbox_letters_count(s->outbox) : 0,
-		.polls = orchestrator_polls(s->orchestrator),
+		.polls = o != NULL ? orchestrator_polls(o) : 0,
 		.last_turn_ms = clock_now_ms(),
 		.orchestrators = s->view_orchestrators,
 		.orchestrators_len = n.orchestrators,

@@ -287,6 +287,17 @@ def refused(t):
     scene.worker.drain()
 
 
+@case("everything answers while a program has still to say what it offers")
+def early(t):
+    scene = Scene(t, more="""
+channel slow { exec = {"/bin/sh", "-c", "read line"} }
+""").up()
+    same(scene.get("/ready")[0], 503, "/ready")
+    samples = parse(scene.get("/metrics")[1])
+    same(value_of(samples, "worker_polls"), 0, "polls")
+    scene.worker.kill()
+
+
 @case("clients that say nothing hold up neither tasks nor the end")
 def silent(t):
     scene = Scene(t).up().ready()
