@@ -15,9 +15,9 @@
 
 #include "supervisor/base/why.h"
 #include "supervisor/orchestrator/journal_db.h"
+#include "supervisor/orchestrator/journal_question.h"
 #include "supervisor/orchestrator/journal_row.h"
 
-struct bytes;
 struct event_base;
 struct journal;
 
@@ -39,16 +39,6 @@ struct journal_settings {
 	struct event_base *loop;
 	bool safe; /* commits survive a power cut, too */
 };
-
-/* An answer of the journal, borrowed by what is called. */
-struct journal_answer {
-	bool failed; /* why is set, and nothing else */
-	struct why why;
-	struct journal_rows rows;
-	struct journal_result result; /* may be taken */
-	struct bytes *text;
-};
-typedef void (*journal_done)(struct journal_answer *, int64_t id, void *arg);
 
 /* Opens the journal and waits for what it holds. NULL, why, and the exit status
  * that suits it. */

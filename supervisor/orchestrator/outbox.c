@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * outbox.c: which change of a lease is which change of the journal. What an
- * orchestrator acts on once only (RXON) is sent while the journal is being
- * written; what it acts on each time (classic) is sent when the journal has
- * it. While the journal cannot be written both are sent: a result that waits
- * for a disk may wait for ever.
+ * outbox.c: when a change of a lease goes to the journal, and when its result
+ * to the orchestrator. What an orchestrator acts on once only (RXON) is sent
+ * while the journal is being written; what it acts on each time (classic) is
+ * sent when the journal has it. While the journal cannot be written both are
+ * sent: a result that waits for a disk may wait for ever.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-
-#include <bsd/sys/tree.h>
 
 #include "child/bytes.h"
 #include "supervisor/base/clock.h"
@@ -21,193 +18,33 @@
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
 #include "supervisor/lease.h"
+#include "supervisor/orchestrator/dead_letters.h"
+#include "supervisor/orchestrator/ended.h"
 #include "supervisor/orchestrator/journal.h"
 #include "supervisor/orchestrator/outbox.h"
+#include "supervisor/orchestrator/record.h"
 
 #define JOURNAL_FILE   "journal.db" /* in the state directory */
 #define HELD_MAX       ((size_t)16 * 1024 * 1024) /* bytes of results */
 #define HELD_STOP      ((size_t)64 * 1024 * 1024) /* nothing more is taken */
 /* After that long an orchestrator has given up a task; a copy of its result
- * would move a job that has gone on (contract, section 8). */
+ * would move a job that has gone on (contract, section 7). */
 #define JOB_TIMEOUT_MS ((int64_t)300 * 1000)
 #define CLOSE_MS       ((int64_t)5000)
-
-/* A task that is over. */
-struct ended {
-	RB_ENTRY(ended) node;
-	TAILQ_ENTRY(ended) entry;
-	char key[]; /* orchestrator and task id */
-};
-
-RB_HEAD(ended_tree, ended);
-TAILQ_HEAD(ended_list, ended);
 
 struct outbox {
 	struct outbox_settings set;
 	struct journal *journal; /* NULL: off */
 	TAILQ_HEAD(, outbox_client) clients;
 	struct journal_rows found; /* of clients that have not come yet */
-	struct ended_tree ended;
-	struct ended_list ended_in_order;
-	unsigned ended_count;
+	struct ended *ended;
 	size_t held; /* bytes of results in memory */
 	bool could_take;
 };
 
-static int
-compare_ended(const struct ended *a, const struct ended *b)
-{
-	return (strcmp(a->key, b->key));
-}
-
-#define UNUSED_STATIC static __attribute__((__unused__))
-RB_GENERATE_INTERNAL(ended_tree, ended, node, compare_ended, UNUSED_STATIC)
-
 /*
- * Tasks that are over.
+ * What comes and ends.
  */
-
-static struct ended *
-ended_new(const char *url, const char *task_id)
-{
-	const size_t url_len = strlen(url), id_len = strlen(task_id);
-	struct ended *e;
-
-	if ((e = malloc(sizeof(*e) + url_len + id_len + 2)) == NULL)
-		return (NULL);
-	memcpy(e->key, url, url_len);
-	e->key[url_len] = ' ';
-	memcpy(e->key + url_len + 1, task_id, id_len + 1);
-	return (e);
-}
-
-/* Without memory it is not remembered, which harms nobody but it. */
-static void
-remember(struct outbox *o, const char *url, const char *task_id)
-{
-	struct ended *e, *oldest;
-
-	if ((e = ended_new(url, task_id)) == NULL)
-		return;
-	if (RB_INSERT(ended_tree, &o->ended, e) != NULL) {
-		free(e);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&o->ended_in_order, e, entry);
-	if (++o->ended_count <= JOURNAL_ENDED_MAX)
-		return;
-	oldest = TAILQ_FIRST(&o->ended_in_order);
-	TAILQ_REMOVE(&o->ended_in_order, oldest, entry);
-	(void)RB_REMOVE(ended_tree, &o->ended, oldest);
-	o->ended_count--;
-	free(oldest);
-}
-
-static void
-forget(struct outbox *o, const char *url, const char *task_id)
-{
-	struct ended *key, *e;
-
-	if ((key = ended_new(url, task_id)) == NULL)
-		return;
-	if ((e = RB_FIND(ended_tree, &o->ended, key)) != NULL) {
-		TAILQ_REMOVE(&o->ended_in_order, e, entry);
-		(void)RB_REMOVE(ended_tree, &o->ended, e);
-		o->ended_count--;
-		free(e);
-	}
-	free(key);
-}
-
-bool
-outbox_has_ended(const struct outbox *o, const struct outbox_client *client,
-    const char *task_id)
-{
-	struct ended_tree *tree = (struct ended_tree *)&o->ended;
-	struct ended *key;
-	bool found;
-
-	if ((key = ended_new(client->url, task_id)) == NULL)
-		return (false);
-	found = RB_FIND(ended_tree, tree, key) != NULL;
-	free(key);
-	return (found);
-}
-
-/*
- * What is written.
- */
-
-static struct journal_text
-text_of(const char *p)
-{
-	return ((struct journal_text){ p, p != NULL ? strlen(p) : SIZE_MAX });
-}
-
-static struct journal_text
-text_of_bytes(const struct bytes *b)
-{
-	return ((struct journal_text){ b->p, b->len > 0 ? b->len : SIZE_MAX });
-}
-
-static void
-write_lease(
-    struct outbox *o, const struct outbox_client *client, const struct lease *l)
-{
-	const struct journal_text texts[] = {
-		text_of(client->url),
-		text_of(client->worker_id),
-		text_of(l->task.task_id),
-		text_of(l->task.job_id),
-		text_of(l->task.type),
-		text_of_bytes(&l->task.metadata),
-	};
-
-	(void)journal_write(o->journal, JOURNAL_LEASE, (int64_t)l->id,
-	    clock_wall_ms() - (clock_now_ms() - l->leased_ms), texts,
-	    sizeof(texts) / sizeof(texts[0]));
-}
-
-/* How long a child had it; NULL: none had. */
-static const char *
-ran_text(const struct lease *l, char *text, size_t size)
-{
-	if (l->running_ms == 0)
-		return (NULL);
-	(void)snprintf(text, size, "%" PRId64, l->ran_ms);
-	return (text);
-}
-
-static void
-write_result(struct outbox *o, struct lease *l)
-{
-	const struct result *r = &l->result;
-	char ran_ms[24];
-	const struct journal_text texts[] = {
-		text_of(r->status != NULL ? r->status : "failure"),
-		text_of(r->code),
-		text_of(r->message),
-		text_of_bytes(&r->data),
-		text_of_bytes(&r->details),
-		text_of_bytes(&r->metadata),
-		text_of_bytes(&r->data_metadata),
-		text_of(ran_text(l, ran_ms, sizeof(ran_ms))),
-		text_of(r->tail),
-	};
-
-	l->record.written =
-	    journal_write(o->journal, JOURNAL_RESULT, (int64_t)l->id,
-		clock_wall_ms() - (clock_now_ms() - l->record.finished_ms),
-		texts, sizeof(texts) / sizeof(texts[0]));
-}
-
-static void
-write_mark(struct outbox *o, struct lease *l)
-{
-	l->record.marked = journal_write(o->journal, JOURNAL_SENDING,
-	    (int64_t)l->id,
-	    clock_wall_ms() - (clock_now_ms() - l->record.sending_ms), NULL, 0);
-}
 
 static size_t
 size_of(const struct lease *l)
@@ -238,8 +75,7 @@ void
 outbox_leased(
     struct outbox *o, const struct outbox_client *client, const struct lease *l)
 {
-	if (o->journal != NULL)
-		write_lease(o, client, l);
+	record_lease(o->journal, client->url, client->worker_id, l);
 }
 
 void
@@ -249,8 +85,7 @@ outbox_finished(struct outbox *o, struct lease *l)
 	l->record.expires_ms =
 	    l->record.finished_ms + o->set.conf->result_retention_ms;
 	hold(o, l);
-	if (o->journal != NULL)
-		write_result(o, l);
+	record_result(o->journal, l);
 }
 
 /*
@@ -269,8 +104,7 @@ replace_lost(struct outbox *o, struct lease *l, const struct why *why)
 	result_fini(&l->result);
 	l->result = result_failure(CODE_TRANSIENT,
 	    "the result was lost with the worker's journal: %s", why->text);
-	if (o->journal != NULL)
-		write_result(o, l);
+	record_result(o->journal, l);
 }
 
 static void
@@ -317,8 +151,7 @@ outbox_prepare(struct outbox *o, struct lease *l, bool once)
 		return (true);
 	if (rec->sending_ms == 0) {
 		rec->sending_ms = clock_now_ms();
-		if (o->journal != NULL)
-			write_mark(o, l);
+		record_sending(o->journal, l);
 	}
 	return (o->journal == NULL || rec->marked == 0 ||
 	    journal_has(o->journal, rec->marked) ||
@@ -332,9 +165,7 @@ outbox_not_sent(struct outbox *o, struct lease *l)
 		return;
 	l->record.sending_ms = 0;
 	l->record.marked = 0;
-	if (o->journal != NULL)
-		(void)journal_write(
-		    o->journal, JOURNAL_SENDING, (int64_t)l->id, 0, NULL, 0);
+	record_not_sent(o->journal, l);
 }
 
 int64_t
@@ -352,13 +183,9 @@ void
 outbox_delivered(struct outbox *o, const struct outbox_client *client,
     struct lease *l, const char *outcome)
 {
-	const struct journal_text text = text_of(outcome);
-
 	let_go(o, l);
-	remember(o, client->url, l->task.task_id);
-	if (o->journal != NULL)
-		(void)journal_write(o->journal, JOURNAL_ENDED, (int64_t)l->id,
-		    clock_wall_ms(), &text, 1);
+	ended_remember(o->ended, client->url, l->task.task_id);
+	record_ended(o->journal, l, outcome);
 }
 
 void
@@ -366,10 +193,9 @@ outbox_gave_up(struct outbox *o, const struct outbox_client *client,
     struct lease *l, const char *reason)
 {
 	const struct log_context ctx = lease_context(l);
-	const struct journal_text text = text_of(reason);
 
 	let_go(o, l);
-	remember(o, client->url, l->task.task_id);
+	ended_remember(o->ended, client->url, l->task.task_id);
 	if (o->journal == NULL) {
 		log_line(LOG_LEVEL_ERR, &ctx, "%s: %s; it is dropped",
 		    client->url, reason);
@@ -378,8 +204,14 @@ outbox_gave_up(struct outbox *o, const struct outbox_client *client,
 	log_line(LOG_LEVEL_ERR, &ctx,
 	    "%s: %s; it is kept as dead letter %" PRIu64, client->url, reason,
 	    l->id);
-	(void)journal_write(o->journal, JOURNAL_DEAD, (int64_t)l->id,
-	    clock_wall_ms(), &text, 1);
+	record_dead(o->journal, (int64_t)l->id, reason);
+}
+
+bool
+outbox_has_ended(const struct outbox *o, const struct outbox_client *client,
+    const char *task_id)
+{
+	return (ended_has(o->ended, client->url, task_id));
 }
 
 /*
@@ -577,30 +409,14 @@ on_row(struct journal_row *row, void *arg)
 static void
 on_ended(const char *url, const char *task_id, void *arg)
 {
-	remember(arg, url, task_id);
+	struct outbox *o = arg;
+
+	ended_remember(o->ended, url, task_id);
 }
 
 /*
  * Dead letters.
  */
-
-struct letters_question {
-	struct outbox *outbox;
-	enum letters_order order;
-	struct letters_asker asker;
-};
-
-static void
-answer(const struct letters_asker *asker, const struct letters_answer *a)
-{
-	asker->answer(a, asker->ticket, asker->to);
-}
-
-static void
-answer_error(const struct letters_asker *asker, const char *text)
-{
-	answer(asker, &(struct letters_answer){ .error = text });
-}
 
 static struct outbox_client *
 client_of(struct outbox *o, const struct journal_row *row)
@@ -615,11 +431,11 @@ client_of(struct outbox *o, const struct journal_row *row)
 
 /* False and why when it stays what it is. Takes the row. */
 static bool
-resend(struct outbox *o, struct journal_row *row, struct why *why)
+resend(struct journal_row *row, struct why *why, void *arg)
 {
+	struct outbox *o = arg;
 	struct outbox_client *client = client_of(o, row);
 	const int64_t id = row->id;
-	struct journal_text reason;
 
 	if (client == NULL)
 		why_set(why,
@@ -633,94 +449,21 @@ resend(struct outbox *o, struct journal_row *row, struct why *why)
 	row->sending_ms = 0;
 	row->finished_ms = clock_wall_ms();
 	/* First: what is restored is read from there. */
-	(void)journal_write(
-	    o->journal, JOURNAL_REVIVE, id, row->finished_ms, NULL, 0);
-	forget(o, client->url, row->task.task_id);
+	record_revived(o->journal, id, row->finished_ms);
+	ended_forget(o->ended, client->url, row->task.task_id);
 	if (restore(o, client, row, LEASE_FROM_DEAD_LETTER, why) != NULL)
 		return (true);
-	reason = text_of(why->text);
-	(void)journal_write(
-	    o->journal, JOURNAL_DEAD, id, clock_wall_ms(), &reason, 1);
+	record_dead(o->journal, id, why->text);
 	return (false);
-}
-
-static void
-on_letters_found(struct journal_answer *found, int64_t id, void *arg)
-{
-	struct letters_question *q = arg;
-	struct letters_answer a = { 0 };
-	struct journal_row *row;
-	struct why why;
-
-	if (found->failed)
-		a.error = found->why.text;
-	else if (TAILQ_EMPTY(&found->rows) && id != 0)
-		a.error = "there is no dead letter of that number";
-	while (a.error == NULL && (row = TAILQ_FIRST(&found->rows)) != NULL) {
-		TAILQ_REMOVE(&found->rows, row, entry);
-		if (q->order == LETTERS_DROP) {
-			journal_row_free(row);
-			a.count++;
-		} else if (resend(q->outbox, row, &why))
-			a.count++;
-		else if (id != 0)
-			a.error = why.text;
-		else
-			log_warn("%s", why.text);
-	}
-	if (a.error == NULL && q->order == LETTERS_DROP)
-		(void)journal_write(
-		    q->outbox->journal, JOURNAL_DROP, id, 0, NULL, 0);
-	answer(&q->asker, &a);
-	free(q);
-}
-
-static void
-on_letters_shown(struct journal_answer *shown, int64_t id, void *arg)
-{
-	struct letters_question *q = arg;
-
-	if (shown->failed)
-		answer_error(&q->asker, shown->why.text);
-	else if (id != 0 && shown->text->len <= 2)
-		answer_error(
-		    &q->asker, "there is no dead letter of that number");
-	else
-		answer(&q->asker,
-		    &(struct letters_answer){
-			.list = shown->text->p,
-			.list_len = shown->text->len,
-		    });
-	free(q);
 }
 
 void
 outbox_letters(struct outbox *o, enum letters_order order, int64_t id,
     const struct letters_asker *asker)
 {
-	struct letters_question *q;
-	int rc;
+	const struct dead_letters letters = { o->journal, resend, o };
 
-	if (!outbox_is_durable(o)) {
-		answer_error(asker,
-		    o->journal == NULL ?
-			"there are no dead letters: durability is off" :
-			"the journal cannot be used just now");
-		return;
-	}
-	if ((q = calloc(1, sizeof(*q))) == NULL) {
-		answer_error(asker, "out of memory");
-		return;
-	}
-	*q = (struct letters_question){ o, order, *asker };
-	if (order == LETTERS_LIST || order == LETTERS_SHOW)
-		rc = journal_show_letters(o->journal, id, on_letters_shown, q);
-	else
-		rc = journal_find_letters(o->journal, id, on_letters_found, q);
-	if (rc == -1) {
-		answer_error(asker, "out of memory");
-		free(q);
-	}
+	dead_letters_ask(&letters, order, id, asker);
 }
 
 int64_t
@@ -770,11 +513,11 @@ on_rewrite(void *arg)
 	for (l = lease_first(o->set.leases); l != NULL; l = lease_next(l)) {
 		if ((client = client_of_lease(o, l)) == NULL)
 			continue;
-		write_lease(o, client, l);
+		record_lease(o->journal, client->url, client->worker_id, l);
 		if (l->state == LEASE_FINISHED && !l->record.on_disk) {
-			write_result(o, l);
+			record_result(o->journal, l);
 			if (l->record.sending_ms != 0)
-				write_mark(o, l);
+				record_sending(o->journal, l);
 		}
 		n++;
 	}
@@ -816,16 +559,12 @@ static void
 outbox_free(struct outbox *o)
 {
 	struct journal_row *row;
-	struct ended *e;
 
 	while ((row = TAILQ_FIRST(&o->found)) != NULL) {
 		TAILQ_REMOVE(&o->found, row, entry);
 		journal_row_free(row);
 	}
-	while ((e = TAILQ_FIRST(&o->ended_in_order)) != NULL) {
-		TAILQ_REMOVE(&o->ended_in_order, e, entry);
-		free(e);
-	}
+	ended_free(o->ended);
 	free(o);
 }
 
@@ -843,8 +582,11 @@ outbox_open(const struct outbox_settings *set, int *status, struct why *why)
 	o->could_take = true;
 	TAILQ_INIT(&o->clients);
 	TAILQ_INIT(&o->found);
-	TAILQ_INIT(&o->ended_in_order);
-	RB_INIT(&o->ended);
+	if ((o->ended = ended_new()) == NULL) {
+		why_errno(why, "outbox");
+		outbox_free(o);
+		return (NULL);
+	}
 	if (set->conf->durability != CONF_DURABILITY_OFF &&
 	    open_journal(o, status, why) == -1) {
 		outbox_free(o);
