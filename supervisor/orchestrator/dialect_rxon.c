@@ -215,7 +215,7 @@ resources_of(const struct worker_facts *facts)
 }
 
 /* By which the orchestrator notices workers that use another object store than
- * the others (contract, 9); absent when none is set. */
+ * the others (contract, 5.3); absent when none is set. */
 static int
 set_storage(json_t *object, const struct conf_storage *storage)
 {
@@ -446,7 +446,7 @@ result(const struct worker_facts *facts, const struct lease *l,
 	return (seal(facts, out, why));
 }
 
-/* Without its bubbling_chain, which nobody signs (contract, 5.7). */
+/* Without its bubbling_chain, which nobody signs (contract, 5.2). */
 static int
 event(const struct worker_facts *facts, const struct lease *l, const char *type,
     const struct bytes *payload, struct bytes *out, struct why *why)

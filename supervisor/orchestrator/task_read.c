@@ -110,7 +110,7 @@ read_id(const struct jslice *root, const char *name, struct why *why)
 }
 
 /* Seconds since 1970, as an integer or a float; anything else is no deadline
- * (contract, 5.5 and S2). */
+ * (contract, section 6 and S2). */
 static int64_t
 read_deadline(const struct jslice *value)
 {
@@ -172,7 +172,7 @@ task_read_more(const struct jslice *root, struct task *task, struct why *why)
 	return (0);
 }
 
-/* The job that a task is of may be allowed some skills only (contract, 5.5).
+/* The job that a task is of may be allowed some skills only (contract, 6).
  * A list that we do not understand allows nothing. */
 static bool
 is_allowed(const struct jslice *root, const char *type)
