@@ -119,8 +119,6 @@ struct program_settings run_program_settings(struct supervisor *);
 void run_place(struct supervisor *, struct lease *);
 /* Leases that are not finished. */
 unsigned run_unfinished(const struct supervisor *);
-/* Tells whoever started us, once, that the worker serves as well as it can. */
-void run_check_ready(struct supervisor *);
 void run_on_look_again(evutil_socket_t, short what, void *arg);
 
 /* tell.c */

@@ -326,11 +326,24 @@ delivered(struct orchestrator *o, struct lease *l, enum lease_outcome outcome,
 		orchestrator_kick(s->orchestrator);
 }
 
+/* Tells whoever started us, once, that the worker serves as well as it can. */
+static void
+check_ready(struct supervisor *s)
+{
+	if (s->ready_told || s->state != RUN_RUNNING ||
+	    (is_offering(s) && !orchestrator_tried(s->orchestrator)))
+		return;
+	s->ready_told = true;
+	notify_ready(s->notify);
+	daemon_ready(s->options->daemon);
+	log_echo(false);
+}
+
 static void
 orchestrator_changed(struct orchestrator *o, void *arg)
 {
 	(void)o;
-	run_check_ready(arg);
+	check_ready(arg);
 	view_show_soon(arg);
 	run_progress(arg);
 }
@@ -399,18 +412,6 @@ on_room(void *arg)
 		orchestrator_kick(s->orchestrator);
 }
 
-void
-run_check_ready(struct supervisor *s)
-{
-	if (s->ready_told || s->state != RUN_RUNNING ||
-	    (is_offering(s) && !orchestrator_tried(s->orchestrator)))
-		return;
-	s->ready_told = true;
-	notify_ready(s->notify);
-	daemon_ready(s->options->daemon);
-	log_echo(false);
-}
-
 /* Every program has been ready once, or has failed once: say what we can. */
 static void
 on_settled(struct program *changed, void *arg)
@@ -425,7 +426,7 @@ on_settled(struct program *changed, void *arg)
 		run_set_state(s, RUN_RUNNING);
 	if (s->state == RUN_RUNNING) {
 		run_offer(s);
-		run_check_ready(s);
+		check_ready(s);
 	}
 	if (s->reload_asked) {
 		s->reload_asked = false;

@@ -85,9 +85,11 @@ is_living_child(pid_t pid)
 	    info.si_pid == 0);
 }
 
-void
-orphans_end(struct orphans *o)
+/* Kills those that are there now. */
+static void
+on_reaped(void *arg)
 {
+	struct orphans *o = arg;
 	struct tree_list found = { 0 };
 	unsigned killed = 0;
 	pid_t pid;
@@ -112,12 +114,6 @@ orphans_end(struct orphans *o)
 		log_debug("killing %u process%s that a dead child has left "
 			  "behind",
 		    killed, killed == 1 ? "" : "es");
-}
-
-static void
-on_reaped(void *arg)
-{
-	orphans_end(arg);
 }
 
 int

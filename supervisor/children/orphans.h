@@ -26,8 +26,6 @@ struct orphans {
  * of a child are killed: when the reaper has run. Before anything is started.
  * -1 and why. */
 int orphans_init(struct orphans *, struct reaper *, struct why *);
-/* Kills those that are there now. */
-void orphans_end(struct orphans *);
 /* When the loop has ended and every child is killed: ends whatever is left of
  * them, for a second at most. A zeroed one is fine. */
 void orphans_fini(struct orphans *);

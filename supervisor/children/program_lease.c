@@ -132,8 +132,9 @@ program_leave_running(struct program *p, const struct lease *l)
 	lane->category->running--;
 }
 
-void
-program_finish(struct program *p, struct lease *l, struct result *result)
+/* Ends a lease of the queue; takes the result's content. */
+static void
+finish(struct program *p, struct lease *l, struct result *result)
 {
 	p->ops->finished(l, result, p->arg);
 	result_fini(result);
@@ -145,7 +146,7 @@ program_interrupt(struct program *p, struct lease *l)
 	struct result r = result_failure(CODE_TRANSIENT,
 	    "interrupted: the worker was stopped before the task ended");
 
-	program_finish(p, l, &r);
+	finish(p, l, &r);
 }
 
 bool
@@ -162,7 +163,7 @@ program_cancel(struct program *p, struct lease *l)
 	if (queued != NULL) {
 		unqueue(p, lane, l);
 		r = result_cancelled();
-		program_finish(p, l, &r);
+		finish(p, l, &r);
 		return (true);
 	}
 	TAILQ_FOREACH(c, &p->children, entry)
@@ -184,7 +185,7 @@ program_give_queue_back(struct program *p)
 		r = result_failure(CODE_TRANSIENT,
 		    "no child of category \"%s\" could be started: %s",
 		    p->category->name, p->failure);
-		program_finish(p, l, &r);
+		finish(p, l, &r);
 	}
 }
 
@@ -225,7 +226,7 @@ program_expire(struct program *p, int64_t now_ms)
 		TAILQ_REMOVE(&due, l, entry);
 		r = result_failure(CODE_TIMEOUT,
 		    "its deadline passed before a child was free");
-		program_finish(p, l, &r);
+		finish(p, l, &r);
 	}
 }
 
@@ -290,7 +291,7 @@ program_dispatch(struct program *p)
 			continue;
 		}
 		r = result_failure(CODE_TRANSIENT, "%s", why.text);
-		program_finish(p, l, &r);
+		finish(p, l, &r);
 	}
 }
 
@@ -347,7 +348,7 @@ program_lose(struct program *p, struct child *c, const struct death *death)
 	program_leave_running(p, l);
 	if (!may_run_again(p, c, l, death)) {
 		r = death_result(p, l, death);
-		program_finish(p, l, &r);
+		finish(p, l, &r);
 		return;
 	}
 	l->requeues++;

@@ -57,8 +57,6 @@ void program_enqueue(struct program *, struct lease *);
 /* The first of a lane, or of all lanes; it is then the caller's. NULL: none. */
 struct lease *program_dequeue_lane(struct program *, struct lane *);
 struct lease *program_dequeue(struct program *);
-/* Ends a lease of the queue; takes the result's content. */
-void program_finish(struct program *, struct lease *, struct result *);
 /* Ends it as interrupted by a stop of the worker. */
 void program_interrupt(struct program *, struct lease *);
 /* Ends all that is queued: nobody will run it. */
