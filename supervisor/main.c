@@ -25,6 +25,7 @@
 #include "supervisor/base/title.h"
 #include "supervisor/conf.h"
 #include "supervisor/edges/daemon.h"
+#include "supervisor/edges/signals.h"
 #include "supervisor/instance.h"
 #include "supervisor/supervisor.h"
 
@@ -494,6 +495,7 @@ main(int argc, char *argv[])
 	struct conf *conf;
 	int status;
 
+	signals_defer();
 	/* A handler of the same user must not read our memory in /proc. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	title_init(argc, argv);

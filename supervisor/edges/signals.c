@@ -21,6 +21,17 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 				s->rows[i].act(s->rows[i].number, s->arg);
 }
 
+void
+signals_defer(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int
 signals_open(struct signals *s, struct event_base *base,
     const struct signal_row *rows, size_t count, void *arg, struct why *why)

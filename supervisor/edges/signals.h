@@ -28,6 +28,9 @@ struct signals {
 	int fd; /* -1 when closed */
 };
 
+/* First of all: what asks a worker for something, and would kill a process that
+ * is not one yet, waits for signals_open(). */
+void signals_defer(void);
 /* Blocks the signals in this thread and those it starts later, ignores
  * SIGPIPE, and takes the rows' signals from the loop. -1 and why. */
 int signals_open(struct signals *, struct event_base *,

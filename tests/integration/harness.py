@@ -387,6 +387,13 @@ def read(path):
         return f.read()
 
 
+def can_trace():
+    """True when strace(1) is here and is let do its work."""
+    return shutil.which("strace") is not None and subprocess.run(
+        ["strace", "-D", "-f", "-o", "/dev/null", "true"],
+        stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def has_sanitizers():
     """They take memory that is not the product's."""
     with open(WORKER, "rb") as f:

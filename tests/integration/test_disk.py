@@ -15,7 +15,7 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (SOON, case, check, eventually,  # noqa: E402
+from harness import (SOON, can_trace, case, check, eventually,  # noqa: E402
                      free_port, main, same)
 
 STEPS = (1, 2, 3, 5, 7, 10, 14, 19, 26)
@@ -24,12 +24,6 @@ STEPS = (1, 2, 3, 5, 7, 10, 14, 19, 26)
 def can_mount():
     return subprocess.run(
         ["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt"],
-        stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def can_trace():
-    return shutil.which("strace") is not None and subprocess.run(
-        ["strace", "-D", "-f", "-o", "/dev/null", "true"],
         stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 

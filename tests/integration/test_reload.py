@@ -14,8 +14,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (BUILD, ZOO, Worker, case, check, eventually,  # noqa: E402
-                     main, module, read, same)
+from harness import (BUILD, ZOO, Worker, can_trace, case, check,  # noqa: E402
+                     eventually, main, module, read, same)
 
 CTL = os.path.join(BUILD, "avtoworkerctl")
 DONE = "reload: done"
@@ -472,6 +472,24 @@ handler patient {{ category = hang }}
     eventually(lambda: "patient" in fake.of_kind("register")[-1].json()
                ["supported_tasks"], "it is offered")
     worker.drain()
+
+
+if can_trace():
+    @case("a SIGHUP before the worker has read anything waits, too")
+    def first_of_all(t):
+        fake = Fake()
+        # prctl() is what main() begins with.
+        worker = t.worker(fake.url, orchestrator="protocol = classic", before=[
+            "strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e",
+            "inject=prctl:signal=SIGHUP:when=1"])
+        worker.wait_log("reload: reading")
+        worker.wait_log(DONE)
+        worker.drain()
+else:
+    @case("a SIGHUP before the worker has read anything # SKIP no strace, or not "
+          "allowed")
+    def first_of_all(_t):
+        pass
 
 
 @case("reloads that are refused are not counted as configurations")
