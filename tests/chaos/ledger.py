@@ -80,7 +80,7 @@ class Ledger:
         self.twice = []  # accepted, and had been accepted before
         self.copies = collections.Counter()  # task id: duplicates, as the
         # orchestrator calls them
-        self.unexplained = []  # of them
+        self.doubtful = []  # of them: (what, reasons missing, when in us)
         self.faults = 0  # requests that were answered wrongly
         self.result_faults = 0
         self.beats = []  # seconds
@@ -125,7 +125,8 @@ class Ledger:
         reasons = [at for at in (*self.blows, *self.fault_us)
                    if since - WINDOW_US <= at <= e["at_us"]]
         if self.copies[task] > len(reasons):
-            self.unexplained.append(brief(e))
+            self.doubtful.append((brief(e), self.copies[task] - len(reasons),
+                                  e["at_us"]))
 
     def result(self, e):
         self.results += 1
@@ -203,7 +204,11 @@ class Ledger:
         return len(self.open) - len(self.lost())
 
     def accepted_twice(self):
-        return self.twice + self.unexplained
+        """The end of a stalled net is written down a moment after it."""
+        return self.twice + [
+            what for what, missing, at_us in self.doubtful
+            if bisect.bisect_right(self.blows, at_us + WINDOW_US) -
+            bisect.bisect_right(self.blows, at_us) < missing]
 
     def heartbeat_gap(self):
         """The longest in which nobody was struck."""
