@@ -263,12 +263,13 @@ void
 conf_told_prepare(const struct conf_tolds *tolds, struct conf_blocks *blocks,
     struct conf_problems *problems)
 {
+	const struct conf_section *section;
 	const struct conf_told *t;
+	size_t i;
 
-	for (t = tolds->list; t < tolds->list + tolds->len; t++) {
-		const struct conf_section *section =
-		    conf_section_find(t->key->section);
-
+	for (i = 0; i < tolds->len; i++) {
+		t = &tolds->list[i];
+		section = conf_section_find(t->key->section);
 		if (section->title != NULL && t->key->required &&
 		    conf_block_find(blocks, section, NULL) == NULL &&
 		    conf_block_add(blocks, section, "main", t->from) == NULL)
@@ -283,8 +284,10 @@ conf_told_apply(struct conf_tolds *tolds, struct conf_blocks *blocks,
 	const struct conf_setting *s;
 	struct conf_block *b;
 	struct conf_told *t;
+	size_t i;
 
-	for (t = tolds->list; t < tolds->list + tolds->len; t++) {
+	for (i = 0; i < tolds->len; i++) {
+		t = &tolds->list[i];
 		if ((b = block_of(blocks, t)) == NULL) {
 			overrule(t, "there is another list", problems);
 			continue;
