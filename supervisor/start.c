@@ -133,6 +133,7 @@ complete_conf(struct supervisor *s, struct generation *g)
 	struct conf_problems problems;
 	const struct conf_problem *p;
 	const struct conf_told *t;
+	size_t i;
 
 	source.previous = s->boot;
 	source.told = &s->told;
@@ -144,10 +145,12 @@ complete_conf(struct supervisor *s, struct generation *g)
 	conf_problems_fini(&problems);
 	if (s->completed == NULL)
 		return (-1);
-	for (t = s->told.list; t < s->told.list + s->told.len; t++)
+	for (i = 0; i < s->told.len; i++) {
+		t = &s->told.list[i];
 		if (t->winner != NULL)
 			log_info("%s: its %s.%s is overruled (%s)", t->from,
 			    t->key->section, t->key->name, t->winner);
+	}
 	s->boot = g->conf = s->completed;
 	return (0);
 }
