@@ -57,7 +57,7 @@ struct connection {
 /* Somebody who waits for the figures of scripts. */
 struct waiting {
 	LIST_ENTRY(waiting) entry;
-	struct evhttp_request *req; /* ours until it is answered */
+	struct evhttp_request *req; /* evhttp's while it has its connection */
 	struct bytes body; /* what we count */
 };
 
@@ -271,8 +271,8 @@ end_waiting(struct waiting *w)
 	free(w);
 }
 
-/* The other figures have come. Who asked may be gone: evhttp then has taken
- * the connection away, and left us the request. */
+/* The other figures have come. Who asked may be gone: evhttp has then taken
+ * the connection away and left us the request. */
 static void
 on_figures(const char *text, size_t len, void *arg)
 {
@@ -305,7 +305,6 @@ serve_metrics(
 	w->req = req;
 	w->body = bytes_take(&body);
 	LIST_INSERT_HEAD(&m->waiting, w, entry);
-	evhttp_request_own(req);
 	m->ops->figures(on_figures, w, m->arg);
 }
 
@@ -548,12 +547,13 @@ metrics_free(struct metrics *m)
 		return;
 	if (event_initialized(&m->sweep))
 		(void)event_del(&m->sweep);
-	if (m->http != NULL)
-		evhttp_free(m->http);
 	while ((w = LIST_FIRST(&m->waiting)) != NULL) {
-		evhttp_request_free(w->req);
+		if (evhttp_request_get_connection(w->req) == NULL)
+			evhttp_request_free(w->req);
 		end_waiting(w);
 	}
+	if (m->http != NULL)
+		evhttp_free(m->http);
 	while ((c = LIST_FIRST(&m->connections)) != NULL)
 		forget(m, c);
 	free(m);

@@ -481,7 +481,8 @@ if can_trace():
         # prctl() is what main() begins with.
         worker = t.worker(fake.url, orchestrator="protocol = classic", before=[
             "strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e",
-            "inject=prctl:signal=SIGHUP:when=1"])
+            "inject=prctl:signal=SIGHUP:when=1"],
+            env={"ASAN_OPTIONS": "detect_leaks=0"})  # nor under ptrace
         worker.wait_log("reload: reading")
         worker.wait_log(DONE)
         worker.drain()
