@@ -148,10 +148,18 @@ cell_state(const json_t *row, char out[CELL_MAX])
 	put_text(row, "state", out);
 }
 
+/* That of its tasks which it has had for longest, and how many more. */
 static void
 cell_task(const json_t *row, char out[CELL_MAX])
 {
+	const int64_t running = number_of(row, "running");
+	size_t len;
+
 	put_text(row, "task_id", out);
+	len = strlen(out);
+	if (running > 1)
+		(void)snprintf(
+		    out + len, CELL_MAX - len, " (+%" PRId64 ")", running - 1);
 }
 
 static void

@@ -455,7 +455,8 @@ conf_category_limit(const struct conf_category *c)
 {
 	if (c->max_tasks > 0)
 		return ((unsigned)c->max_tasks);
-	return ((unsigned)(c->children > 0 ? c->children : c->max_children));
+	return ((unsigned)((c->children > 0 ? c->children : c->max_children) *
+	    (c->tasks_per_child > 1 ? c->tasks_per_child : 1)));
 }
 
 void

@@ -172,6 +172,7 @@ struct conf_category {
 	int64_t idle_timeout_ms; /* of children beyond the minimum */
 	int64_t start_timeout_ms; /* from start to ready */
 	int64_t withdraw_after_ms; /* without a ready child */
+	int64_t tasks_per_child; /* at once; of programs that stay */
 	/* When one is replaced, between tasks; 0: never. */
 	int64_t max_tasks_per_child;
 	int64_t max_memory_per_child; /* bytes */

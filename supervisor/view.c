@@ -46,6 +46,8 @@ count(const struct generation *g, struct count *n)
 static void
 show_child(const struct child *c, struct child_view *v)
 {
+	const struct child_task *first = TAILQ_FIRST(&c->running);
+
 	*v = (struct child_view){
 		.category = c->category,
 		.pid = c->pid,
@@ -53,11 +55,12 @@ show_child(const struct child *c, struct child_view *v)
 		.born_ms = c->born_ms,
 		.since_ms = c->since_ms,
 		.tasks = c->tasks,
+		.running = c->running_len,
 	};
-	if (c->lease != NULL) {
-		v->task_type = c->lease->task.type;
-		v->task_id = c->lease->task.task_id;
-		v->job_id = c->lease->task.job_id;
+	if (first != NULL) {
+		v->task_type = first->lease->task.type;
+		v->task_id = first->lease->task.task_id;
+		v->job_id = first->lease->task.job_id;
 	}
 }
 

@@ -43,8 +43,8 @@ child_context(const struct child *c)
 {
 	struct log_context ctx = { 0 };
 
-	if (c->lease != NULL)
-		ctx = lease_context(c->lease);
+	if (c->running_len == 1)
+		return (child_task_context(c, TAILQ_FIRST(&c->running)));
 	ctx.category = c->category;
 	ctx.pid = c->pid;
 	return (ctx);
@@ -76,7 +76,7 @@ child_arm(struct child *c)
 	int64_t wait_ms = -1, left_ms;
 
 	if (c->state == CHILD_BUSY)
-		wait_ms = task_clock_wait_ms(&c->clock, now_ms);
+		wait_ms = child_tasks_wait_ms(c, now_ms);
 	if (c->limit_ms != 0) {
 		left_ms = c->limit_ms > now_ms ? c->limit_ms - now_ms : 0;
 		if (wait_ms == -1 || left_ms < wait_ms)
@@ -100,6 +100,18 @@ child_arm(struct child *c)
 	}
 }
 
+/* The first task that is to blame for its end, or else that it has. */
+static const struct child_task *
+foremost(const struct child *c)
+{
+	const struct child_task *t;
+
+	TAILQ_FOREACH(t, &c->running, entry)
+		if (t->guilty)
+			return (t);
+	return (TAILQ_FIRST(&c->running));
+}
+
 /* Ends that somebody may wonder about: what was it doing? */
 static bool
 is_worth_telling(enum death_cause cause)
@@ -116,9 +128,9 @@ child_kill(struct child *c, enum death_cause cause, const char *reason)
 
 	if (c->state == CHILD_ENDING)
 		return;
-	if (c->state == CHILD_BUSY && is_worth_telling(cause)) {
+	if (c->running_len > 0 && is_worth_telling(cause)) {
 		why_set(&what, "ending it: it %s", reason);
-		child_task_tell(c, LOG_LEVEL_INFO, what.text);
+		child_task_tell(c, foremost(c), LOG_LEVEL_INFO, what.text);
 	}
 	c->blamed = cause;
 	(void)strlcpy(c->reason, reason, sizeof(c->reason));
@@ -204,11 +216,13 @@ limit_over(struct child *c)
 static void
 put_off(struct child *c, int64_t late_ms, int64_t now_ms)
 {
+	struct child_task *t;
+
 	c->put_off = true;
 	if (c->limit_ms != 0 && c->limit_ms <= now_ms)
 		c->limit_ms = now_ms + late_ms;
-	if (c->state == CHILD_BUSY)
-		task_clock_put_off(&c->clock, late_ms, now_ms);
+	TAILQ_FOREACH(t, &c->running, entry)
+		task_clock_put_off(&t->clock, late_ms, now_ms);
 }
 
 static void
@@ -224,7 +238,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (c->limit_ms != 0 && now_ms >= c->limit_ms)
 		limit_over(c);
 	else if (c->state == CHILD_BUSY)
-		child_task_due(c, now_ms);
+		child_tasks_due(c, now_ms);
 	if (c->state != CHILD_ENDING)
 		child_arm(c);
 }
@@ -257,6 +271,12 @@ on_memory(const char *text, void *arg)
 }
 
 static enum death_stage
+task_stage(const struct child_task *t)
+{
+	return (t->started ? DEATH_STAGE_HANDLER : DEATH_STAGE_BEFORE);
+}
+
+static enum death_stage
 stage(const struct child *c)
 {
 	static const enum death_stage stages[CHILD_NSTATES] = {
@@ -266,10 +286,10 @@ stage(const struct child *c)
 		[CHILD_STOPPING] = DEATH_STAGE_LEAVING,
 	};
 
+	if (!TAILQ_EMPTY(&c->running))
+		return (task_stage(foremost(c)));
 	if (c->answered)
 		return (DEATH_STAGE_AFTER);
-	if (c->last == CHILD_BUSY && c->lease_started)
-		return (DEATH_STAGE_HANDLER);
 	return (stages[c->last]);
 }
 
@@ -278,31 +298,88 @@ stage(const struct child *c)
 static void
 judge(const struct child *c, struct death *death)
 {
-	const bool busy = c->last == CHILD_BUSY && !c->answered;
-
 	death->stage = stage(c);
-	if (busy || c->answered)
-		death->wall_ms = clock_now_ms() - c->clock.started_ms;
 	if (c->reason[0] != '\0')
 		death_blame(death, c->blamed, c->reason);
 	else {
 		death_judge_cpu(death, c->cpu_limit_ms);
 		memory_use_judge(&c->memory, death);
 	}
-	if (death->cause == DEATH_CRASH && busy && c->clock.asked)
-		death_asked(death, c->clock.cause);
+}
+
+/* The same death, as one of its tasks has met it. What nobody of ours has
+ * caused may be the doing of any of them. */
+static void
+judge_task(
+    const struct child *c, const struct child_task *t, struct death *death)
+{
+	char reason[sizeof(c->reason)];
+	struct why why;
+
+	death->stage = task_stage(t);
+	death->wall_ms = clock_now_ms() - t->clock.started_ms;
+	if (t->guilty) {
+		task_clock_reason(&t->clock, reason, sizeof(reason));
+		death_blame(death, t->clock.cause, reason);
+	} else if (c->one_guilty) {
+		why_set(&why, "was ended because another of its tasks %s",
+		    c->reason);
+		death_blame(death, DEATH_OTHER_TASK, why.text);
+	} else if (death->cause == DEATH_CRASH && t->clock.asked)
+		death_asked(death, t->clock.cause);
 }
 
 /* The record of a death over a task. */
 static void
-tell_death(const struct child *c, const struct death *death)
+tell_death(const struct child *c, const struct child_task *t,
+    const struct death *death)
 {
-	const struct log_context ctx = child_context(c);
+	const struct log_context ctx = child_task_context(c, t);
 	char text[512];
 
 	death_format(death, text, sizeof(text));
 	log_line(LOG_LEVEL_INFO, &ctx, "task \"%s\": its child %s",
-	    c->lease->task.type, text);
+	    t->lease->task.type, text);
+}
+
+/* It takes its tasks with it; the last one first, for each that is to be queued
+ * again goes to the head of the queue. */
+static void
+lose_tasks(struct child *c, const struct death *of_child)
+{
+	struct child_task *t;
+	struct death death;
+	struct lease *l;
+	bool started;
+
+	while ((t = TAILQ_LAST(&c->running, child_tasks)) != NULL) {
+		death = *of_child;
+		judge_task(c, t, &death);
+		tell_death(c, t, &death);
+		l = t->lease;
+		started = t->started;
+		child_task_free(c, t);
+		workspaces_remove(c->workspaces, l->id);
+		c->ops->lost(c, l, started, &death, c->arg);
+	}
+}
+
+/* And as its owner has. */
+static void
+judge_child(const struct child *c, struct death *death)
+{
+	const struct child_task *t = foremost(c);
+
+	if (t == NULL)
+		return;
+	death->wall_ms = clock_now_ms() - t->clock.started_ms;
+	if (death->cause != DEATH_CRASH)
+		return;
+	TAILQ_FOREACH(t, &c->running, entry)
+		if (t->clock.asked) {
+			death_asked(death, t->clock.cause);
+			return;
+		}
 }
 
 static void
@@ -310,7 +387,7 @@ on_dead(void *arg, int status, const struct rusage *usage)
 {
 	struct child *c = arg;
 	char tail[OUTPUT_TAIL_MAX + 1];
-	struct death death;
+	struct death death, own;
 
 	if (c->state != CHILD_ENDING)
 		child_set_state(c, CHILD_ENDING);
@@ -320,11 +397,11 @@ on_dead(void *arg, int status, const struct rusage *usage)
 	death.tail = tail;
 	frame_stream_close(&c->channel);
 	output_close(&c->output);
-	if (c->lease != NULL) {
-		tell_death(c, &death);
-		workspaces_remove(c->workspaces, c->lease->id);
-	}
-	c->ops->gone(c, &death, c->arg);
+	own = death;
+	judge_child(c, &own);
+	c->lost = c->running_len;
+	lose_tasks(c, &death);
+	c->ops->gone(c, &own, c->arg);
 }
 
 /* Starts the program, in the control group that it got, if any. */
@@ -357,6 +434,7 @@ child_new(const struct child_start *how, struct why *why)
 		why_errno(why, "child");
 		return (NULL);
 	}
+	TAILQ_INIT(&c->running);
 	c->channel.fd = c->output.fd = c->pidfd = -1;
 	c->ops = how->ops;
 	c->arg = how->arg;
@@ -419,9 +497,16 @@ child_adopt(struct child *c, const char *category, const struct child_ops *ops,
 }
 
 bool
+child_is_open(const struct child *c)
+{
+	return ((c->state == CHILD_IDLE || c->state == CHILD_BUSY) &&
+	    !c->dying && !c->closed);
+}
+
+bool
 child_is_free(const struct child *c)
 {
-	return (c->state == CHILD_IDLE && !c->dying && !c->closed);
+	return (c->state == CHILD_IDLE && child_is_open(c));
 }
 
 void
@@ -439,6 +524,8 @@ child_free(struct child *c)
 {
 	if (c == NULL)
 		return;
+	while (child_take(c) != NULL)
+		continue;
 	if (c->reaped.pid != 0)
 		reaper_remove(c->reaper, &c->reaped);
 	frame_stream_close(&c->channel);

@@ -50,17 +50,22 @@ enum child_state {
 struct child_ops {
 	/* It may be given tasks. The offer is borrowed. */
 	void (*ready)(struct child *, const struct offer *, void *arg);
-	/* It has finished its lease and is idle; the result is the callee's
-	 * to take. */
+	/* It has finished a lease, and is idle if that was its only one; the
+	 * result is the callee's to take. */
 	void (*finished)(
 	    struct child *, struct lease *, struct result *, void *arg);
-	/* Its handler tells something of the lease it holds. May be NULL. */
+	/* A handler tells something of a lease it holds. May be NULL. */
 	void (*event)(struct child *, struct lease *, const struct task_event *,
 	    void *arg);
 	/* It says anew what it holds. May be NULL. */
 	void (*held)(struct child *, void *arg);
-	/* It is dead and reaped. child->lease is what it held, if anything.
-	 * The callee frees the child. */
+	/* It is dead, and this lease, which it held, has no result. started:
+	 * its handler had begun. The death is told as that lease has met it.
+	 * Called for each of them, before gone(). */
+	void (*lost)(struct child *, struct lease *, bool started,
+	    const struct death *, void *arg);
+	/* It is dead and reaped, and holds nothing any more. The callee frees
+	 * the child. */
 	void (*gone)(struct child *, const struct death *, void *arg);
 };
 
@@ -79,12 +84,24 @@ struct child_env {
 	const char *figures; /* folder where scripts count; NULL: they do not */
 };
 
+/* A task that a child has. */
+struct child_task {
+	TAILQ_ENTRY(child_task) entry;
+	struct lease *lease; /* borrowed */
+	struct task_clock clock;
+	bool started : 1; /* the child has said so */
+	bool guilty : 1; /* it did not end in time, so the child was ended */
+};
+
+TAILQ_HEAD(child_tasks, child_task);
+
 struct child {
 	TAILQ_ENTRY(child) entry; /* of the owner's list */
 	const struct child_ops *ops;
 	void *arg;
 	const char *category; /* borrowed; for log lines */
-	struct lease *lease; /* borrowed; NULL when it has none */
+	struct child_tasks running; /* owned; in the order they came */
+	unsigned running_len;
 	struct reaper *reaper; /* borrowed */
 	struct workspaces *workspaces; /* borrowed; or NULL */
 	struct reaped reaped;
@@ -94,7 +111,6 @@ struct child {
 	struct held held;
 	struct event dead; /* the pidfd is readable */
 	struct event timer; /* for what is due next: see child_task.c */
-	struct task_clock clock; /* of the task; valid while busy */
 	int64_t limit_ms; /* when starting, stopping or a closed channel has
 			     lasted long enough; 0: no such limit */
 	int64_t due_ms; /* when the timer was to fire; valid while it is set */
@@ -107,10 +123,12 @@ struct child {
 	char reason[160]; /* why we ended it: a sentence without subject; ""
 			     when we did not */
 	unsigned tasks; /* that it has finished */
+	unsigned lost; /* leases that it held when it died */
 	enum child_state state;
 	enum child_state last; /* the state before the end; valid in it */
 	/* The owner's: child.c leaves them alone. */
-	const char *leaving; /* why it was told to; NULL: it was not */
+	const char *leaving; /* why it was told to, or will be once it has
+				ended its tasks; NULL: it stays */
 	unsigned jitter; /* by how much its own limits are lower, in ten
 			    thousandths */
 	bool launched : 1; /* pid is a launcher, and the handler's process is
@@ -119,8 +137,8 @@ struct child {
 	bool put_off : 1; /* its limits were, in this state: see on_timer() */
 	bool closed : 1; /* it has closed its channel */
 	bool dying : 1; /* dead, and being read for the last time */
-	bool lease_started : 1; /* it has said started for its lease */
 	bool answered : 1; /* its last result came when it was dead already */
+	bool one_guilty : 1; /* it was ended for some of its tasks, not all */
 };
 
 /* How a child is started. Borrowed for the call only, but for env, category,
@@ -146,15 +164,26 @@ struct child *child_new(const struct child_start *, struct why *why);
  * stays borrowed. */
 void child_adopt(
     struct child *, const char *category, const struct child_ops *, void *arg);
-/* True when it can be given a lease. */
+/* True when it hears what it is given: it is ready, and is not leaving. How
+ * many leases it can hold at once is for the owner to know. */
+bool child_is_open(const struct child *);
+/* The same, and it has no lease. */
 bool child_is_free(const struct child *);
-/* Gives a free child a lease; the limits count from now. -1 and why when the
- * lease cannot be sent; the child is then idle still, or ending. */
+/* Gives an open child a lease; its limits count from now. -1 and why when the
+ * lease cannot be sent; the child is then as it was, or ending. */
 int child_run(
     struct child *, struct lease *, const struct task_limits *, struct why *);
-/* Asks the task of a busy child to stop, once; a child that is still at it
- * after the grace is killed. A result that comes before is the task's. */
-void child_cancel(struct child *, enum cancel_reason, int64_t grace_ms);
+/* Its task of that lease, or NULL. */
+struct child_task *child_task_find(const struct child *, uint64_t lease_id);
+/* Asks a task to stop, once; a child that is still at it after the grace is
+ * killed. A result that comes before is the task's. */
+void child_cancel(
+    struct child *, struct child_task *, enum cancel_reason, int64_t grace_ms);
+/* Asks all of its tasks. */
+void child_cancel_all(struct child *, enum cancel_reason, int64_t grace_ms);
+/* Takes a lease away from a child that is killed next: it is the caller's to
+ * end. NULL: it has none. */
+struct lease *child_take(struct child *);
 /* Asks an idle or starting child to leave; it is killed after a grace. */
 void child_stop(struct child *);
 /* Ends it and everything in its process group, now; reason is a sentence

@@ -12,11 +12,13 @@
 #include "supervisor/task_event.h"
 
 static void
-on_ready(struct child *c, const struct frame_header *h, const char *payload)
+on_ready(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
 	struct offer offer = { 0 };
 	struct why why;
 
+	(void)t;
 	if (offer_read(payload, h->length, &offer, &why) == -1) {
 		child_kill(c, DEATH_START, why.text);
 		return;
@@ -29,19 +31,21 @@ on_ready(struct child *c, const struct frame_header *h, const char *payload)
 }
 
 static void
-on_started(struct child *c, const struct frame_header *h, const char *payload)
+on_started(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
 	(void)h;
 	(void)payload;
-	if (c->lease_started)
+	if (t->started)
 		child_malformed("started twice", c);
-	c->lease_started = true;
+	t->started = true;
 }
 
 static void
-on_result(struct child *c, const struct frame_header *h, const char *payload)
+on_result(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
-	struct lease *l = c->lease;
+	struct lease *l = t->lease;
 	struct result result = { 0 };
 	struct why why, what;
 
@@ -53,14 +57,16 @@ on_result(struct child *c, const struct frame_header *h, const char *payload)
 	output_drain(&c->output);
 	if (c->dying || c->state == CHILD_ENDING)
 		c->answered = true; /* its output is wanted in the record */
+	else if (c->running_len > 1) /* and that of the others in theirs */
+		output_renew(&c->output, t->clock.limits.output_max);
 	else
-		output_section(&c->output, c->clock.limits.output_max);
+		output_section(&c->output, t->clock.limits.output_max);
 	workspaces_remove(c->workspaces, l->id);
-	c->lease = NULL;
-	c->lease_started = false;
+	child_task_free(c, t);
 	c->tasks++;
 	if (c->state == CHILD_BUSY) {
-		child_set_state(c, CHILD_IDLE);
+		if (c->running_len == 0)
+			child_set_state(c, CHILD_IDLE);
 		child_arm(c);
 	}
 	c->ops->finished(c, l, &result, c->arg);
@@ -87,9 +93,11 @@ level_named(const struct jslice *name)
 }
 
 static void
-on_log(struct child *c, const struct frame_header *h, const char *payload)
+on_log(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
-	struct log_context ctx = child_context(c);
+	struct log_context ctx =
+	    t != NULL ? child_task_context(c, t) : child_context(c);
 	enum log_level level = LOG_LEVEL_INFO;
 	struct jscan_error error;
 	struct jslice root, value;
@@ -113,7 +121,8 @@ on_log(struct child *c, const struct frame_header *h, const char *payload)
 }
 
 static void
-tell(struct child *c, const char *type, const struct jslice *payload)
+tell(struct child *c, const struct child_task *t, const char *type,
+    const struct jslice *payload)
 {
 	const struct task_event event = {
 		.type = type,
@@ -122,11 +131,12 @@ tell(struct child *c, const char *type, const struct jslice *payload)
 	};
 
 	if (c->ops->event != NULL && c->state == CHILD_BUSY)
-		c->ops->event(c, c->lease, &event, c->arg);
+		c->ops->event(c, t->lease, &event, c->arg);
 }
 
 static void
-on_progress(struct child *c, const struct frame_header *h, const char *payload)
+on_progress(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
 	struct jscan_error error;
 	struct jslice root, value;
@@ -140,11 +150,12 @@ on_progress(struct child *c, const struct frame_header *h, const char *payload)
 		child_malformed("progress that is none", c);
 		return;
 	}
-	tell(c, TASK_EVENT_PROGRESS, &root);
+	tell(c, t, TASK_EVENT_PROGRESS, &root);
 }
 
 static void
-on_event(struct child *c, const struct frame_header *h, const char *payload)
+on_event(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
 	struct jscan_error error;
 	struct jslice root, value;
@@ -159,16 +170,18 @@ on_event(struct child *c, const struct frame_header *h, const char *payload)
 		child_malformed("an event that is none", c);
 		return;
 	}
-	tell(c, type, &value);
+	tell(c, t, type, &value);
 }
 
 /* A mistake in it harms nobody: it is said, and what was told before stays. */
 static void
-on_state(struct child *c, const struct frame_header *h, const char *payload)
+on_state(struct child *c, struct child_task *t, const struct frame_header *h,
+    const char *payload)
 {
 	const struct log_context ctx = child_context(c);
 	struct why why;
 
+	(void)t;
 	if (held_read(payload, h->length, &c->held, &why) == -1)
 		log_line(LOG_LEVEL_WARN, &ctx, "a state frame is left out: %s",
 		    why.text);
@@ -179,9 +192,10 @@ on_state(struct child *c, const struct frame_header *h, const char *payload)
 #define IN(state) (1u << CHILD_##state)
 static const struct {
 	unsigned allowed; /* states in which it may come */
-	bool leased; /* it names the lease the child holds */
-	void (*handle)(
-	    struct child *, const struct frame_header *, const char *);
+	bool leased; /* it names a lease that the child holds */
+	/* The task is that lease's; NULL: it names none that is here. */
+	void (*handle)(struct child *, struct child_task *,
+	    const struct frame_header *, const char *);
 } from_child[] = {
 	[FRAME_READY] = { IN(STARTING) | IN(STOPPING), false, on_ready },
 	/* A child we have killed may have answered before. */
@@ -197,6 +211,7 @@ void
 child_frame(const struct frame_header *h, const char *payload, void *arg)
 {
 	struct child *c = arg;
+	struct child_task *t;
 	struct why why;
 
 	if (h->type >= sizeof(from_child) / sizeof(from_child[0]) ||
@@ -205,16 +220,17 @@ child_frame(const struct frame_header *h, const char *payload, void *arg)
 		child_malformed(why.text, c);
 		return;
 	}
-	if (c->state == CHILD_ENDING && c->lease == NULL)
+	if (c->state == CHILD_ENDING && c->running_len == 0)
 		return; /* whatever it was, it has been answered */
 	if (!(from_child[h->type].allowed & (1u << c->state)) ||
-	    (from_child[h->type].leased && c->lease == NULL)) {
+	    (from_child[h->type].leased && c->running_len == 0)) {
 		why_set(&why, "a %s frame while %s", frame_name(h->type),
 		    child_state_name(c->state));
 		child_malformed(why.text, c);
 		return;
 	}
-	if (from_child[h->type].leased && h->lease != c->lease->id) {
+	t = child_task_find(c, h->lease);
+	if (from_child[h->type].leased && t == NULL) {
 		why_set(
 		    &why, "a %s frame for another lease", frame_name(h->type));
 		child_malformed(why.text, c);
@@ -222,5 +238,5 @@ child_frame(const struct frame_header *h, const char *payload, void *arg)
 	}
 	if (h->type == FRAME_READY && c->state == CHILD_STOPPING)
 		return; /* it was told to leave before it was ready */
-	from_child[h->type].handle(c, h, payload);
+	from_child[h->type].handle(c, t, h, payload);
 }

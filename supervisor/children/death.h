@@ -28,6 +28,8 @@ struct rusage;
 	X(TIME_LIMIT, "time_limit", CODE_TIMEOUT) \
 	X(DEADLINE, "deadline", CODE_TIMEOUT) \
 	X(CANCELLED, "cancelled", CODE_TRANSIENT) /* status is cancelled */ \
+	/* for another of its tasks: what befalls a task, never a child */ \
+	X(OTHER_TASK, "other_task", CODE_TRANSIENT) \
 	X(PROTOCOL, "protocol", CODE_TRANSIENT) \
 	X(START, "start", CODE_TRANSIENT) /* not ready, or not in time */ \
 	X(STOP, "stop", CODE_TRANSIENT) /* told to leave, and did not */ \

@@ -163,7 +163,7 @@ output_open(struct output *o, struct event_base *base, int fd,
 }
 
 void
-output_section(struct output *o, int64_t max)
+output_renew(struct output *o, int64_t max)
 {
 	if (o->fd != -1) {
 		flush(o);
@@ -173,6 +173,12 @@ output_section(struct output *o, int64_t max)
 	}
 	o->max = max;
 	o->given = o->dropped = 0;
+}
+
+void
+output_section(struct output *o, int64_t max)
+{
+	output_renew(o, max);
 	o->tail_end = 0;
 }
 

@@ -47,6 +47,8 @@ int output_open(struct output *, struct event_base *, int fd,
 /* Ends a section (an unfinished line is given out, what was dropped is told)
  * and begins the next, of which max bytes are given out; 0: all. */
 void output_section(struct output *, int64_t max);
+/* Gives out so many bytes from here on, in the same section. */
+void output_renew(struct output *, int64_t max);
 /* Takes room for so many bytes that come to the log another way; false when
  * the section has no more: then they are to be dropped like the rest. */
 bool output_takes(struct output *, size_t bytes);

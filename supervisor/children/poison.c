@@ -17,6 +17,7 @@ struct entry {
 	TAILQ_ENTRY(entry) in_list;
 	char *job_id;
 	char *type;
+	pid_t last; /* the child that died last */
 	unsigned deaths;
 	unsigned by_cause[DEATH_NCAUSES];
 };
@@ -158,7 +159,7 @@ describe(const struct entry *e, char *text, size_t size)
 
 bool
 poison_add(struct poison *p, const char *job_id, const char *type,
-    enum death_cause cause, char *text, size_t size)
+    const struct death *death, char *text, size_t size)
 {
 	struct entry *e;
 
@@ -169,8 +170,11 @@ poison_add(struct poison *p, const char *job_id, const char *type,
 		TAILQ_REMOVE(&p->list, e, in_list);
 		TAILQ_INSERT_HEAD(&p->list, e, in_list);
 	}
-	e->deaths++;
-	e->by_cause[cause]++;
+	if (e->last != death->pid) {
+		e->last = death->pid;
+		e->deaths++;
+		e->by_cause[death->cause]++;
+	}
 	if (e->deaths < p->max)
 		return (false);
 	describe(e, text, size);

@@ -35,11 +35,12 @@ void poison_set_max(struct poison *, unsigned max);
 
 /* True when a death of that cause is charged to the task. */
 bool poison_counts(enum death_cause);
-/* A child died over it. True when it has cost as many as it may; text then
- * says how many, and of what: "3 children died over this task (crash 2, oom
- * 1)". When memory is short nothing is counted. */
+/* A child died over it: counted once, also when that child had several such.
+ * True when it has cost as many as it may; text then says how many, and of
+ * what: "3 children died over this task (crash 2, oom 1)". When memory is short
+ * nothing is counted. */
 bool poison_add(struct poison *, const char *job_id, const char *type,
-    enum death_cause, char *text, size_t size);
+    const struct death *, char *text, size_t size);
 /* A child gave a result for it: what was is forgotten. */
 void poison_clear(struct poison *, const char *job_id, const char *type);
 

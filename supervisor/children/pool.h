@@ -20,7 +20,9 @@
 
 struct pool_counts {
 	unsigned starting, idle, busy; /* children; others do not count */
-	unsigned waiting; /* leases that could run if there was a child */
+	unsigned room; /* for leases, in the busy ones */
+	unsigned waiting; /* children that the leases would fill which could
+			     run if there was one */
 };
 
 struct pool {

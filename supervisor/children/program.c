@@ -22,6 +22,26 @@
 #define RETRY_FIRST_MS ((int64_t)100)
 #define RETRY_MAX_MS   ((int64_t)30 * 1000)
 
+unsigned
+program_tasks_per_child(const struct program *p)
+{
+	/* Others have no way to tell two apart. */
+	return (
+	    handler_source_stays(p->source) && p->conf->tasks_per_child > 1 ?
+		(unsigned)p->conf->tasks_per_child :
+		1);
+}
+
+/* Another child is of use only when those that are busy are full. */
+static unsigned
+count_waiting(const struct program *p, const struct pool_counts *n)
+{
+	const unsigned each = program_tasks_per_child(p);
+	const unsigned leases = program_may_run(p);
+
+	return (leases > n->room ? (leases - n->room - 1) / each + 1 : 0);
+}
+
 struct pool_counts
 program_counts(const struct program *p)
 {
@@ -32,8 +52,10 @@ program_counts(const struct program *p)
 		n.starting += c->state == CHILD_STARTING;
 		n.idle += c->state == CHILD_IDLE;
 		n.busy += c->state == CHILD_BUSY;
+		if (c->state == CHILD_BUSY)
+			n.room += program_room_of(p, c);
 	}
-	n.waiting = program_may_run(p);
+	n.waiting = count_waiting(p, &n);
 	return (n);
 }
 
@@ -89,7 +111,8 @@ stop_idle(struct program *p)
 	struct child *c, *next;
 
 	TAILQ_FOREACH_SAFE(c, &p->children, entry, next)
-		program_dismiss(p, c, "stopped"); /* not a busy one */
+		if (c->state != CHILD_BUSY) /* it may yet take a lease */
+			program_dismiss(p, c, "stopped");
 }
 
 static void
@@ -106,7 +129,7 @@ balance_once(struct program *p)
 		n = program_counts(p);
 		program_review(p, &n, now_ms);
 		program_recycle(p, &n, now_ms);
-		n.waiting = program_may_run(p); /* not what was withdrawn */
+		n.waiting = count_waiting(p, &n); /* not what was withdrawn */
 		program_start_missing(p, &n, now_ms);
 	}
 	set_timer(p, now_ms);
@@ -176,12 +199,10 @@ emptied(struct program *p)
 }
 
 /* True when other programs may wait for no more than the place of that running
- * lease; NULL: there is none. */
+ * lease. */
 static bool
 is_crowded(const struct program *p, const struct lease *l)
 {
-	if (l == NULL)
-		return (false);
 	return ((p->max_running > 0 &&
 		    p->leases->count[LEASE_RUNNING] >= p->max_running) ||
 	    category_room(program_lane(p, l)->category) == 0);
@@ -277,28 +298,35 @@ on_event(
 static const char *
 reason_of(const struct child *c, const struct death *death)
 {
-	if (c->leaving != NULL && death->cause != DEATH_STOP)
+	if (program_was_dismissed(c) && death->cause != DEATH_STOP)
 		return (c->leaving);
 	return (death_cause_name(death->cause));
+}
+
+static void
+on_lost(struct child *c, struct lease *l, bool started,
+    const struct death *death, void *arg)
+{
+	struct program *p = arg;
+
+	(void)c;
+	p->yields = p->yields || is_crowded(p, l); /* until it is gone */
+	program_lose(p, l, started, death);
 }
 
 static void
 on_gone(struct child *c, const struct death *death, void *arg)
 {
 	struct program *p = arg;
-	const bool leased = c->lease != NULL, crowded = is_crowded(p, c->lease);
 
 	TAILQ_REMOVE(&p->children, c, entry);
-	p->yields = crowded;
-	if (leased)
-		program_lose(p, c, death);
 	if (p->ops->child_ended != NULL)
 		p->ops->child_ended(p, reason_of(c, death), p->arg);
-	program_judge(p, c, leased, death);
+	program_judge(p, c, death);
 	if (!c->was_ready)
 		leave_gate(p);
 	child_free(c);
-	share(p, crowded);
+	share(p, p->yields);
 	if (p->stopping && TAILQ_EMPTY(&p->children))
 		emptied(p);
 }
@@ -319,6 +347,7 @@ const struct child_ops program_child_ops = {
 	.finished = on_finished,
 	.event = on_event,
 	.held = on_held,
+	.lost = on_lost,
 	.gone = on_gone,
 };
 
@@ -417,6 +446,13 @@ program_adopt(struct program *p, struct child *c, struct offer *offer)
 void
 program_start(struct program *p)
 {
+	const struct log_context ctx = program_context(p);
+
+	if (p->conf->tasks_per_child > program_tasks_per_child(p))
+		log_line(LOG_LEVEL_WARN, &ctx,
+		    "tasks_per_child of \"%s\" is not for C modules and "
+		    "executables: children of \"%s\" have one task at a time",
+		    p->category->name, p->name);
 	/* On trust: only a task will show whether a child starts. */
 	if (p->pool.min == 0)
 		p->usable = true;
@@ -445,8 +481,7 @@ program_say_farewell(struct program *p)
 	struct child *c, *next;
 
 	TAILQ_FOREACH_SAFE(c, &p->children, entry, next)
-		if (c->state == CHILD_BUSY)
-			child_cancel(c, CANCEL_DRAIN, p->conf->cancel_grace_ms);
+		child_cancel_all(c, CANCEL_DRAIN, p->conf->cancel_grace_ms);
 }
 
 struct lease *
@@ -496,9 +531,7 @@ program_abandon(struct program *p)
 	while ((l = program_dequeue(p)) != NULL)
 		program_interrupt(p, l);
 	TAILQ_FOREACH(c, &p->children, entry) {
-		l = c->lease;
-		c->lease = NULL;
-		if (l != NULL) {
+		while ((l = child_take(c)) != NULL) {
 			program_leave_running(p, l);
 			program_interrupt(p, l);
 		}

@@ -116,12 +116,13 @@ static unsigned
 usual_children(const struct program *p)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned each = program_tasks_per_child(p);
 	const unsigned tasks = most_tasks(p);
 
 	if (tasks > 0)
-		return (tasks);
+		return ((tasks - 1) / each + 1);
 	if (handler_source_stays(p->source) && p->max_running > 0)
-		return (p->max_running);
+		return ((p->max_running - 1) / each + 1);
 	return (cores > 0 ? (unsigned)cores : 1);
 }
 
@@ -150,7 +151,9 @@ places_of(const struct program *p)
 			present = 1;
 		children = present < children ? present : children;
 	}
-	return (children > n.busy ? children - n.busy : 0);
+	if (children < n.busy)
+		children = n.busy;
+	return ((children - n.busy) * program_tasks_per_child(p) + n.room);
 }
 
 static unsigned

@@ -3,7 +3,11 @@
  * program_lease.c: the leases of a program: those that wait for a child,
  * who gets which, and the results that no child gives. A lease is only given
  * to a child that has said ready; to the one that was used last, so that those
- * which are not needed stay idle and are seen to be.
+ * which are not needed stay idle and are seen to be. Where children take
+ * several at once, an idle one comes before one more in a busy one: a child
+ * that dies takes all its tasks with it, and what computes has a core to itself.
+ * Only when all are full another child is started, for that is what several
+ * tasks at once are to save.
  */
 #include <limits.h>
 #include <string.h>
@@ -154,6 +158,7 @@ program_cancel(struct program *p, struct lease *l)
 {
 	struct lane *lane = program_lane(p, l);
 	struct lease *queued;
+	struct child_task *t;
 	struct result r;
 	struct child *c;
 
@@ -167,9 +172,9 @@ program_cancel(struct program *p, struct lease *l)
 		return (true);
 	}
 	TAILQ_FOREACH(c, &p->children, entry)
-		if (c->lease == l) {
+		if ((t = child_task_find(c, l->id)) != NULL) {
 			child_cancel(
-			    c, CANCEL_CANCEL, p->conf->cancel_grace_ms);
+			    c, t, CANCEL_CANCEL, p->conf->cancel_grace_ms);
 			return (true);
 		}
 	return (false);
@@ -254,7 +259,24 @@ limits_of(const struct program *p, const struct lease *l)
 	});
 }
 
-/* The idle child that was used last. */
+/* The busy child with most room; NULL: none has any. */
+static struct child *
+roomiest_child(const struct program *p)
+{
+	struct child *c, *best = NULL;
+	unsigned room, most = 0;
+
+	if (program_tasks_per_child(p) == 1)
+		return (NULL);
+	TAILQ_FOREACH(c, &p->children, entry)
+		if ((room = program_room_of(p, c)) > most) {
+			most = room;
+			best = c;
+		}
+	return (best);
+}
+
+/* The idle child that was used last; or else a busy one. */
 static struct child *
 free_child(const struct program *p)
 {
@@ -266,7 +288,7 @@ free_child(const struct program *p)
 		if (program_no_idle_behind(c))
 			break;
 	}
-	return (NULL);
+	return (roomiest_child(p));
 }
 
 void
@@ -306,8 +328,8 @@ death_result(
 	if (death->cause == DEATH_CANCELLED)
 		return (result_cancelled());
 	if (p->poison != NULL && poison_counts(death->cause) &&
-	    poison_add(p->poison, l->task.job_id, l->task.type, death->cause,
-		all, sizeof(all)))
+	    poison_add(p->poison, l->task.job_id, l->task.type, death, all,
+		sizeof(all)))
 		r = result_failure(CODE_PERMANENT,
 		    "%s; the last, child %d of category \"%s\", %s", all,
 		    (int)death->pid, p->category->name, death->text);
@@ -323,30 +345,30 @@ death_result(
 	return (r);
 }
 
-/* Whether another child may have it: this one died, and not by us, before the
- * handler began. */
+/* Whether another child may have it: this one died, and not by us or not for
+ * it, before the handler began. */
 static bool
-may_run_again(const struct program *p, const struct child *c,
-    const struct lease *l, const struct death *death)
+may_run_again(const struct program *p, const struct lease *l, bool started,
+    const struct death *death)
 {
-	if (c->lease_started || l->requeues >= REQUEUES_MAX)
+	if (started || l->requeues >= REQUEUES_MAX)
 		return (false);
 	if (p->stopping && !(p->retiring && p->ops->returned != NULL))
 		return (false);
-	return (poison_counts(death->cause));
+	return (
+	    poison_counts(death->cause) || death->cause == DEATH_OTHER_TASK);
 }
 
 void
-program_lose(struct program *p, struct child *c, const struct death *death)
+program_lose(
+    struct program *p, struct lease *l, bool started, const struct death *death)
 {
-	struct lease *l = c->lease;
 	struct lane *lane = program_lane(p, l);
 	const struct log_context ctx = lease_context(l);
 	struct result r;
 
-	c->lease = NULL;
 	program_leave_running(p, l);
-	if (!may_run_again(p, c, l, death)) {
+	if (!may_run_again(p, l, started, death)) {
 		r = death_result(p, l, death);
 		finish(p, l, &r);
 		return;

@@ -28,8 +28,10 @@ program_no_idle_behind(const struct child *c)
 
 /* What its command is made of. */
 struct command_settings program_command_settings(const struct program *);
-/* Children by state, and the leases that could run if there were more. */
+/* Children by state, and how many more the leases could use that wait. */
 struct pool_counts program_counts(const struct program *);
+/* Leases that one child can hold at once. */
+unsigned program_tasks_per_child(const struct program *);
 
 /*
  * program_lanes.c
@@ -65,8 +67,10 @@ void program_give_queue_back(struct program *);
 void program_expire(struct program *, int64_t now_ms);
 /* Gives queued leases to free children. */
 void program_dispatch(struct program *);
-/* What becomes of the lease of a child that has died. */
-void program_lose(struct program *, struct child *, const struct death *);
+/* What becomes of a lease whose child has died. started: its handler had
+ * begun. */
+void program_lose(
+    struct program *, struct lease *, bool started, const struct death *);
 
 /*
  * program_start.c
@@ -81,9 +85,9 @@ void program_review(
     struct program *, const struct pool_counts *, int64_t now_ms);
 /* When program_review() has something to see; INT64_MAX: never. */
 int64_t program_review_ms(const struct program *);
-/* What a death means for the next start. leased: it held a lease. */
+/* What a death means for the next start. */
 void program_judge(
-    struct program *, const struct child *, bool leased, const struct death *);
+    struct program *, const struct child *, const struct death *);
 /* Tells when it is known, or has changed, whether it can be offered. */
 void program_settle(struct program *);
 /* Events of a child. */
@@ -95,7 +99,12 @@ extern const struct child_ops program_child_ops; /* program.c */
 
 /* Draws what is the child's own of the limits. */
 void program_draw(struct child *);
-/* Has it leave, for that reason; a string that stays. */
+/* True when it left because it was told to. */
+bool program_was_dismissed(const struct child *);
+/* Leases that it may be given now, as far as its own limits go. */
+unsigned program_room_of(const struct program *, const struct child *);
+/* Has it leave, for that reason, a string that stays; a busy one gets no more
+ * leases, and leaves when it has none. */
 void program_dismiss(struct program *, struct child *, const char *reason);
 /* It has ended a task: has it leave if it is used up. */
 void program_check_used(struct program *, struct child *);

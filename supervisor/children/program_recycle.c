@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * program_recycle.c: children that leave while nothing is wrong: used up, not
- * needed, or by their own wish. They are told to, and their places count as free from then on,
- * so that what takes a place need not wait for the old child to be gone.
+ * needed, or by their own wish. They are told to, and their places count as
+ * free from then on, so that what takes a place need not wait for the old child
+ * to be gone. One that has several tasks at once would hardly ever be idle: it
+ * gets no more, and keeps its place until the last has ended, for that may take
+ * as long as tasks do, and the pool is to be no larger meanwhile.
  *
  * Each child draws once by how much its own limits are below the configured
  * ones, up to a tenth: children that were started together do not leave
@@ -35,9 +38,33 @@ limit_of(const struct child *c, int64_t limit)
 	    limit % 10000 * c->jitter / 10000);
 }
 
+bool
+program_was_dismissed(const struct child *c)
+{
+	return (c->leaving != NULL && c->last == CHILD_STOPPING);
+}
+
+unsigned
+program_room_of(const struct program *p, const struct child *c)
+{
+	const int64_t had = c->tasks + c->running_len;
+	int64_t room = program_tasks_per_child(p), left;
+
+	if (!child_is_open(c) || c->leaving != NULL || c->held.leaving)
+		return (0);
+	room -= c->running_len;
+	if (p->conf->max_tasks_per_child > 0 && p->backoff.failures == 0) {
+		left = limit_of(c, p->conf->max_tasks_per_child) - had;
+		room = left < room ? left : room;
+	}
+	return (room > 0 ? (unsigned)room : 0);
+}
+
 void
 program_dismiss(struct program *p, struct child *c, const char *reason)
 {
+	if (c->state == CHILD_BUSY)
+		c->leaving = reason;
 	if (c->state != CHILD_IDLE && c->state != CHILD_STARTING)
 		return;
 	c->leaving = reason;
@@ -61,23 +88,36 @@ has_grown(const struct child *c, int64_t limit)
 	    footprint_sum(&family, "/proc", footprint_pss) > limit);
 }
 
-void
-program_check_used(struct program *p, struct child *c)
+/* Why a child that has ended a task is not to get any more; or NULL. */
+static const char *
+used_up(const struct program *p, const struct child *c)
 {
 	const struct conf_category *conf = p->conf;
 
-	if (!child_is_free(c) || p->stopping)
-		return;
 	if (c->held.leaving)
-		program_dismiss(p, c, "left");
-	else if (p->backoff.failures > 0)
-		return;
-	else if (conf->max_tasks_per_child > 0 &&
+		return ("left");
+	if (p->backoff.failures > 0)
+		return (NULL);
+	if (c->leaving != NULL)
+		return (c->leaving); /* since it was busy */
+	if (conf->max_tasks_per_child > 0 &&
 	    c->tasks >= limit_of(c, conf->max_tasks_per_child))
-		program_dismiss(p, c, "recycled_tasks");
-	else if (conf->max_memory_per_child > 0 &&
+		return ("recycled_tasks");
+	if (conf->max_memory_per_child > 0 &&
 	    has_grown(c, limit_of(c, conf->max_memory_per_child)))
-		program_dismiss(p, c, "recycled_memory");
+		return ("recycled_memory");
+	return (NULL);
+}
+
+void
+program_check_used(struct program *p, struct child *c)
+{
+	if (p->stopping || !child_is_open(c) ||
+	    (c->state == CHILD_BUSY && program_tasks_per_child(p) == 1))
+		return;
+	c->leaving = used_up(p, c);
+	if (c->leaving != NULL)
+		program_dismiss(p, c, c->leaving);
 }
 
 /* How many more may leave for their age: what has left and what takes its
@@ -102,6 +142,8 @@ may_age(const struct program *p)
 static void
 dismiss_old(struct program *p, struct pool_counts *counts, int64_t now_ms)
 {
+	/* A busy one is idle soon. */
+	const bool one_each = program_tasks_per_child(p) == 1;
 	struct child *c, *next;
 	unsigned n;
 
@@ -109,14 +151,14 @@ dismiss_old(struct program *p, struct pool_counts *counts, int64_t now_ms)
 		return;
 	n = may_age(p);
 	TAILQ_FOREACH_SAFE(c, &p->children, entry, next) {
-		if (n == 0 || program_no_idle_behind(c))
+		if (n == 0 || (one_each && program_no_idle_behind(c)))
 			break;
-		if (c->state != CHILD_IDLE ||
+		if (!child_is_open(c) || c->leaving != NULL ||
 		    now_ms - c->born_ms <
 			limit_of(c, p->conf->max_child_age_ms))
 			continue;
+		counts->idle -= c->state == CHILD_IDLE;
 		program_dismiss(p, c, AGE);
-		counts->idle--;
 		n--;
 	}
 }

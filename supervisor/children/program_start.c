@@ -200,14 +200,14 @@ program_review_ms(const struct program *p)
 /* True when the death is no sign of a handler that does not work: its child
  * was somebody's whom it could not resist. */
 static bool
-is_innocent(const struct program *p, const struct child *c, bool leased,
-    const struct death *death)
+is_innocent(
+    const struct program *p, const struct child *c, const struct death *death)
 {
 	if (!poison_counts(death->cause) && death->cause != DEATH_START)
 		return (true); /* our wish */
 	if (!c->was_ready)
 		return (false);
-	if (leased)
+	if (c->lost > 0)
 		return (p->succeeded);
 	if (c->tasks > 0 || clock_now_ms() - c->born_ms >= STABLE_MS)
 		return (true);
@@ -218,9 +218,10 @@ is_innocent(const struct program *p, const struct child *c, bool leased,
 }
 
 void
-program_judge(struct program *p, const struct child *c, bool leased,
-    const struct death *death)
+program_judge(
+    struct program *p, const struct child *c, const struct death *death)
 {
+	const bool leased = c->lost > 0;
 	const struct log_context ctx = {
 		.category = p->category->name,
 		.pid = death->pid,
@@ -229,7 +230,7 @@ program_judge(struct program *p, const struct child *c, bool leased,
 
 	if (c->was_ready && clock_now_ms() - c->born_ms >= STABLE_MS)
 		backoff_reset(&p->backoff);
-	if (c->leaving != NULL) {
+	if (program_was_dismissed(c)) {
 		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s (%s)", death->text,
 		    c->leaving);
 		return;
@@ -238,7 +239,7 @@ program_judge(struct program *p, const struct child *c, bool leased,
 		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s", death->text);
 		return;
 	}
-	if (is_innocent(p, c, leased, death)) {
+	if (is_innocent(p, c, death)) {
 		log_line(death->cause == DEATH_CANCELLED ? LOG_LEVEL_INFO :
 							   LOG_LEVEL_WARN,
 		    &ctx, "child %s; starting another", death->text);

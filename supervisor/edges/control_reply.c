@@ -156,6 +156,7 @@ put_child(struct bytes *out, const struct child_view *c, int64_t now_ms)
 	put_number(out, "age_ms", now_ms - c->born_ms);
 	put_number(out, "in_state_ms", now_ms - c->since_ms);
 	put_number(out, "tasks", c->tasks);
+	put_number(out, "running", c->running);
 	put_text(out, "task_type", c->task_type);
 	put_text(out, "task_id", c->task_id);
 	put_text(out, "job_id", c->job_id);

@@ -23,7 +23,8 @@ struct child_view {
 	int64_t born_ms;
 	int64_t since_ms; /* when the state began */
 	unsigned tasks; /* that it has finished */
-	const char *task_type; /* of the lease it holds; or NULL */
+	unsigned running; /* tasks that it has */
+	const char *task_type; /* of the one it has had for longest; or NULL */
 	const char *task_id; /* the same */
 	const char *job_id; /* the same */
 };

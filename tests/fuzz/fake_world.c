@@ -217,6 +217,40 @@ world_child(unsigned n)
 }
 
 void
+world_say(struct fake_child *c, enum frame_type type, uint64_t lease,
+    const char *payload)
+{
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+	const struct frame_header header = {
+		.length = (uint32_t)strlen(payload),
+		.type = (uint16_t)type,
+		.lease = lease,
+	};
+
+	frame_encode(&header, raw);
+	if (c->channel_fd == -1 ||
+	    send(c->channel_fd, raw, sizeof(raw), MSG_NOSIGNAL) == -1)
+		return;
+	(void)!send(c->channel_fd, payload, strlen(payload), MSG_NOSIGNAL);
+}
+
+bool
+world_hear(struct fake_child *c, struct frame_header *header, char *payload,
+    size_t size)
+{
+	unsigned char raw[CHANNEL_HEADER_SIZE];
+
+	if (c->channel_fd == -1 ||
+	    recv(c->channel_fd, raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+		return (false);
+	if (frame_decode(raw, (uint32_t)size, header) != NULL ||
+	    recv(c->channel_fd, payload, header->length, 0) !=
+		(ssize_t)header->length)
+		abort();
+	return (true);
+}
+
+void
 world_die(struct fake_child *c, int status)
 {
 	const uint64_t one = 1;

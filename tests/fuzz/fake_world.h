@@ -8,8 +8,11 @@
 #define FUZZ_FAKE_WORLD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "child/frame.h"
 
 #define WORLD_CHILDREN_MAX 64
 
@@ -36,6 +39,12 @@ extern struct fake_world world;
 void world_reset(void);
 /* The n-th of the children that live, in a circle; NULL: there is none. */
 struct fake_child *world_child(unsigned n);
+/* It says that. */
+void world_say(
+    struct fake_child *, enum frame_type, uint64_t lease, const char *payload);
+/* Takes one frame that it was sent; false when there is none. */
+bool world_hear(
+    struct fake_child *, struct frame_header *, char *payload, size_t size);
 /* It dies of that wait status. */
 void world_die(struct fake_child *, int status);
 /* Does all that is due or readable; aborts when that has no end. */

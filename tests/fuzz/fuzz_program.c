@@ -15,7 +15,6 @@
 
 #include <event2/event.h>
 
-#include "child/frame.h"
 #include "supervisor/base/log.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/children/program.h"
@@ -28,6 +27,9 @@
 #define EVENTS_MAX 400
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static const char ready[] =
+    "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}]}";
 
 struct rig {
 	struct reaper reaper;
@@ -129,6 +131,7 @@ configure(struct conf_category *conf, uint8_t sizes, uint8_t limits)
 		conf->max_children = 1 + (sizes >> 1 & 3);
 	}
 	conf->max_tasks_per_child = sizes >> 4 & 3;
+	conf->tasks_per_child = sizes & 8 ? 3 : 1;
 	conf->max_child_age_ms = sizes & 0x40 ? 2000 : 0;
 	conf->start_timeout_ms = 1000;
 	conf->withdraw_after_ms = 3000;
@@ -145,6 +148,9 @@ open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
 {
 	static struct event_base *base; /* nothing runs on it */
 	static char *const environment[] = { NULL };
+	struct offer offer = { 0 };
+	struct handler *h;
+	char **words;
 	struct why why;
 
 	*r = (struct rig){ 0 };
@@ -160,7 +166,14 @@ open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
 		.inherited = environment,
 	};
 	handler_table_init(&r->handlers);
-	must(handler_add(&r->handlers, "t", "pool", "/t.so") != NULL);
+	must((h = handler_add(&r->handlers, "t", "pool", "/t.so")) != NULL);
+	if (sizes & 8) { /* a program that may have several tasks at once */
+		must((words = calloc(2, sizeof(*words))) != NULL);
+		must((words[0] = strdup("/t")) != NULL);
+		h->source = handler_source_add(
+		    &r->handlers, SOURCE_CHANNEL, "t", "pool", words);
+		must(h->source != NULL);
+	}
 	lease_table_init(&r->leases);
 	must((r->poison = poison_new(2)) != NULL);
 	start_gate_init(&r->gate, 1);
@@ -172,6 +185,7 @@ open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
 	    &(struct program_settings){
 		.name = "pool",
 		.category = r->category,
+		.source = h->source,
 		.categories = &r->categories,
 		.handlers = &r->handlers,
 		.leases = &r->leases,
@@ -184,6 +198,10 @@ open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
 	    },
 	    &why);
 	must(r->program != NULL);
+	if (h->source != NULL) {
+		must(offer_read(ready, strlen(ready), &offer, &why) == 0);
+		program_adopt(r->program, NULL, &offer);
+	}
 	program_start(r->program);
 }
 
@@ -221,46 +239,19 @@ submit(struct rig *r, uint8_t how)
 	program_submit(r->program, r->lease[r->count++]);
 }
 
-static void
-send_frame(struct fake_child *c, enum frame_type type, uint64_t lease,
-    const char *payload)
-{
-	unsigned char raw[CHANNEL_HEADER_SIZE];
-	const struct frame_header header = {
-		.length = (uint32_t)strlen(payload),
-		.type = (uint16_t)type,
-		.lease = lease,
-	};
-
-	frame_encode(&header, raw);
-	if (c->channel_fd == -1 ||
-	    send(c->channel_fd, raw, sizeof(raw), MSG_NOSIGNAL) == -1)
-		return;
-	(void)!send(c->channel_fd, payload, strlen(payload), MSG_NOSIGNAL);
-}
-
 /* Takes what there is; what it is told last is its task. */
 static void
 listen_to(struct fake_child *c)
 {
-	unsigned char raw[CHANNEL_HEADER_SIZE];
 	struct frame_header header;
 	char payload[1024];
 
-	while (c->channel_fd != -1 &&
-	    recv(c->channel_fd, raw, sizeof(raw), 0) == (ssize_t)sizeof(raw)) {
-		must(frame_decode(raw, sizeof(payload), &header) == NULL);
-		must(recv(c->channel_fd, payload, header.length, 0) ==
-		    (ssize_t)header.length);
+	while (world_hear(c, &header, payload, sizeof(payload)))
 		if (header.type == FRAME_TASK) {
 			must(header.lease != 0);
 			c->lease = header.lease;
 		}
-	}
 }
-
-static const char ready[] =
-    "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}]}";
 
 /* What one of the children does. */
 static void
@@ -280,13 +271,13 @@ act(uint8_t what, uint8_t who)
 	listen_to(c);
 	switch (what) {
 	case 0:
-		send_frame(c, FRAME_READY, 0, ready);
+		world_say(c, FRAME_READY, 0, ready);
 		break;
 	case 1:
-		send_frame(c, FRAME_STARTED, c->lease, "{}");
+		world_say(c, FRAME_STARTED, c->lease - (who >> 7), "{}");
 		break;
 	case 2:
-		send_frame(c, FRAME_RESULT, c->lease + (who >> 7),
+		world_say(c, FRAME_RESULT, c->lease - (who >> 7),
 		    results[(who >> 5 & 3) < 3 ? 0 : who >> 3 & 3]);
 		break;
 	case 3:
@@ -303,7 +294,7 @@ act(uint8_t what, uint8_t who)
 			(void)shutdown(c->channel_fd, SHUT_RDWR);
 		break;
 	case 6:
-		send_frame(c, (enum frame_type)(16 + (who >> 3 & 7)), c->lease,
+		world_say(c, (enum frame_type)(16 + (who >> 3 & 7)), c->lease,
 		    who & 64 ? "{}" : "{\"progress\":0.5,\"message\":\"x\"}");
 		break;
 	default:
@@ -347,12 +338,13 @@ event(struct rig *r, uint8_t what, uint8_t how)
 static void
 check(const struct rig *r)
 {
+	const struct child_task *t;
 	const struct child *c;
 	unsigned held = 0;
 
 	TAILQ_FOREACH(c, &r->program->children, entry)
-		if (c->lease != NULL) {
-			must(c->lease->state == LEASE_RUNNING);
+		TAILQ_FOREACH(t, &c->running, entry) {
+			must(t->lease->state == LEASE_RUNNING);
 			held++;
 		}
 	must(r->leases.count[LEASE_RUNNING] == held);

@@ -364,6 +364,73 @@ async def it(params):
     worker.drain()
 
 
+SEVERAL = PRELUDE + """
+import logging
+inside = 0
+
+@worker.task("meet")
+async def meet(params, task_id):
+    global inside
+    inside += 1
+    if "begun" in params:
+        open(params["begun"], "w").close()
+    while inside < params["of"]:
+        await asyncio.sleep(0.1)
+    logging.getLogger("several").info("%s has met the others", task_id)
+    return {"data": {"pid": os.getpid()}}
+
+worker.run()
+"""
+
+
+def several(t, fake):
+    """A worker whose one child has ten tasks at once."""
+    script = t.write("several.py", SEVERAL)
+    return t.worker(fake.url, modules=(), env=QUICK, more=f"""
+category side {{
+    children = 1
+    tasks_per_child = 10
+}}
+python script {{
+    script = "{script}"
+    category = side
+}}
+""")
+
+
+@case("ten tasks at once in one child")
+def side_by_side(t):
+    fake = Fake()
+    worker = several(t, fake)
+    names = [f"t-{i}" for i in range(10)]
+    for name in names:
+        fake.put(task(name, "meet", {"of": 10}))
+    results = [fake.wait_result(name)["data"]["pid"] for name in names]
+    same(len(set(results)), 1, "children")
+    for name in names:
+        line, = worker.lines(f"{name} has met the others")
+        check(f"task_id={name} " in line + " ", line)
+    worker.drain()
+
+
+@case("a child that is killed loses all its tasks, and is replaced")
+def loses_several(t):
+    fake = Fake()
+    worker = several(t, fake)
+    fake.put(task("first", "meet", {"of": 1}))
+    pid = fake.wait_result("first")["data"]["pid"]
+    for name in ("a", "b", "c"):
+        fake.put(task(name, "meet", {"of": 100, "begun": t.path(name)}))
+    eventually(lambda: all(os.path.exists(t.path(name)) for name in "abc"),
+               "all have begun")
+    os.kill(pid, signal.SIGKILL)
+    for name in ("a", "b", "c"):
+        same(fake.wait_result(name)["error"]["code"], "TRANSIENT_ERROR", name)
+    fake.put(task("next", "meet", {"of": 1}))
+    check(fake.wait_result("next")["data"]["pid"] != pid, "the same child")
+    worker.drain()
+
+
 @case("processes that a handler starts end with its child")
 def processes(t):
     fake = Fake()

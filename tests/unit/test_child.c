@@ -74,13 +74,25 @@ on_finished(struct child *c, struct lease *l, struct result *result, void *arg)
 }
 
 static void
+on_lost(struct child *c, struct lease *l, bool started,
+    const struct death *death, void *arg)
+{
+	struct scene *s = arg;
+
+	(void)c;
+	(void)started;
+	ASSERT(l == s->lease);
+	ASSERT(death->wall_ms >= 0);
+	s->lost = true;
+}
+
+static void
 on_gone(struct child *c, const struct death *death, void *arg)
 {
 	struct scene *s = arg;
 
 	s->death = *death;
 	(void)strlcpy(s->tail, death->tail, sizeof(s->tail));
-	s->lost = c->lease != NULL;
 	child_free(c);
 	s->child = NULL;
 }
@@ -88,6 +100,7 @@ on_gone(struct child *c, const struct death *death, void *arg)
 static const struct child_ops ops = {
 	.ready = on_ready,
 	.finished = on_finished,
+	.lost = on_lost,
 	.gone = on_gone,
 };
 
@@ -203,6 +216,16 @@ run(struct scene *s, const char *type, const char *params,
 	ASSERT_INT(child_run(s->child, s->lease, limits, &why), 0);
 }
 
+/* Its task. */
+static struct child_task *
+task_of(const struct scene *s)
+{
+	struct child_task *t = child_task_find(s->child, s->lease->id);
+
+	ASSERT(t != NULL);
+	return (t);
+}
+
 static bool
 holds(const struct bytes *b, const char *text)
 {
@@ -263,7 +286,7 @@ ends_at_the_hard_limit(void)
 static void
 come_late(struct scene *s)
 {
-	s->child->clock.end_at_ms = clock_now_ms();
+	task_of(s)->clock.end_at_ms = clock_now_ms();
 	s->child->due_ms = clock_now_ms() - 10000;
 	(void)event_del(&s->child->timer);
 	event_active(&s->child->timer, EV_TIMEOUT, 1);
@@ -278,10 +301,10 @@ is_not_to_blame_for_our_absence(void)
 
 	open_scene(&s, "slow");
 	run(&s, "slow", NEVER, &limits);
-	RUN_UNTIL(&s, s.child->lease_started);
+	RUN_UNTIL(&s, task_of(&s)->started);
 	come_late(&s);
 	ASSERT_STR(child_state_name(s.child->state), "busy");
-	ASSERT(s.child->clock.end_at_ms > clock_now_ms() + 5000);
+	ASSERT(task_of(&s)->clock.end_at_ms > clock_now_ms() + 5000);
 	come_late(&s); /* once is enough */
 	RUN_UNTIL(&s, s.child == NULL);
 	check_death(&s, DEATH_TIME_LIMIT, DEATH_STAGE_HANDLER,
@@ -300,10 +323,11 @@ hears_of_the_hard_limit(void)
 
 	open_scene(&s, "heed");
 	run(&s, "heed", NEVER, &limits);
-	ASSERT_INT(s.child->clock.ask_at_ms, s.child->clock.started_ms + 10000);
+	ASSERT_INT(task_of(&s)->clock.ask_at_ms,
+	    task_of(&s)->clock.started_ms + 10000);
 	/* Nobody waits for so long: the moment is brought here. */
-	s.child->clock.ask_at_ms = s.child->clock.started_ms + 50;
-	s.child->clock.slow_at_ms = s.child->clock.started_ms + 20;
+	task_of(&s)->clock.ask_at_ms = task_of(&s)->clock.started_ms + 50;
+	task_of(&s)->clock.slow_at_ms = task_of(&s)->clock.started_ms + 20;
 	expect_log("longer than slow_after; state ");
 	(void)event_del(&s.child->timer);
 	event_active(&s.child->timer, EV_TIMEOUT, 1);
@@ -365,21 +389,22 @@ is_cancelled(void)
 	struct scene s;
 
 	open_scene(&s, "heed");
-	child_cancel(s.child, CANCEL_CANCEL, 0); /* idle: nothing to cancel */
+	child_cancel_all(s.child, CANCEL_CANCEL, 0); /* idle: nothing */
 	run(&s, "heed", NEVER, &none);
-	RUN_UNTIL(&s, s.child->lease_started);
-	child_cancel(s.child, CANCEL_CANCEL, 20000);
-	child_cancel(s.child, CANCEL_DRAIN, 20000); /* knows it already */
+	RUN_UNTIL(&s, task_of(&s)->started);
+	child_cancel(s.child, task_of(&s), CANCEL_CANCEL, 20000);
+	child_cancel(
+	    s.child, task_of(&s), CANCEL_DRAIN, 20000); /* knows it already */
 	RUN_UNTIL(&s, s.finished == 1);
 	ASSERT(holds(&s.result.data, "\"reason\":\"cancel\""));
 	/* In one piece with the task. */
 	run(&s, "heed", NEVER, &none);
-	child_cancel(s.child, CANCEL_DRAIN, 20000);
+	child_cancel(s.child, task_of(&s), CANCEL_DRAIN, 20000);
 	RUN_UNTIL(&s, s.finished == 2);
 	ASSERT(holds(&s.result.data, "\"reason\":\"drain\""));
 	/* Too late: it is asked, but does not stop within the grace. */
 	run(&s, "heed", "{\"ms\":100000,\"after\":100000}", &none);
-	child_cancel(s.child, CANCEL_CANCEL, 50);
+	child_cancel(s.child, task_of(&s), CANCEL_CANCEL, 50);
 	RUN_UNTIL(&s, s.child == NULL);
 	ASSERT_INT(s.finished, 2);
 	ASSERT_STR(death_cause_name(s.death.cause), "cancelled");
@@ -428,7 +453,7 @@ dies_after_it_was_asked(void)
 
 	open_scene(&s, "slow");
 	run(&s, "slow", NEVER, &limits);
-	RUN_UNTIL(&s, s.child->clock.asked);
+	RUN_UNTIL(&s, task_of(&s)->clock.asked);
 	ASSERT_INT(kill(s.child->pid, SIGTERM), 0); /* ignored */
 	ASSERT_INT(kill(s.child->pid, SIGUSR1), 0);
 	RUN_UNTIL(&s, s.child == NULL);
@@ -446,7 +471,7 @@ is_killed_from_outside(void)
 
 	open_scene(&s, "slow");
 	run(&s, "slow", NEVER, &none);
-	RUN_UNTIL(&s, s.child->lease_started);
+	RUN_UNTIL(&s, task_of(&s)->started);
 	ASSERT_INT(kill(s.child->pid, SIGKILL), 0);
 	RUN_UNTIL(&s, s.child == NULL);
 	check_death(&s, DEATH_CRASH, DEATH_STAGE_HANDLER,

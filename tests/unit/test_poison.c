@@ -9,7 +9,10 @@ static char text[256];
 static bool
 die(struct poison *p, const char *job, const char *type, enum death_cause cause)
 {
-	return (poison_add(p, job, type, cause, text, sizeof(text)));
+	static pid_t pid;
+	const struct death death = { .pid = ++pid, .cause = cause };
+
+	return (poison_add(p, job, type, &death, text, sizeof(text)));
 }
 
 static void
@@ -42,6 +45,23 @@ one_may_be_too_many(void)
 	ASSERT(die(p, "j-2", "crash", DEATH_CRASH));
 	poison_free(p);
 	poison_free(NULL);
+}
+
+/* A child had several tasks of a job. */
+static void
+a_death_counts_once(void)
+{
+	const struct death first = { .pid = 1000, .cause = DEATH_CRASH };
+	const struct death second = { .pid = 1001, .cause = DEATH_OOM };
+	struct poison *p = poison_new(2);
+
+	ASSERT(p != NULL);
+	ASSERT(!poison_add(p, "j", "t", &first, text, sizeof(text)));
+	ASSERT(!poison_add(p, "j", "t", &first, text, sizeof(text)));
+	ASSERT(poison_add(p, "j", "t", &second, text, sizeof(text)));
+	ASSERT(poison_add(p, "j", "t", &second, text, sizeof(text)));
+	ASSERT_STR(text, "2 children died over this task (crash 1, oom 1)");
+	poison_free(p);
 }
 
 static void
@@ -114,6 +134,7 @@ static const struct test tests[] = {
 	    refuses_at_the_limit },
 	{ "the limit may be one, and may change", one_may_be_too_many },
 	{ "jobs and types are counted apart", pairs_are_counted_apart },
+	{ "a death counts once for a job", a_death_counts_once },
 	{ "a result clears the count", a_result_clears },
 	{ "the pair that was quiet for longest makes room",
 	    the_quietest_is_forgotten },

@@ -407,7 +407,7 @@ answers_for_a_killed_child(void)
 	RUN_UNTIL(&p, p.ndone == 1); /* the pool is a healthy one */
 	l = submit(&p, "slow", "t-2", "{\"ms\":100000}");
 	c = first_in(&p, CHILD_BUSY);
-	RUN_UNTIL(&p, c->lease_started);
+	RUN_UNTIL(&p, TAILQ_FIRST(&c->running)->started);
 	pid = c->pid;
 	ASSERT_INT(kill(pid, SIGKILL), 0);
 	RUN_UNTIL(&p, p.ndone == 2);
@@ -586,7 +586,7 @@ hands_back_when_abandoned(void)
 	RUN_UNTIL(&p, count_in(&p, CHILD_IDLE) == 1);
 	running = submit(&p, "slow", "t-1", "{\"ms\":100000}");
 	queued = submit(&p, "slow", "t-2", "{}");
-	RUN_UNTIL(&p, first_in(&p, CHILD_BUSY)->lease_started);
+	RUN_UNTIL(&p, TAILQ_FIRST(&first_in(&p, CHILD_BUSY)->running)->started);
 	program_abandon(p.program);
 	ASSERT_INT(p.ndone, 2);
 	check_failure(running, "interrupted: the worker was stopped");
@@ -971,7 +971,9 @@ lose_running(struct rig *p, const char *task_id)
 	struct lease *l;
 
 	l = submit(p, "slow", task_id, "{\"ms\":100000}");
-	RUN_UNTIL(p, (c = first_in(p, CHILD_BUSY)) != NULL && c->lease_started);
+	RUN_UNTIL(p,
+	    (c = first_in(p, CHILD_BUSY)) != NULL &&
+		TAILQ_FIRST(&c->running)->started);
 	ASSERT_INT(kill(c->pid, SIGKILL), 0);
 	RUN_UNTIL(p, p->ndone == before + 1);
 	return (l);
@@ -1041,9 +1043,10 @@ what_is_cancelled_ends_so(void)
 	open_pool(&p, 1, "slow", "zoo");
 	program_start(p.program);
 	(void)submit(&p, "slow", "t-1", "{\"ms\":100000}");
-	RUN_UNTIL(
-	    &p, (c = first_in(&p, CHILD_BUSY)) != NULL && c->lease_started);
-	child_cancel(c, CANCEL_CANCEL, 10);
+	RUN_UNTIL(&p,
+	    (c = first_in(&p, CHILD_BUSY)) != NULL &&
+		TAILQ_FIRST(&c->running)->started);
+	child_cancel_all(c, CANCEL_CANCEL, 10);
 	RUN_UNTIL(&p, p.ndone == 1);
 	ASSERT_STR(p.done[0]->result.status, "cancelled");
 	ASSERT(p.done[0]->result.code == NULL);
