@@ -408,10 +408,14 @@ class Fake:
         body = request.json()
         result = body["result"] if self.classic else body
         with self.changed:
-            self.results.setdefault(body["task_id"], []).append(result)
+            copies = self.results.setdefault(body["task_id"], [])
+            copies.append(result)
             self.changed.notify_all()
+            is_first = len(copies) == 1
         if self.classic:
             return 200, {"status": "result_accepted_success"}
+        if not is_first:
+            return 200, {"status": "ignored", "reason": "stale_task"}
         return 200, {"status": "accepted", "transition": "success_transition"}
 
 
