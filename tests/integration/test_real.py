@@ -19,6 +19,11 @@ def history(orch, job_id):
     return orch.job(job_id)["state"]["state_history"]
 
 
+def types_of(record):
+    """What a worker has said it can run."""
+    return record.get("supported_tasks") or record["supported_skills"]
+
+
 def attempts(path):
     """How often the zoo counted a task that names this file."""
     return os.path.getsize(path) if os.path.exists(path) else 0
@@ -228,7 +233,12 @@ def unknown_type(t):
     orch.wait_worker()
     nobody = orch.submit("no_such_type")
     orch.wait(nobody, "quarantined")
-    # Now one that the orchestrator believes in: our worker has to answer.
+    # Now one that the orchestrator believes in: our worker has to answer. It
+    # tells of itself once more when its children are ready.
+    harness.eventually(
+        lambda: len(orch.workers()["w-1"].get("hot_skills") or ()) ==
+        len(types_of(orch.workers()["w-1"])),
+        lambda: f"all types are hot: {orch.workers()}")
     orch.register("w-1", ["echo", "foreign"])
     foreign = orch.submit("foreign")
     orch.wait(foreign, "quarantined")
