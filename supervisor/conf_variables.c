@@ -42,10 +42,10 @@ const struct conf_variable conf_variables[] = {
 	    "with a key every task must be signed, without one none is "
 	    "verified" },
 	{ "STRICT_EVENT_VALIDATION",
-	    "events are not compared with a schema here" },
+	    "the children of Python scripts read it, and nobody else" },
 	{ "WORKER_SKILLS_DIR",
-	    "name the files of handlers on the command line, or in module "
-	    "blocks" },
+	    "the children of Python scripts read it; other handlers are named "
+	    "on the command line, or in blocks" },
 	{ "GPU_ID", "the worker does not choose a device; its handlers do" },
 	{ "WORKER_DEVICES", "set resources.properties" },
 	{ "WORKER_EXTRA_*", "set resources.properties" },
