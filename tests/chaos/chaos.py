@@ -393,6 +393,9 @@ class Run:
         self.blow()
         self.wire.stdin.write(f"{word} {number}\n")
         self.counts["wire troubles"] += 1
+        if word != "cut":
+            now_us = int(time.monotonic() * 1e6)
+            self.ledger.stalls.append((now_us, now_us + int(number * 1e6)))
         # What a stall holds up, times out; what is down, comes up again.
         self.later(number if word != "cut" else 0.05, self.blow)
 

@@ -27,6 +27,7 @@ DEATHS = 3  # max_deaths_per_task
 # A task that was handed out so shortly before a process was killed (or after,
 # when nobody had noticed yet) may never have got there, or not to the disk.
 WINDOW_US = 300000
+LATE_US = 1000000  # what a busy machine needs after a net that stood still
 BIG_WINDOW_US = 5000000  # megabytes are under way for longer
 AFTER_BLOW = 10  # seconds after which heartbeats are regular again
 
@@ -69,6 +70,7 @@ class Ledger:
         self.on_disk = set()  # tasks that the worker's journal has held
         self.blows = []  # when the worker, its orchestrator or a connection
         # of theirs was ended, in us, in order
+        self.stalls = []  # (from, to) in us: what was under way, waited
         self.accepted_us = {}  # task id: when, where a copy may follow
         self.fault_us = collections.deque()  # results without an answer
         self.tasks = 0
@@ -122,6 +124,9 @@ class Ledger:
         task = e["task_id"]
         self.copies[task] += 1
         since = self.accepted_us.get(task, e["at_us"])
+        # The result may have been on its way since the net stood still.
+        since = min([since] + [a for a, b in self.stalls
+                               if a <= since <= b + LATE_US])
         reasons = [at for at in (*self.blows, *self.fault_us)
                    if since - WINDOW_US <= at <= e["at_us"]]
         if self.copies[task] > len(reasons):
@@ -189,6 +194,8 @@ class Ledger:
     def in_window(self, spec, handed_us):
         """Whether a blow may have met the task before it was on the disk."""
         end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
+        end = max([end] + [b + WINDOW_US for a, b in self.stalls
+                           if a - WINDOW_US <= handed_us <= b])
         at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
         return at < len(self.blows) and self.blows[at] <= end
 
