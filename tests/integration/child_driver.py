@@ -14,7 +14,7 @@ import subprocess
 import sys
 import traceback
 
-LIMIT_S = 30
+LIMIT_S = 60
 SRC = os.environ.get("top_srcdir", ".")
 BUILD = os.environ.get("top_builddir", ".")
 CHILD = os.environ.get("AVTOWORKER_CHILD", BUILD + "/avtoworker-child")

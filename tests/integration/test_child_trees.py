@@ -186,8 +186,8 @@ def _():
     host = child.data("plant", {"kind": "none", "lock": unused("lock")})
     host = host["pid"]
     equal(os.getpgid(host), host, "its group")
-    equal(os.path.exists("/proc/%d/fd/3" % child.pid), False,
-          "descriptor 3 of the launcher")
+    wait_until(lambda: not os.path.exists("/proc/%d/fd/3" % child.pid),
+               "the launcher has no descriptor 3")
     child.stop()
 
 
