@@ -43,6 +43,7 @@ DRAIN_LIMIT = 120
 BIG_IN = 8 * 1024 * 1024 - 600
 BIG_OUT = 900 * 1024
 YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
+PLACES = 12  # tasks at once, and so polls
 CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -74,7 +75,7 @@ CONFIG = """
 worker {{
     id = chaos
     state_dir = "{dir}/state"
-    max_concurrent_tasks = 12
+    max_concurrent_tasks = {places}
     max_deaths_per_task = {deaths}
     heartbeat_interval = 1s
     poll_interval = 100ms
@@ -235,6 +236,7 @@ class Run:
     def write_config(self, broken=False):
         pick = self.random.choice
         text = CONFIG.format(
+            places=PLACES,
             dir=self.dir, deaths=DEATHS, metrics=self.metrics,
             port=self.entry, dialect=self.args.dialect,
             steady=pick((2, 3)), dynamic=pick((2, 3)), recycle=pick((5, 20)),
@@ -584,8 +586,9 @@ class Run:
         self.check_stalls(pulse)
         for pid in self.left:
             self.fail(f"process {pid} outlived its task")
-        if self.ledger.window() > len(self.ledger.blows):
-            self.fail("more than one task for each blow never got there")
+        # A blow ends every poll that is out.
+        if self.ledger.window() > PLACES * len(self.ledger.blows):
+            self.fail("more tasks than blows can have met never got there")
         self.counts["stall_us"] = int(pulse.longest * 1e6)
 
     def stop_all(self):
