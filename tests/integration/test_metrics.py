@@ -290,7 +290,7 @@ def refused(t):
 @case("everything answers while a program has still to say what it offers")
 def early(t):
     scene = Scene(t, more="""
-channel slow { exec = {"/bin/sh", "-c", "read line"} }
+channel slow { exec = {"/bin/sleep", "1000"} }
 """).up()
     same(scene.get("/ready")[0], 503, "/ready")
     samples = parse(scene.get("/metrics")[1])
