@@ -21,11 +21,12 @@
 static void
 free_values(const char *section, void *base)
 {
+	const struct conf_key *key;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++)
-		if (strcmp(conf_keys[i].section, section) == 0)
-			conf_value_free(&conf_keys[i], base);
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if (strcmp(key->section, section) == 0)
+			conf_value_free(key, base);
 }
 
 /* One titled struct and its place in the list of its kind. */
@@ -168,6 +169,7 @@ static void
 build_block(struct conf *conf, const struct conf_block *b,
     struct conf_problems *problems)
 {
+	const struct conf_key *key;
 	struct conf_shown shown;
 	void *base;
 	size_t i;
@@ -181,21 +183,21 @@ build_block(struct conf *conf, const struct conf_block *b,
 		conf_problem_memory(problems);
 		return;
 	}
-	for (i = 0; i < conf_keys_len; i++)
-		if (strcmp(conf_keys[i].section, b->section->name) == 0)
-			set_value(b, &conf_keys[i], base, problems);
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if (strcmp(key->section, b->section->name) == 0)
+			set_value(b, key, base, problems);
 }
 
 /* What a block of that section without any key would hold. */
 static void
 set_defaults(const char *section, void *base, struct conf_problems *problems)
 {
+	const struct conf_key *key;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++)
-		if (strcmp(conf_keys[i].section, section) == 0 &&
-		    conf_keys[i].def != NULL &&
-		    conf_value_set(&conf_keys[i], conf_keys[i].def, base) != 0)
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if (strcmp(key->section, section) == 0 && key->def != NULL &&
+		    conf_value_set(key, key->def, base) != 0)
 			conf_problem_memory(problems);
 }
 

@@ -11,6 +11,7 @@
 #include <bsd/string.h>
 
 #include "supervisor/conf_block.h"
+#include "supervisor/conf_checks.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/conf_value.h"
 

@@ -11,11 +11,12 @@ bool
 conf_category_equal(
     const struct conf_category *a, const struct conf_category *b)
 {
+	const struct conf_key *key;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++)
-		if (strcmp(conf_keys[i].section, "category") == 0 &&
-		    !conf_value_equal(&conf_keys[i], a, b))
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if (strcmp(key->section, "category") == 0 &&
+		    !conf_value_equal(key, a, b))
 			return (false);
 	return (true);
 }
@@ -29,12 +30,11 @@ static void
 compare(const char *section, const void *old, const void *new,
     const struct changes *to)
 {
+	const struct conf_key *key;
 	char name[80];
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if (strcmp(key->section, section) != 0 || !key->restart ||
 		    conf_value_equal(key, old, new))
 			continue;

@@ -34,15 +34,16 @@ dump_key(const struct conf_key *key, const void *base, FILE *f)
 static void
 dump_block(const char *section, const char *title, const void *base, FILE *f)
 {
+	const struct conf_key *key;
 	size_t i;
 
 	if (title != NULL)
 		(void)fprintf(f, "\n%s %s {\n", section, title);
 	else
 		(void)fprintf(f, "%s {\n", section);
-	for (i = 0; i < conf_keys_len; i++)
-		if (strcmp(conf_keys[i].section, section) == 0)
-			dump_key(&conf_keys[i], base, f);
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if (strcmp(key->section, section) == 0)
+			dump_key(key, base, f);
 	(void)fputs("}\n", f);
 }
 
@@ -127,9 +128,9 @@ print_key(const struct conf_section *s, const struct conf_key *key, FILE *f)
 void
 conf_print_keys(FILE *f)
 {
+	const struct conf_key *key;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++)
-		print_key(
-		    conf_section_find(conf_keys[i].section), &conf_keys[i], f);
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		print_key(conf_section_find(key->section), key, f);
 }

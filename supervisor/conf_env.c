@@ -73,13 +73,12 @@ void
 conf_secrets_keep(struct conf *conf, const struct conf_source *source,
     struct conf_problems *problems)
 {
+	const struct conf_key *key;
 	const char *value, *name;
 	struct why why;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if (!key->secret ||
 		    (value = variable_of(source, key, &name)) == NULL)
 			continue;
@@ -190,14 +189,14 @@ void
 conf_environment_read(const struct conf_source *source,
     struct conf_blocks *blocks, struct conf_problems *problems)
 {
+	const struct conf_key *key;
 	const char *list = conf_orchestrators_list(source);
 	size_t i;
 
 	if (list != NULL && !source->local)
 		conf_orchestrators_read(list, blocks, problems);
 	conf_sdk_read(source->environment, blocks, problems);
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		const struct conf_section *section;
 		const char *value, *name;
 

@@ -300,21 +300,23 @@ on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 static cfg_opt_t *
 section_options(struct parse *p, const char *section)
 {
+	const struct conf_key *key;
 	cfg_opt_t *opts, *o;
-	size_t i;
+	size_t i, n = 0;
 
-	if ((opts = calloc(conf_keys_len + 1, sizeof(*opts))) == NULL)
+	while (conf_key_at(n) != NULL)
+		n++;
+	if ((opts = calloc(n + 1, sizeof(*opts))) == NULL)
 		return (NULL);
-	for (i = 0, o = opts; i < conf_keys_len; i++) {
-		if (strcmp(conf_keys[i].section, section) != 0)
+	for (i = 0, o = opts; (key = conf_key_at(i)) != NULL; i++) {
+		if (strcmp(key->section, section) != 0)
 			continue;
-		if (conf_keys[i].type == CONF_TYPE_WORDS) {
-			*o = (cfg_opt_t)CFG_STR_LIST(
-			    conf_keys[i].name, NULL, CFGF_NONE);
+		if (key->type == CONF_TYPE_WORDS) {
+			*o =
+			    (cfg_opt_t)CFG_STR_LIST(key->name, NULL, CFGF_NONE);
 			o->validcb = on_word;
 		} else {
-			*o = (cfg_opt_t)CFG_SIMPLE_STR(
-			    conf_keys[i].name, &p->value);
+			*o = (cfg_opt_t)CFG_SIMPLE_STR(key->name, &p->value);
 			o->validcb = on_key;
 		}
 		o++;

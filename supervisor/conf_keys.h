@@ -2,7 +2,8 @@
 /*
  * conf_keys.h: the table that everything about the configuration follows
  * from: parsing, problems, -T, --help, and the check of avtoworker.conf(5).
- * A new key is a new row, a field in conf.h and an entry in the man page.
+ * A new key is a new row in one of the files conf_keys_*.c, a field in conf.h
+ * and an entry in the man page.
  */
 #ifndef AVTOWORKER_CONF_KEYS_H
 #define AVTOWORKER_CONF_KEYS_H
@@ -61,9 +62,9 @@ struct conf_section {
 
 extern const struct conf_section conf_sections[];
 extern const size_t conf_sections_len;
-/* Keys of one section stand together. */
-extern const struct conf_key conf_keys[];
-extern const size_t conf_keys_len;
+/* The keys, from 0 on; NULL behind the last. Those of one section stand
+ * together. */
+const struct conf_key *conf_key_at(size_t i);
 
 /* The row of that name, or NULL. */
 const struct conf_section *conf_section_find(const char *name);
@@ -73,10 +74,6 @@ const char *conf_section_nearest(const char *name);
 const char *conf_key_nearest(const char *section, const char *name);
 /* The section that has such a key, for one that stands in none; or NULL. */
 const char *conf_key_home(const char *name);
-
-/* What titles and texts may be. */
-bool conf_is_name(const char *); /* [A-Za-z0-9_.-]{1,64} */
-bool conf_is_task_type(const char *); /* [A-Za-z0-9._:-]{1,128} */
 
 /* What stands between the words of one value until it is judged; no word can
  * have it. */

@@ -17,7 +17,7 @@
 
 #include "supervisor/base/folder.h"
 #include "supervisor/base/text.h"
-#include "supervisor/conf_keys.h"
+#include "supervisor/conf_checks.h"
 #include "supervisor/instance.h"
 
 #define NAMELESS     "avtoworker" /* of the configuration that has no name */

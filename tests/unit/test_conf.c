@@ -287,24 +287,24 @@ dumps_what_parses_to_itself(void)
 static void
 dumps_every_key(void)
 {
+	const struct conf_key *key;
 	char *environment[] = { "WORKER_TOKEN=s3cret", NULL };
 	struct conf *c = build_well(&(struct given){
 	    .text = full, .environment = environment, .orchestrated = true });
 	char *text = dump(c), needle[64];
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		if (conf_keys[i].secret || conf_keys[i].required)
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
+		if (key->secret || key->required)
 			continue;
-		(void)snprintf(
-		    needle, sizeof(needle), "\t%s = ", conf_keys[i].name);
+		(void)snprintf(needle, sizeof(needle), "\t%s = ", key->name);
 		if (strstr(text, needle) != NULL)
 			continue;
-		(void)snprintf(needle, sizeof(needle), "# %s is not set",
-		    conf_keys[i].name);
+		(void)snprintf(
+		    needle, sizeof(needle), "# %s is not set", key->name);
 		if (strstr(text, needle) == NULL)
-			test_fail(__FILE__, __LINE__, "no %s in %s",
-			    conf_keys[i].name, text);
+			test_fail(
+			    __FILE__, __LINE__, "no %s in %s", key->name, text);
 	}
 	ASSERT(strstr(text, "# token is set by the environment") != NULL);
 	free(text);
@@ -1124,6 +1124,7 @@ checks_urls(void)
 static void
 lists_every_key(void)
 {
+	const struct conf_key *key;
 	char *text = NULL, needle[64];
 	size_t i, len;
 	FILE *f = open_memstream(&text, &len);
@@ -1131,13 +1132,12 @@ lists_every_key(void)
 	ASSERT(f != NULL);
 	conf_print_keys(f);
 	ASSERT(fclose(f) == 0);
-	for (i = 0; i < conf_keys_len; i++) {
-		(void)snprintf(
-		    needle, sizeof(needle), ".%s ", conf_keys[i].name);
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
+		(void)snprintf(needle, sizeof(needle), ".%s ", key->name);
 		ASSERT(strstr(text, needle) != NULL);
-		ASSERT(conf_section_find(conf_keys[i].section) != NULL);
-		if (conf_keys[i].environment != NULL)
-			ASSERT(strstr(text, conf_keys[i].environment) != NULL);
+		ASSERT(conf_section_find(key->section) != NULL);
+		if (key->environment != NULL)
+			ASSERT(strstr(text, key->environment) != NULL);
 	}
 	free(text);
 }

@@ -128,13 +128,12 @@ check_item(const struct conf_key *key, const struct item *it)
 static void
 every_key_is_in_the_man_page(void)
 {
+	const struct conf_key *key;
 	char *page = read_man_page();
 	struct item it;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if (key->secret)
 			continue;
 		if (!find_item(page, key->section, key->name, &it))
@@ -148,6 +147,7 @@ every_key_is_in_the_man_page(void)
 static void
 the_man_page_has_no_other_keys(void)
 {
+	const struct conf_key *key;
 	char *page = read_man_page();
 	const char *at = page;
 	struct item it = { .text = NULL };
@@ -161,8 +161,8 @@ the_man_page_has_no_other_keys(void)
 			test_fail(__FILE__, __LINE__, "there is no %s.%s",
 			    it.section, it.name);
 	}
-	for (i = 0; i < conf_keys_len; i++)
-		want += !conf_keys[i].secret;
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		want += !key->secret;
 	ASSERT_INT(n, want);
 	free(page);
 }
@@ -170,13 +170,12 @@ the_man_page_has_no_other_keys(void)
 static void
 every_variable_is_in_the_man_page(void)
 {
+	const struct conf_key *key;
 	char *page = read_man_page(), name[128];
 	struct item it;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if (key->environment == NULL)
 			continue;
 		if (!find_item(page, "", key->environment, &it))
@@ -198,11 +197,10 @@ every_variable_is_in_the_man_page(void)
 static bool
 is_variable(const char *name)
 {
+	const struct conf_key *key;
 	size_t i;
 
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if ((key->environment != NULL &&
 			strcmp(key->environment, name) == 0) ||
 		    (key->environment_first != NULL &&
@@ -376,6 +374,7 @@ dump(const struct conf *conf)
 static void
 the_example_shows_every_key_with_its_default(void)
 {
+	const struct conf_key *key;
 	char *text = read_source("etc/avtoworker.conf"), *dumped;
 	char setting[128];
 	struct conf *conf;
@@ -384,9 +383,7 @@ the_example_shows_every_key_with_its_default(void)
 	uncomment(text);
 	conf = build_text(text, false);
 	dumped = dump(conf);
-	for (i = 0; i < conf_keys_len; i++) {
-		const struct conf_key *key = &conf_keys[i];
-
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
 		if (key->secret)
 			continue;
 		(void)snprintf(setting, sizeof(setting), " %s = %s", key->name,
