@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Runs avtoworkerd with handlers that misbehave, kills and stops its children
-at random, disturbs its orchestrator, kills either and starts it again, and
-then compares what was handed out with what came back: lost, wrong, unexpected
-and accepted twice must be empty, and nothing of the worker may be left, in
-processes, descriptors or memory.
+at random, disturbs its orchestrator, kills either and starts it again, fills
+its disk up, and then compares what was handed out with what came back: lost,
+wrong, unexpected and accepted twice must be empty, what the worker counts has
+to add up whenever it is asked, and nothing of it may be left, in processes,
+descriptors or memory.
 
 The orchestrator is avtoworker-devorch; its ledger is the truth. What is done
 to the worker follows from the seed; when it meets which task does not.
 
 Counted apart: tasks that met a kill on their way from the orchestrator to the
-worker's disk (window; none that its journal was seen to hold), and copies of results of which the worker could not
-know that they had arrived, at most one for each blow or withheld answer.
+worker's disk (window; none that its journal was seen to hold), and copies of
+results of which the worker could not know that they had arrived, at most one
+for each blow or withheld answer.
 """
 import argparse
 import collections
@@ -32,7 +34,9 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, "integration"))
 
 from harness import descendants, free_port, parents, proc_read  # noqa: E402
 
-from ledger import DEATHS, Ledger, Spec  # noqa: E402
+from disk import Disk  # noqa: E402
+from ledger import DEATHS, Ledger  # noqa: E402
+from load import CONFIG, shuffled  # noqa: E402
 from processes import (Pulse, age, born, children_of, descriptors,  # noqa: E402
                        journalled, resident_kb)
 
@@ -40,97 +44,10 @@ TOKEN = "the-chaos-token"
 TASKS = 100000000
 START_LIMIT = 30
 DRAIN_LIMIT = 120
-BIG_IN = 8 * 1024 * 1024 - 600
-BIG_OUT = 900 * 1024
 YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
 PLACES = 12  # tasks at once, and so polls
 CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
 PR_SET_CHILD_SUBREAPER = 36
-
-# Weight, category, mode, and sizes. A task in a thousand is a big one.
-MIX = (
-    (40, "steady", "ok", {}), (6, "steady", "fail", {}),
-    (3, "steady", "segv", {}), (3, "steady", "exit_0", {}),
-    (3, "steady", "exit_middle", {}), (2, "steady", "abort", {}),
-    (2, "steady", "garbage", {}), (1, "steady", "big_params",
-                                   {"fill": BIG_IN}),
-    (2, "steady", "big_result", {"size": BIG_OUT}),
-    (2, "steady", "chatter", {"size": 200000}),
-    (3, "steady", "leave_fork", {}),
-    (25, "dynamic", "ok", {}), (3, "dynamic", "segv", {}),
-    (1, "dynamic", "big_params", {"fill": BIG_IN}),
-    (2, "dynamic", "eat", {"size": 32 << 20}),
-    (8, "demand", "ok", {}), (1, "demand", "exit_0", {}),
-    (25, "recycled", "ok", {}), (2, "recycled", "eat", {"size": 64 << 20}),
-    (2, "recycled", "big_result", {"size": BIG_OUT}),
-    (10, "limited", "ok", {}), (1, "limited", "hang", {}),
-    (1, "limited", "spin", {}), (1, "limited", "stop_self", {}),
-    (1, "limited", "hang_up", {}), (3, "limited", "polite", {}),
-    (10, "launched", "ok", {}), (2, "launched", "segv", {}),
-    (2, "launched", "leave_fork", {}), (2, "launched", "leave_session", {}),
-    (2, "launched", "leave_daemon", {}),
-)
-
-CONFIG = """
-worker {{
-    id = chaos
-    state_dir = "{dir}/state"
-    max_concurrent_tasks = {places}
-    max_deaths_per_task = {deaths}
-    heartbeat_interval = 1s
-    poll_interval = 100ms
-    min_free_memory = 16M
-}}
-log {{
-    level = info
-}}
-metrics {{
-    port = {metrics}
-    address = 127.0.0.1
-}}
-orchestrator main {{
-    url = "http://127.0.0.1:{port}"
-    token_file = "{dir}/token"
-    protocol = {dialect}
-    request_timeout = 2s
-}}
-category steady {{
-    children = {steady}
-}}
-category dynamic {{
-    min_children = 1
-    max_children = {dynamic}
-    idle_timeout = 1s
-}}
-category demand {{
-    min_children = 0
-    max_children = 2
-    idle_timeout = 1s
-}}
-category recycled {{
-    children = 2
-    max_tasks_per_child = {recycle}
-    max_child_age = 5s
-    max_memory_per_child = 400M
-}}
-category limited {{
-    children = 2
-    soft_time_limit = 300ms
-    time_limit = 500ms
-    cancel_grace = 100ms
-    slow_after = 200ms
-    memory_limit = 1G
-    nice = 5
-}}
-category launched {{
-    children = 2
-    launcher = yes
-    sweep = task
-}}
-module chaos {{
-    file = "{module}"
-}}
-"""
 
 
 class Trouble(Exception):
@@ -165,13 +82,14 @@ class Run:
         self.broken = []
         self.left = set()
         self.port = 0  # any, at first
-        self.specs = self.make_specs()
+        self.specs = shuffled(args.only, self.random)
         # None while they are down, by us.
         self.devorch = self.worker = self.ledger = None
         self.wire = None  # the net between them
         self.entry = 0  # the port where it begins
         self.orphans = []  # (when to look, {pid: when it was started})
         self.started = 0.0  # when the worker was, the last time
+        self.disk = None  # under its state directory
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -187,14 +105,6 @@ class Run:
         for kind, every in rows:
             first = self.random.randrange(20, 20 + every)
             yield f"--fault={kind}:{first}-/{every}"
-
-    def make_specs(self):
-        specs = [Spec(category, mode, **more)
-                 for weight, category, mode, more in MIX
-                 for _ in range(weight)
-                 if not self.args.only or category in self.args.only]
-        self.random.shuffle(specs)
-        return specs
 
     def start_devorch(self):
         """The first time, or again on the same port with the same memory."""
@@ -251,6 +161,7 @@ class Run:
     def prepare_worker(self):
         for name in ("home", "tmp", "state"):
             os.mkdir(self.path(name))
+        self.disk = Disk(self.path("state"))
         with open(os.open(self.path("token"), os.O_WRONLY | os.O_CREAT,
                           0o600), "w", encoding="ascii") as f:
             f.write(TOKEN + "\n")
@@ -280,6 +191,17 @@ class Run:
             raise Trouble("the worker ended at its start:\n" + self.tail())
         wait_for(lambda: len(children_of(self.worker.pid)) >= 4,
                  "children", START_LIMIT)
+
+    def put_off(self):
+        """One that finds no room on its disk says so, and is tried again, as
+        by a service manager."""
+        if self.worker.returncode != os.EX_TEMPFAIL or \
+                not self.disk.was_full(START_LIMIT * 1000000):
+            raise Trouble(f"the worker ended with {self.worker.returncode}:"
+                          f"\n{self.tail()}")
+        self.counts["starts put off"] += 1
+        self.worker = None
+        self.later(0.5, self.start_worker)
 
     def log(self):
         with open(self.log_path, "rb") as f:
@@ -352,6 +274,7 @@ class Run:
         self.blow()
         self.worker.kill()
         self.worker.wait()
+        self.ledger.kills.append(self.ledger.blows[-1])
         self.blow()
         self.worker = None
         self.counts["worker kills"] += 1
@@ -400,6 +323,18 @@ class Run:
             self.ledger.stalls.append((now_us, now_us + int(number * 1e6)))
         # What a stall holds up, times out; what is down, comes up again.
         self.later(number if word != "cut" else 0.05, self.blow)
+
+    def fill_disk(self):
+        self.later(self.random.expovariate(1 / self.args.disk_faults),
+                   self.fill_disk)
+        if self.disk.full_since is None:
+            self.disk.fill()
+            self.counts["full disks"] += 1
+            self.later(self.random.uniform(0.5, 4), self.free_disk)
+
+    def free_disk(self):
+        self.disk.free()
+        self.ledger.full = self.disk.times
 
     def reload(self):
         if self.worker is None:
@@ -456,10 +391,11 @@ class Run:
             self.later(3, self.kill_orchestrator)
         if self.args.wire_troubles:
             self.later(1, self.trouble_wire)
+        if self.args.disk_faults and self.disk.mounted:
+            self.later(2, self.fill_disk)
         while (now := time.monotonic()) < end:
             if self.is_dead():
-                raise Trouble(f"the worker ended with "
-                              f"{self.worker.returncode}:\n{self.tail()}")
+                self.put_off()
             if self.actions and self.actions[0][0] <= now:
                 heapq.heappop(self.actions)[2]()
                 continue
@@ -471,7 +407,8 @@ class Run:
     def settle(self):
         """No new jobs; all that were begun come to their end."""
         again = (self.strike, self.watch, self.kill_worker,
-                 self.kill_orchestrator, self.trouble_wire)
+                 self.kill_orchestrator, self.trouble_wire, self.fill_disk)
+        self.free_disk()
         while self.actions:  # what was stopped goes on, what is down returns
             function = heapq.heappop(self.actions)[2]
             if function not in again:
@@ -481,8 +418,8 @@ class Run:
         quiet = time.monotonic()
         while time.monotonic() < end and time.monotonic() - quiet < 3:
             if self.is_dead():
-                raise Trouble("the worker ended while it drained:\n" +
-                              self.tail())
+                self.put_off()
+                self.start_worker()
             tasks = self.ledger.tasks
             self.ledger.read()
             self.look_for_orphans()
@@ -530,6 +467,16 @@ class Run:
         if gap > 3 + limit:
             self.fail(f"no heartbeat for {gap:.1f} s")
 
+    def check_books(self, books):
+        """They were right at every look, and nothing is left in hand."""
+        if books.looks == 0:
+            self.fail("/metrics never answered")
+        for text in books.wrong[:10]:
+            self.fail("the books are wrong: " + text)
+        if books.total("worker_leases"):
+            self.fail(f"{books.total('worker_leases'):.0f} tasks are left "
+                      "in hand")
+
     def check_end(self):
         number = signal.SIGKILL if self.args.end == "kill" \
             else signal.SIGTERM
@@ -576,7 +523,11 @@ class Run:
         self.devorch.send_signal(signal.SIGUSR1)
         self.disturb()
         self.settle()
+        looks = pulse.books.looks
+        wait_for(lambda: pulse.books.looks > looks + 1, "the last look at "
+                 "the books", START_LIMIT)
         pulse.on = False
+        self.check_books(pulse.books)
         self.check_descriptors(before)
         self.counts["kb"] = resident_kb(self.worker.pid)
         if self.counts["kb"] > self.args.memory * 1024:
@@ -589,9 +540,11 @@ class Run:
         # A blow ends every poll that is out.
         if self.ledger.window() > PLACES * len(self.ledger.blows):
             self.fail("more tasks than blows can have met never got there")
+        self.counts["looks"] = pulse.books.looks
+        self.counts["refusals"] = self.log().count(b"no more tasks are taken")
         self.counts["stall_us"] = int(pulse.longest * 1e6)
 
-    def stop_all(self):
+    def stop_all(self, keep):
         for process in (self.worker, self.wire, self.devorch):
             if process is not None and process.poll() is None:
                 process.kill()
@@ -599,6 +552,8 @@ class Run:
         for _ in range(5):
             for pid in self.strays():
                 self.send(pid, signal.SIGKILL)
+        if self.disk:
+            self.disk.close(keep)
 
     def report(self):
         """Prints it. True when all is well."""
@@ -613,13 +568,18 @@ class Run:
               f"{c['worker kills']} kills of the worker, "
               f"{c['orchestrator kills']} of the orchestrator, "
               f"{c['wire troubles']} troubles of the net, "
+              f"{c['full disks']} full disks"
+              f"{'' if self.disk.mounted else ' (none may be mounted)'}, "
               f"{book.faults} requests answered wrongly, "
               f"{book.result_faults} of them results")
         print(", ".join(f"{name} {len(found)}" for name, found in sets) +
               f"; apart from that: window {book.window()}, "
               f"copies {sum(book.copies.values())}")
         print(f"longest /health {c['stall_us'] / 1000:.0f} ms, heartbeat "
-              f"gap {book.heartbeat_gap():.1f} s, memory {c['kb']} KB")
+              f"gap {book.heartbeat_gap():.1f} s, memory {c['kb']} KB; books "
+              f"right {c['looks']} times")
+        print(f"no tasks were taken for want of room {c['refusals']} times, "
+              f"{c['starts put off']} starts were put off")
         if self.args.verbose:
             for (mode, outcome), n in sorted(book.outcomes.items()):
                 print(f"  {mode:14} {outcome:26} {n}")
@@ -648,6 +608,9 @@ def read_arguments(argv=None):
                    metavar="SECONDS", help="the same for its orchestrator")
     p.add_argument("--wire-troubles", type=float, default=4,
                    metavar="SECONDS", help="the same for the net between them")
+    p.add_argument("--disk-faults", type=float, default=10,
+                   metavar="SECONDS", help="the same for the disk under the "
+                   "journal, which is full then for some time")
     p.add_argument("--stall", type=float, default=1000, metavar="MS",
                    help="how long the worker's loop may stand still")
     p.add_argument("--memory", type=float, default=128, metavar="MB",
@@ -686,7 +649,7 @@ def chaos(args):
             run.ledger.read()
             run.report()
     finally:
-        run.stop_all()
+        run.stop_all(args.keep or not well)
         if args.keep or not well:
             print(f"logs and ledger are kept in {directory}")
         else:

@@ -29,6 +29,7 @@ DEATHS = 3  # max_deaths_per_task
 WINDOW_US = 300000
 LATE_US = 1000000  # what a busy machine needs after a net that stood still
 BIG_WINDOW_US = 5000000  # megabytes are under way for longer
+RETRY_US = 6000000  # until a disk that has room again is tried again
 AFTER_BLOW = 10  # seconds after which heartbeats are regular again
 
 
@@ -71,6 +72,8 @@ class Ledger:
         self.blows = []  # when the worker, its orchestrator or a connection
         # of theirs was ended, in us, in order
         self.stalls = []  # (from, to) in us: what was under way, waited
+        self.kills = []  # of the worker alone, in us, in order
+        self.full = []  # (from, to) in us: nothing could be put on disk
         self.accepted_us = {}  # task id: when, where a copy may follow
         self.fault_us = collections.deque()  # results without an answer
         self.tasks = 0
@@ -196,6 +199,11 @@ class Ledger:
         end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
         end = max([end] + [b + WINDOW_US for a, b in self.stalls
                            if a - WINDOW_US <= handed_us <= b])
+        for a, b in self.full:
+            # While there is no room, memory alone has it.
+            if a - WINDOW_US <= handed_us <= b + RETRY_US and any(
+                    handed_us <= k <= b + RETRY_US for k in self.kills):
+                return True
         at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
         return at < len(self.blows) and self.blows[at] <= end
 

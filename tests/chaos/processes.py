@@ -3,6 +3,7 @@
 import collections
 import http.client
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -13,10 +14,15 @@ from harness import parents, proc_read
 
 
 def descriptors(pid):
-    """{kind: how many} of a process."""
+    """{kind: how many} of a process; none of one that hides them, as the
+    worker does from anybody but root."""
     kinds = collections.Counter()
     directory = f"/proc/{pid}/fd"
-    for name in os.listdir(directory):
+    try:
+        names = os.listdir(directory)
+    except PermissionError:
+        return kinds
+    for name in names:
         try:
             kinds[os.readlink(f"{directory}/{name}").partition(":[")[0]] += 1
         except OSError:
@@ -70,29 +76,71 @@ def age(pid):
     return up - ticks / os.sysconf("SC_CLK_TCK")
 
 
+class Books:
+    """What the worker counts, in the lives that it has had: at each look it
+    has to add up, and no counter may have gone back."""
+    LEAST = ("_total", "_count", "_bucket", "_sum")
+
+    def __init__(self):
+        self.looks = 0
+        self.last = {}  # {name{labels}: value} of the last look
+        self.wrong = []
+
+    def total(self, name):
+        return sum(v for k, v in self.last.items() if k.startswith(name + "{"))
+
+    def look(self, text):
+        before = self.last
+        self.last = {k: float(v) for k, v in re.findall(
+            r"^(\w+(?:\{[^}]*\})?) (\S+)$", text, re.M)}
+        self.looks += 1
+        received = self.total("worker_received_tasks_total")
+        ended = self.total("worker_results_total")
+        here = self.total("worker_leases")
+        if received != ended + here:
+            self.wrong.append(f"{received:.0f} tasks received, {ended:.0f} "
+                              f"done with, {here:.0f} here")
+        born = "worker_start_time_seconds"
+        if before.get(born) != self.last[born]:
+            return
+        for name, value in before.items():
+            if name.partition("{")[0].endswith(self.LEAST) and \
+                    self.last.get(name, 0) < value:
+                self.wrong.append(f"{name} was {value:g}, is "
+                                  f"{self.last.get(name)}")
+
+
 class Pulse(threading.Thread):
     """Asks for /health all the time: the longest answer is the longest time
-    that the worker's loop stood still, and a little more."""
+    that the worker's loop stood still, and a little more. And looks at its
+    books, now and then."""
+    EACH = 4  # times
 
     def __init__(self, port):
         super().__init__(daemon=True)
         self.port = port
         self.answers = 0
         self.longest = 0.0
+        self.books = Books()
         self.on = True
 
+    def ask(self, path):
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            conn.request("GET", path)
+            return conn.getresponse().read().decode()
+        finally:
+            conn.close()
+
     def run(self):
-        conn = None
         while self.on:
             begun = time.monotonic()
             try:
-                if conn is None:
-                    conn = http.client.HTTPConnection(
-                        "127.0.0.1", self.port, timeout=30)
-                conn.request("GET", "/health")
-                conn.getresponse().read()
+                self.ask("/health")
                 self.longest = max(self.longest, time.monotonic() - begun)
                 self.answers += 1
+                if self.answers % self.EACH == 0:
+                    self.books.look(self.ask("/metrics"))
             except (OSError, http.client.HTTPException):
-                conn = None
+                pass
             time.sleep(0.05)

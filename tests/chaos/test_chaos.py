@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """A minute of chaos, from a seed that is printed: half of it in each
-dialect. Everybody is killed and comes back, and the net between them fails."""
+dialect. Everybody is killed and comes back, the net between them fails, and the
+disk is full."""
 import contextlib
 import io
 import os
