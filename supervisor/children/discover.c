@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
+#include "supervisor/base/log.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/discover_parts.h"
 #include "supervisor/children/spawn.h"
@@ -53,28 +55,74 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 		(void)strlcpy(f->failure, "out of memory", sizeof(f->failure));
 }
 
-static void
-on_gone(struct child *c, const struct death *death, void *arg)
-{
-	struct file *f = arg;
-
-	if (!f->described && f->failure[0] == '\0')
-		(void)snprintf(f->failure, sizeof(f->failure), "%s%s",
-		    death->cause == DEATH_CRASH ?
-			"while it was loaded, the child " :
-			"",
-		    death->text);
-	f->child = NULL;
-	child_free(c);
-	f->discovery->running--;
-	discovery_check(f->discovery);
-}
+static void on_gone(struct child *, const struct death *, void *);
 
 static const struct child_ops ops = {
 	.ready = on_ready,
 	.finished = NULL, /* a describing child is given no lease */
 	.gone = on_gone,
 };
+
+/* -1 and why. */
+static int
+start(struct file *f, struct why *why)
+{
+	struct discovery *d = f->discovery;
+	char *const argv[] = { (char *)d->env->program, (char *)"--describe",
+		f->path, NULL };
+
+	f->child = child_new(
+	    &(struct child_start){
+		.env = d->env,
+		.argv = argv,
+		.envp =
+		    conf_inherits(d->conf) ? d->env->inherited : d->env->clean,
+		.timeout_ms = DESCRIBE_TIMEOUT_MS,
+		.ops = &ops,
+		.arg = f,
+	    },
+	    why);
+	if (f->child == NULL)
+		return (-1);
+	d->running++;
+	return (0);
+}
+
+/* True when that death may be no fault of the file's, and it is described
+ * again: once, for a file that eats all memory dies like that as well. */
+static bool
+describe_again(struct file *f, const struct death *death)
+{
+	struct why why;
+
+	if (f->again || death->cause != DEATH_CRASH || death->signal != SIGKILL)
+		return (false);
+	f->again = true;
+	log_warn("module %s: while it was loaded, the child %s; trying again",
+	    f->path, death->text);
+	if (start(f, &why) == 0)
+		return (true);
+	(void)strlcpy(f->failure, why.text, sizeof(f->failure));
+	return (false);
+}
+
+static void
+on_gone(struct child *c, const struct death *death, void *arg)
+{
+	struct file *f = arg;
+	const bool failed = !f->described && f->failure[0] == '\0';
+
+	f->child = NULL;
+	if (failed && !describe_again(f, death) && f->failure[0] == '\0')
+		(void)snprintf(f->failure, sizeof(f->failure), "%s%s",
+		    death->cause == DEATH_CRASH ?
+			"while it was loaded, the child " :
+			"",
+		    death->text);
+	child_free(c);
+	f->discovery->running--;
+	discovery_check(f->discovery);
+}
 
 char *
 discovery_find(const char *written, struct why *why)
@@ -113,30 +161,11 @@ pin(struct file *f, struct why *why)
 static void
 describe(struct file *f)
 {
-	struct discovery *d = f->discovery;
 	struct why why;
 
-	if ((f->path = discovery_find(f->written, &why)) != NULL &&
-	    pin(f, &why) == 0) {
-		char *const argv[] = { (char *)d->env->program,
-			(char *)"--describe", f->path, NULL };
-
-		f->child = child_new(
-		    &(struct child_start){
-			.env = d->env,
-			.argv = argv,
-			.envp = conf_inherits(d->conf) ? d->env->inherited :
-							 d->env->clean,
-			.timeout_ms = DESCRIBE_TIMEOUT_MS,
-			.ops = &ops,
-			.arg = f,
-		    },
-		    &why);
-	}
-	if (f->child == NULL)
+	if ((f->path = discovery_find(f->written, &why)) == NULL ||
+	    pin(f, &why) == -1 || start(f, &why) == -1)
 		(void)strlcpy(f->failure, why.text, sizeof(f->failure));
-	else
-		d->running++;
 }
 
 struct file *

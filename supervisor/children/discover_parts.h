@@ -32,6 +32,7 @@ struct file {
 	struct stat st; /* as it was before it was described */
 	int fd; /* the same file, kept open; -1 when given away */
 	bool described : 1;
+	bool again : 1; /* it is being described for the second time */
 };
 
 /* A script or channel program, of which the first child is the description. */

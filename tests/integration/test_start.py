@@ -136,6 +136,24 @@ def hangs_at_load(t):
     t.no_strays(SOON)
 
 
+@case("a describing process that somebody kills is tried again, once")
+def killed_at_load(t):
+    worker = Worker(t, argv=["-t", "--local", "/dev/null",
+                             module("bad_hang")], env={"HANG": "load"})
+    seen = set()
+
+    def loading():
+        return [p for p in worker.children() if p not in seen and
+                "bad_hang" in proc_read(p, "maps")]
+    for _ in range(2):
+        child, = eventually(loading, "it is being loaded")
+        seen.add(child)
+        os.kill(child, signal.SIGKILL)
+    same(worker.wait(), CONFIG, "exit status")
+    one_line(worker.log(), "not by us", "trying again")
+    one_line(worker.log(), "not by us", "ERROR")
+
+
 @case("a file that hangs when its describing process ends is described")
 def hangs_at_exit(t):
     fake = Fake()
