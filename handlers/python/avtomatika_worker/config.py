@@ -14,6 +14,8 @@ import socket
 import uuid
 from typing import Any, Callable, Dict, List, Optional
 
+from .validators import validate_identifier
+
 logger = logging.getLogger(__name__)
 DEFAULT_TOKEN = "your-secret-worker-token"
 
@@ -97,7 +99,9 @@ class WorkerConfig:
         return {k: v for k, v in vars(self).items() if not k.startswith("_")}
 
     def validate(self) -> None:
-        """ValueError when no orchestrator is named."""
+        """ValueError when the worker's id is none, or no orchestrator is
+        named."""
+        validate_identifier(self.WORKER_ID, "WORKER_ID")
         if not self.ORCHESTRATORS or \
                 not all(o.get("url") for o in self.ORCHESTRATORS):
             raise ValueError("WorkerConfig: no orchestrator, or one without "

@@ -6,6 +6,9 @@ from typing import Any, Dict
 
 
 class OrchestratorClient:
+    def __init__(self, client: Any = None, worker: Any = None) -> None:
+        pass
+
     async def call_skill(self, skill_name: str,
                          params: Dict[str, Any]) -> Dict[str, Any]:
         """Always raises: the orchestrators that there are answer this request

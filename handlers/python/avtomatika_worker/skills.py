@@ -30,11 +30,11 @@ class SkillInfo:
         super().__init_subclass__()
         dataclasses.dataclass(frozen=True)(cls)
 
-    def matches(self, wanted: "SkillInfo") -> bool:
+    def matches(self, req: "SkillInfo") -> bool:
         """Whether this skill is the one that is asked for."""
-        return self.name == wanted.name and \
-            wanted.type in (None, self.type) and \
-            wanted.version in (None, self.version)
+        return self.name == req.name and \
+            req.type in (None, self.type) and \
+            req.version in (None, self.version)
 
 
 # Told to orchestrators by the supervisor; what else a class has, is not.
@@ -109,3 +109,20 @@ class SkillBlueprint:
                                 described.untold))
             return function
         return decorate
+
+
+def worker_extract_json_schema(schema_type: Any) -> Optional[Dict[str, Any]]:
+    """The schema that is told of a type."""
+    return _schema.of_type(schema_type)
+
+
+def worker_extract_schema_from_func(
+        func: Callable, arg_name: str) -> Optional[Dict[str, Any]]:
+    """The same of a handler's parameter."""
+    return _schema.of_parameter(func, arg_name)
+
+
+def worker_extract_output_schema_from_func(
+        func: Callable) -> Optional[Dict[str, Any]]:
+    """The same of what a handler returns."""
+    return _schema.of_return(func)

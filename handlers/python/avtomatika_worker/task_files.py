@@ -14,7 +14,10 @@ import os
 from pathlib import Path
 from typing import Any, AsyncIterator, List, Optional, Union
 
+from .models import FileMetadata
 from .s3 import REFUSED
+
+__all__ = ["TaskFiles", "FileMetadata"]
 
 
 async def _in_thread(function: Any, *arguments: Any, **named: Any) -> Any:
@@ -110,14 +113,15 @@ class TaskFiles:
     async def exists(self, filename: str) -> bool:
         return os.path.exists(self.path_to_sync(filename))
 
-    async def upload_file(self, filename: str) -> Any:
+    async def upload_file(self, filename: str) -> FileMetadata:
         raise RuntimeError(REFUSED)
 
-    async def upload_dir(self, dirname: str = "") -> Any:
+    async def upload_dir(self, dirname: str = "") -> FileMetadata:
         raise RuntimeError(REFUSED)
 
-    async def download_file(self, uri: str, filename: str,
-                            verify_meta: Optional[Any] = None) -> str:
+    async def download_file(
+            self, uri: str, filename: str,
+            verify_meta: Optional[FileMetadata] = None) -> str:
         raise RuntimeError(REFUSED)
 
     def __repr__(self) -> str:

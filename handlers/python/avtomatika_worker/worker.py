@@ -18,38 +18,60 @@ from . import _channel, _program
 from ._handler import Handler
 from ._session import Session
 from .config import WorkerConfig, milliseconds
-from .logging import set_level
-from .models import DeviceUsage, ResourcesUsage
+from .logging import clear_context, set_context, set_level, setup_logging
+from .models import (DeviceUsage, FileMetadata, ResourcesUsage,
+                     SecurityContext, TaskError, TaskPayload, TaskResult,
+                     WorkerEventPayload)
 from .observability import ObservabilityManager
 from .orchestrator_client import OrchestratorClient
-from .skills import Described, Given, SkillBlueprint, SkillInfo
+from .s3 import S3Manager
+from .skills import (Described, Given, SkillBlueprint, SkillInfo,
+                     worker_extract_json_schema,
+                     worker_extract_output_schema_from_func,
+                     worker_extract_schema_from_func)
 from .task_files import TaskFiles
-from .types import Middleware, ParamValidationError
+from .types import (INVALID_INPUT_ERROR, PERMANENT_ERROR, TRANSIENT_ERROR,
+                    CapacityChecker, Middleware, ParamValidationError)
 from .validators import is_valid_identifier, validate_identifier
 
-__all__ = [
+__all__ = [  # what scripts have found here under one SDK or the other
     "Worker", "WorkerConfig", "SkillBlueprint", "SkillInfo", "TaskFiles",
-    "OrchestratorClient", "ObservabilityManager", "ResourcesUsage",
-    "DeviceUsage", "ParamValidationError", "is_valid_identifier",
-    "validate_identifier",
+    "OrchestratorClient", "ObservabilityManager", "S3Manager",
+    "ResourcesUsage", "DeviceUsage", "FileMetadata", "SecurityContext",
+    "TaskPayload", "TaskError", "TaskResult", "WorkerEventPayload",
+    "CapacityChecker", "Middleware", "ParamValidationError",
+    "INVALID_INPUT_ERROR", "PERMANENT_ERROR", "TRANSIENT_ERROR",
+    "is_valid_identifier", "validate_identifier", "setup_logging",
+    "set_context", "clear_context", "worker_extract_json_schema",
+    "worker_extract_output_schema_from_func",
+    "worker_extract_schema_from_func",
 ]
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
-# In the SDK's order, for those who do not name them. An Ellipsis, as in the
-# guide's "Worker(...)", is nothing given.
-_POSITIONS = ("worker_type", "max_concurrent_tasks", "task_type_limits",
-              "http_session", "skill_dependencies", "config",
-              "capacity_checker", "clients", "skills_dir", "skill_info_class")
-_NAMED = _POSITIONS + (
-    "skill_type_limits", "orchestrator_url", "worker_id", "worker_token",
-    "heartbeat_interval", "poll_interval", "resources")
 _WORDS = ("orchestrator_url", "worker_id", "worker_token", "worker_type")
 
 
 class Worker:
-    def __init__(self, *positions: Any, **named: Any) -> None:
-        given = _given(positions, named)
+    def __init__(self, worker_type: Any = None,
+                 max_concurrent_tasks: Any = None,
+                 task_type_limits: Any = None, http_session: Any = None,
+                 skill_dependencies: Any = None, config: Any = None,
+                 capacity_checker: Any = None, clients: Any = None,
+                 skills_dir: Any = None, skill_info_class: Any = None, *,
+                 skill_type_limits: Any = None, orchestrator_url: Any = None,
+                 worker_id: Any = None, worker_token: Any = None,
+                 heartbeat_interval: Any = None, poll_interval: Any = None,
+                 resources: Any = None) -> None:
+        """The SDK's parameters in the SDK's order, and those of the guide. An
+        Ellipsis, as in the guide's Worker(...), is nothing given."""
+        given = {name: value for name, value in locals().items()
+                 if name != "self" and value is not None and
+                 value is not Ellipsis}
+        if given.pop("clients", None):
+            raise TypeError("Worker(clients=...) cannot be supported: the "
+                            "supervisor talks to the orchestrator; for tests "
+                            "there is avtoworkerd --local")
         self.config: WorkerConfig = given.get("config") or WorkerConfig()
         self._settings = _settings(given)
         self._limits = _limits(given)
@@ -178,21 +200,27 @@ class Worker:
 
     # What is at hand in this child -------------------------------------------
 
-    def add_to_hot_cache(self, item: str) -> None:
+    def add_to_hot_skills(self, item: str) -> None:
         """Says that a model, or a skill, is loaded in this child."""
         self._hot.add(str(item))
         self._say_state()
 
-    def remove_from_hot_cache(self, item: str) -> None:
+    def remove_from_hot_skills(self, item: str) -> None:
         self._hot.discard(str(item))
         self._say_state()
 
-    def get_hot_cache(self) -> Set[str]:
+    def get_hot_skills_state(self) -> Set[str]:
         return self._hot
 
-    add_to_hot_skills = add_to_hot_cache
-    remove_from_hot_skills = remove_from_hot_cache
-    get_hot_skills_state = get_hot_cache
+    # What these were called in the first SDK.
+    def add_to_hot_cache(self, model_name: str) -> None:
+        self.add_to_hot_skills(model_name)
+
+    def remove_from_hot_cache(self, model_name: str) -> None:
+        self.remove_from_hot_skills(model_name)
+
+    def get_hot_cache(self) -> Set[str]:
+        return self._hot
 
     def state(self) -> Dict[str, List[str]]:
         """The state frame: a skill is hot when all that it depends on is, or
@@ -324,28 +352,6 @@ class Worker:
             logger.warning("a limit is set for \"%s\", but no handler has "
                            "that task_type", name)
         return said
-
-
-def _given(positions: Any, named: Dict[str, Any]) -> Dict[str, Any]:
-    """The constructor's arguments by name, without those that are not given.
-    TypeError naming what cannot be supported."""
-    if len(positions) > len(_POSITIONS):
-        raise TypeError(f"Worker() takes at most {len(_POSITIONS)} arguments "
-                        "without a name")
-    given = dict(zip(_POSITIONS, positions))
-    for name, value in named.items():
-        if name not in _NAMED:
-            raise TypeError(f"Worker() does not know \"{name}\"")
-        if name in given and given[name] is not Ellipsis:
-            raise TypeError(f"Worker() is given \"{name}\" twice")
-        given[name] = value
-    given = {k: v for k, v in given.items()
-             if v is not Ellipsis and v is not None}
-    if given.pop("clients", None):
-        raise TypeError("Worker(clients=...) cannot be supported: the "
-                        "supervisor talks to the orchestrator; for tests "
-                        "there is avtoworkerd --local")
-    return given
 
 
 def _settings(given: Dict[str, Any]) -> Dict[str, Any]:

@@ -173,7 +173,7 @@ REFUSED = (  # name, script, words of the sentence
                         "app")),
     ("sys.exit()", "import sys\nsys.exit(3)", ("worker.py", "sys.exit(3)")),
     ("an unknown keyword", "from avtomatika_worker import Worker\n"
-     "Worker(worker_kind='x')", ("line 2", '"worker_kind"')),
+     "Worker(worker_kind='x')", ("line 2", "'worker_kind'")),
     ("clients", "from avtomatika_worker import Worker\n"
      "Worker(clients=[1])", ("clients", "supervisor")),
     ("a limit that is none", "from avtomatika_worker import Worker\n"
@@ -307,6 +307,7 @@ def settings(t):
 @case("what scripts import is there")
 def names(t):
     s = t.script("""
+        import asyncio
         import avtomatika_worker
         from avtomatika_worker import (
             DeviceUsage, ObservabilityManager, OrchestratorClient,
@@ -325,7 +326,8 @@ def names(t):
             TIMEOUT_ERROR, TRANSIENT_ERROR, CapacityChecker, Middleware,
             ParamValidationError)
         from avtomatika_worker.typing import TRANSIENT_ERROR as TE
-        from avtomatika_worker.worker import Worker as W, SkillBlueprint as B
+        from avtomatika_worker.worker import (
+            FileMetadata, SkillBlueprint as B, TaskPayload, Worker as W)
 
         assert C is WorkerConfig and W is Worker
         assert avtomatika_worker.__version__
@@ -338,6 +340,25 @@ def names(t):
         set_context(request=1)
         clear_context()
         ResourcesUsage(1.0, 2.0, [DeviceUsage("0", 5.0)])
+        assert FileMetadata("s3://b/c").size == 0
+        needs = SkillInfo("it", input_schema={"required": ["a"]})
+        assert TaskPayload("j", "t", "it", {"a": 1}).validate_params(
+            needs) == (True, None)
+        assert '"a"' in TaskPayload("j", "t", "it", {}).validate_params(
+            needs)[1]
+
+        async def without_s3(s3):
+            assert await s3.process_params({"a": [1]}, "t") == {"a": [1]}
+            assert await s3.process_result({"a": 1}) == ({"a": 1}, {})
+            await s3.cleanup("t")
+            await s3.wait_all_done()
+            try:
+                await s3.process_params({"a": [{"b": "s3://b/c"}]}, "t")
+            except RuntimeError as e:
+                assert "S3 is not spoken" in str(e)
+            else:
+                raise AssertionError("no S3 was missed")
+        asyncio.run(without_s3(S3Manager()))
         worker = Worker()
 
         @worker.on_command("reboot")
