@@ -74,6 +74,10 @@ struct conf_worker {
 	char *type; /* shown to the orchestrator */
 	int64_t max_concurrent_tasks; /* running tasks over all categories */
 	int64_t heartbeat_interval_ms;
+	int64_t heartbeat_debounce_ms; /* from a change to an early one */
+	int64_t heartbeat_cooldown_ms; /* from one to an early one, at least */
+	int64_t usage_deadband_milli; /* points, and percent: no news */
+	int64_t usage_interval_ms; /* after which usage is told all the same */
 	int64_t
 	    poll_interval_ms; /* pause after an empty poll that did not wait */
 	int64_t shutdown_timeout_ms;
@@ -95,6 +99,9 @@ struct conf_resources {
 	bool gpu;
 	char *gpu_model; /* with gpu; NULL: not told */
 	int64_t gpu_memory_gb; /* with gpu; 0: not told */
+	char *gpu_id; /* with gpu */
+	char *devices; /* others: a JSON list of objects; or NULL */
+	char **extra; /* "NAME=VALUE" of capabilities; or NULL */
 	char *properties; /* pairs (base/pairs.h); or NULL */
 	char *models; /* pairs of name and version; or NULL */
 	char *software; /* the same */
@@ -134,6 +141,7 @@ struct conf_orchestrator {
 	char *task_key; /* secret, from the environment; or NULL */
 	char *task_key_file; /* the same for the key; neither: tasks are not
 				verified */
+	bool require_signature; /* with a key, of every task */
 	enum conf_protocol protocol;
 	enum conf_retry_status retry_status;
 	enum conf_stop_status stop_status; /* what a stop tells it */
@@ -143,6 +151,14 @@ struct conf_orchestrator {
 	enum conf_offer offer;
 	int64_t poll_timeout_ms; /* client-side limit of a long poll */
 	int64_t request_timeout_ms; /* limit of every other request */
+	/* Delays after failures: the first, and where they stop growing. */
+	int64_t registration_backoff_initial_ms;
+	int64_t registration_backoff_max_ms;
+	int64_t poll_backoff_initial_ms;
+	int64_t poll_backoff_max_ms;
+	int64_t poll_backoff_factor_milli;
+	int64_t result_backoff_initial_ms;
+	int64_t result_backoff_max_ms;
 	int64_t report_stderr; /* bytes of a dead child's output that are
 				  sent with its result; 0: none */
 	enum conf_rate_budget rate_budget;
@@ -346,13 +362,15 @@ bool conf_inherits(const struct conf *);
 void conf_wipe_environment(char **environment);
 /* A variable of the Python SDK that sets no key. */
 struct conf_variable {
-	const char *name; /* the beginning of names, when it ends with "*" */
+	const char *name;
 	const char *instead; /* why, or what to do: one clause */
+	bool by_scripts; /* where there are any, they read it */
 };
 extern const struct conf_variable conf_variables[];
 extern const size_t conf_variables_len;
-/* Calls found() for each of them that is set, and not empty. */
-void conf_variables_without_use(char **environment,
+/* Calls found() for each of them that is set, not empty, and not read by any
+ * script that there is. */
+void conf_variables_without_use(const struct conf *, char **environment,
     void (*found)(const struct conf_variable *, void *arg), void *arg);
 
 /* True for a variable whose value sets a key once it is translated. */

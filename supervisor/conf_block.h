@@ -91,9 +91,13 @@ void conf_environment_read(
 /* The value of a variable; NULL when it is unset or empty, which is how
  * container platforms say "unset". */
 const char *conf_variable(char **environment, const char *name);
+/* Sets a key as a variable says, of an orchestrator where it is one's. */
+void conf_environment_set(const struct conf_source *, struct conf_blocks *,
+    const struct conf_key *, const char *variable, const char *value,
+    struct conf_problems *);
 /* From conf_sdk.c: settings of variables that have to be translated. */
 void conf_sdk_read(
-    char **environment, struct conf_blocks *, struct conf_problems *);
+    const struct conf_source *, struct conf_blocks *, struct conf_problems *);
 void conf_options_read(const char **options, size_t options_len,
     struct conf_blocks *, struct conf_problems *);
 

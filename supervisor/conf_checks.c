@@ -7,12 +7,14 @@
 
 #include <arpa/inet.h>
 
+#include "child/json_scan.h"
 #include "supervisor/base/pairs.h"
 #include "supervisor/conf.h"
 #include "supervisor/conf_checks.h"
 
-#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#define DIGITS  "0123456789"
+#define LETTERS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS   "0123456789"
+#define JSON_MAX (64u * 1024)
 
 static bool
 is_made_of(const char *s, const char *set, size_t max)
@@ -72,16 +74,22 @@ conf_is_task_key(const char *s)
 	return (is_printable(s, ' ', 4096));
 }
 
-bool
-conf_is_path(const char *s)
+/* Without control characters. */
+static bool
+is_plain(const char *s, size_t max)
 {
 	size_t i;
 
 	for (i = 0; s[i] != '\0'; i++)
-		if (i >= PATH_MAX - 1 || (s[i] > 0 && s[i] < ' ') ||
-		    s[i] == 0x7f)
+		if (i >= max || (s[i] > 0 && s[i] < ' ') || s[i] == 0x7f)
 			return (false);
 	return (i > 0);
+}
+
+bool
+conf_is_path(const char *s)
+{
+	return (is_plain(s, PATH_MAX - 1));
 }
 
 /* A word of a command; an argument may be empty. */
@@ -143,6 +151,88 @@ bool
 conf_is_models(const char *s)
 {
 	return (is_pairs(s, true));
+}
+
+/* {}, or what has one in it, however deep: 1.0b28 makes a list of it (contract,
+ * S10). */
+static bool
+has_empty_object(const struct jslice *value)
+{
+	struct jscan_iter it;
+	struct jslice member;
+	bool empty = value->type == JSCAN_OBJECT;
+
+	if (value->type != JSCAN_OBJECT && value->type != JSCAN_ARRAY)
+		return (false);
+	jscan_begin(&it, value);
+	while (jscan_next(&it, NULL, &member)) {
+		if (has_empty_object(&member))
+			return (true);
+		empty = false;
+	}
+	return (empty);
+}
+
+/* A device as RXON has it; with anything else in its place the whole
+ * registration would be refused. */
+static bool
+is_device(const struct jslice *device)
+{
+	static const struct {
+		const char *name;
+		enum jscan_type type;
+	} members[] = {
+		{ "type", JSCAN_STRING },
+		{ "model", JSCAN_STRING },
+		{ "id", JSCAN_STRING },
+		{ "properties", JSCAN_OBJECT },
+		{ "metrics", JSCAN_OBJECT },
+	};
+	struct jslice value;
+	size_t i;
+
+	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (jscan_get(device, members[i].name, &value) &&
+		    value.type != members[i].type && value.type != JSCAN_NULL)
+			return (false);
+	return (jscan_get(device, "type", &value) &&
+	    value.type == JSCAN_STRING && value.len > 2);
+}
+
+bool
+conf_is_devices(const char *s)
+{
+	struct jslice list, device;
+	struct jscan_error error;
+	struct jscan_iter it;
+
+	if (!is_plain(s, JSON_MAX) ||
+	    jscan_check(s, strlen(s), &jscan_payload_limits, &list, &error) ==
+		-1 ||
+	    list.type != JSCAN_ARRAY || has_empty_object(&list))
+		return (false);
+	jscan_begin(&it, &list);
+	while (jscan_next(&it, NULL, &device))
+		if (!is_device(&device))
+			return (false);
+	return (true);
+}
+
+bool
+conf_is_extra(const char *s)
+{
+	const size_t len = strspn(s, LETTERS DIGITS "_.-");
+	struct jscan_error error;
+	struct jslice value;
+
+	if (len == 0 || len > 64 || s[len] != '=' ||
+	    !is_plain(s + len + 1, JSON_MAX))
+		return (false);
+	s += len + 1;
+	return ((*s != '{' && *s != '[') ||
+	    jscan_check(s, strlen(s), &jscan_payload_limits, &value, &error) ==
+		-1 ||
+	    !has_empty_object(&value));
 }
 
 /* Of a variable, perhaps in a module. */

@@ -19,6 +19,8 @@ bool conf_is_word(const char *); /* of a command */
 bool conf_is_setting(const char *); /* KEY=VALUE */
 bool conf_is_file_setting(const char *); /* KEY=PATH */
 bool conf_is_properties(const char *); /* NAME=VALUE, NAME=VALUE ... */
+bool conf_is_devices(const char *); /* a JSON list */
+bool conf_is_extra(const char *); /* NAME=VALUE */
 bool conf_is_models(const char *); /* NAME, NAME=VERSION ... */
 bool conf_is_cost(const char *); /* a decimal number */
 bool conf_is_costs(const char *); /* TYPE=NUMBER, TYPE=NUMBER ... */

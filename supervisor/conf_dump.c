@@ -89,6 +89,7 @@ print_kind(const struct conf_key *key, FILE *f)
 		[CONF_TYPE_URL] = "URL",
 		[CONF_TYPE_WORDS] = "list of words",
 		[CONF_TYPE_NUMBER] = "number",
+		[CONF_TYPE_DECIMAL] = "number",
 		[CONF_TYPE_SIZE] = "size",
 		[CONF_TYPE_TIME] = "time",
 		[CONF_TYPE_FLAG] = "yes or no",

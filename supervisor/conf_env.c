@@ -13,6 +13,7 @@ const char *const conf_secret_variables[] = {
 	"WORKER_TOKEN",
 	"WORKER_INDIVIDUAL_TOKEN",
 	"ORCHESTRATOR_SECRET_KEY",
+	"SECRET_KEY",
 	"S3_SECRET_KEY",
 	CONF_ORCHESTRATORS,
 	NULL,
@@ -177,12 +178,27 @@ read_titled(const struct conf_source *source, struct conf_blocks *blocks,
 	const struct conf_section *section = conf_section_find(key->section);
 	const bool listed = conf_orchestrators_list(source) != NULL;
 
-	/* Nobody needs one in local mode, nor a token alone; the list says
-	 * better than ORCHESTRATOR_URL. */
+	/* Nobody needs one in local mode; the list says better than
+	 * ORCHESTRATOR_URL, which alone makes one. */
 	if (source->local || (listed && key->required) ||
-	    (key->secret && next_block(blocks, section, NULL) == NULL))
+	    (!key->required && next_block(blocks, section, NULL) == NULL))
 		return;
 	set_titled(blocks, section, key, name, value, problems);
+}
+
+void
+conf_environment_set(const struct conf_source *source,
+    struct conf_blocks *blocks, const struct conf_key *key, const char *name,
+    const char *value, struct conf_problems *problems)
+{
+	const struct conf_section *section = conf_section_find(key->section);
+
+	if (section->title != NULL)
+		read_titled(source, blocks, key, name, value, problems);
+	else
+		conf_block_set(conf_block_find(blocks, section, NULL), key,
+		    value, "environment", name, CONF_RANK_ENVIRONMENT,
+		    problems);
 }
 
 void
@@ -190,27 +206,16 @@ conf_environment_read(const struct conf_source *source,
     struct conf_blocks *blocks, struct conf_problems *problems)
 {
 	const struct conf_key *key;
-	const char *list = conf_orchestrators_list(source);
+	const char *list = conf_orchestrators_list(source), *value, *name;
 	size_t i;
 
 	if (list != NULL && !source->local)
 		conf_orchestrators_read(list, blocks, problems);
-	conf_sdk_read(source->environment, blocks, problems);
-	for (i = 0; (key = conf_key_at(i)) != NULL; i++) {
-		const struct conf_section *section;
-		const char *value, *name;
-
-		value = variable_of(source, key, &name);
-		if (value == NULL)
-			continue;
-		section = conf_section_find(key->section);
-		if (section->title != NULL)
-			read_titled(source, blocks, key, name, value, problems);
-		else
-			conf_block_set(conf_block_find(blocks, section, NULL),
-			    key, value, "environment", name,
-			    CONF_RANK_ENVIRONMENT, problems);
-	}
+	for (i = 0; (key = conf_key_at(i)) != NULL; i++)
+		if ((value = variable_of(source, key, &name)) != NULL)
+			conf_environment_set(
+			    source, blocks, key, name, value, problems);
+	conf_sdk_read(source, blocks, problems);
 }
 
 /* SECTION.KEY or SECTION/TITLE.KEY, cut into its parts. */

@@ -18,6 +18,7 @@ enum conf_type {
 	CONF_TYPE_WORDS, /* char **, NULL-terminated: {"a", "b"} or one word,
 			    each as check() allows */
 	CONF_TYPE_NUMBER, /* int64_t */
+	CONF_TYPE_DECIMAL, /* int64_t, thousandths */
 	CONF_TYPE_SIZE, /* int64_t, bytes */
 	CONF_TYPE_TIME, /* int64_t, milliseconds */
 	CONF_TYPE_FLAG, /* bool */
@@ -38,7 +39,7 @@ struct conf_key {
 	size_t offset; /* of the field in the section's struct */
 	const char *def; /* as it would be written; NULL: not set */
 	const char *unset; /* what "not set" means; NULL without that case */
-	int64_t min; /* of a number, in bytes or milliseconds */
+	int64_t min; /* of a number, in bytes, milliseconds or thousandths */
 	int64_t max;
 	bool (*check)(const char *);
 	const char *expects; /* what check() wants, after "expected" */

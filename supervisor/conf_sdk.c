@@ -4,6 +4,7 @@
  * way: in JSON, as a fraction, or two things at once. Each is turned into the
  * text that the key's own check then judges.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "child/json_scan.h"
 #include "supervisor/conf_block.h"
 #include "supervisor/conf_problem.h"
+
+#define EXTRA "WORKER_EXTRA_"
 
 /* Appends the text of the key; nothing when the value says nothing. False when
  * it is not as the SDK wants it. */
@@ -118,6 +121,31 @@ gigabytes(const struct jslice *value, struct bytes *out)
 	return (true);
 }
 
+/* On one line, as a file has it: control characters are blanks there. */
+static bool
+one_line(const struct jslice *value, struct bytes *out)
+{
+	size_t i;
+
+	for (i = 0; i < value->len; i++)
+		bytes_append(out, value->p[i] < ' ' ? " " : &value->p[i], 1);
+	return (true);
+}
+
+/* Of a poll that the orchestrator lets wait so long: a limit that is not below
+ * it, and never less than the usual one, which would cost tasks (S7). */
+static bool
+poll_timeout(const struct jslice *value, struct bytes *out)
+{
+	double seconds;
+
+	if (jscan_double(value, &seconds) == -1 || seconds < 0 || seconds > 500)
+		return (false);
+	if (seconds > 30)
+		bytes_printf(out, "%d", (int)(seconds + 10.999));
+	return (true);
+}
+
 static bool
 yes(const struct jslice *value, struct bytes *out)
 {
@@ -128,29 +156,52 @@ yes(const struct jslice *value, struct bytes *out)
 
 static const struct {
 	const char *variable;
-	const char *key; /* of resources */
+	const char *section;
+	const char *key;
 	translate *translate;
 	const char *expects;
 } rows[] = {
-	{ "COST_PER_SKILL", "costs", costs, "a JSON object of numbers" },
-	{ "INSTALLED_SOFTWARE", "software", software,
+	{ "COST_PER_SKILL", "resources", "costs", costs,
+	    "a JSON object of numbers" },
+	{ "INSTALLED_SOFTWARE", "resources", "software", software,
 	    "a JSON object of versions" },
-	{ "INSTALLED_MODELS", "models", models,
+	{ "INSTALLED_MODELS", "resources", "models", models,
 	    "a JSON list of objects with \"name\" and \"version\"" },
-	{ "INSTALLED_ARTIFACTS", "models", models,
+	{ "INSTALLED_ARTIFACTS", "resources", "models", models,
 	    "a JSON list of objects with \"name\" and \"version\"" },
-	{ "RAM_GB", "memory_gb", gigabytes, "a number of gigabytes" },
-	{ "GPU_VRAM_GB", "gpu_memory_gb", gigabytes, "a number of gigabytes" },
+	{ "RAM_GB", "resources", "memory_gb", gigabytes,
+	    "a number of gigabytes" },
+	{ "GPU_VRAM_GB", "resources", "gpu_memory_gb", gigabytes,
+	    "a number of gigabytes" },
 	/* Its value is the key gpu_model's. */
-	{ "GPU_MODEL", "gpu", yes, NULL },
+	{ "GPU_MODEL", "resources", "gpu", yes, NULL },
+	{ "WORKER_DEVICES", "resources", "devices", one_line,
+	    "a JSON list of objects" },
+	{ "TASK_POLL_TIMEOUT", "orchestrator", "poll_timeout", poll_timeout,
+	    "a number of seconds, 500 at most" },
 };
 #define NROWS (sizeof(rows) / sizeof(rows[0]))
 
+/* Sets a key to the text, when there is any. */
 static void
-translate_one(size_t i, const char *value, struct conf_blocks *blocks,
-    struct conf_problems *problems)
+set(const struct conf_source *source, struct conf_blocks *blocks,
+    const char *section, const char *key, const char *variable,
+    struct bytes *text, struct conf_problems *problems)
 {
-	const struct conf_section *section = conf_section_find("resources");
+	if (text->len == 0)
+		return;
+	bytes_append(text, "", 1);
+	if (bytes_failed(text))
+		conf_problem_memory(problems);
+	else
+		conf_environment_set(source, blocks,
+		    conf_key_find(section, key), variable, text->p, problems);
+}
+
+static void
+translate_one(const struct conf_source *source, size_t i, const char *value,
+    struct conf_blocks *blocks, struct conf_problems *problems)
+{
 	struct bytes text = { 0 };
 	struct jscan_error error;
 	struct jslice root = { 0 };
@@ -162,30 +213,48 @@ translate_one(size_t i, const char *value, struct conf_blocks *blocks,
 		conf_problem_add(problems,
 		    "environment: %s is not usable; expected %s",
 		    rows[i].variable, rows[i].expects);
-	else if (text.len > 0) {
-		bytes_append(&text, "", 1);
-		if (bytes_failed(&text))
-			conf_problem_memory(problems);
-		else
-			conf_block_set(conf_block_find(blocks, section, NULL),
-			    conf_key_find("resources", rows[i].key), text.p,
-			    "environment", rows[i].variable,
-			    CONF_RANK_ENVIRONMENT, problems);
+	else
+		set(source, blocks, rows[i].section, rows[i].key,
+		    rows[i].variable, &text, problems);
+	bytes_fini(&text);
+}
+
+/* Each variable whose name begins so is a capability, called by the rest. */
+static void
+read_extra(const struct conf_source *source, struct conf_blocks *blocks,
+    struct conf_problems *problems)
+{
+	const char sep[] = { CONF_WORDS_END, '\0' };
+	const size_t len = strlen(EXTRA);
+	char **e = source->environment;
+	struct bytes text = { 0 };
+	const char *p;
+
+	for (; e != NULL && *e != NULL; e++) {
+		if (strncmp(*e, EXTRA, len) != 0 ||
+		    (p = strchr(*e, '=')) == NULL || p[1] == '\0')
+			continue;
+		bytes_puts(&text, text.len > 0 ? sep : "");
+		for (p = *e + len; *p != '='; p++)
+			bytes_printf(&text, "%c", tolower((unsigned char)*p));
+		bytes_puts(&text, p);
 	}
+	set(source, blocks, "resources", "extra", EXTRA "*", &text, problems);
 	bytes_fini(&text);
 }
 
 void
-conf_sdk_read(char **environment, struct conf_blocks *blocks,
+conf_sdk_read(const struct conf_source *source, struct conf_blocks *blocks,
     struct conf_problems *problems)
 {
 	const char *value;
 	size_t i;
 
 	for (i = 0; i < NROWS; i++)
-		if ((value = conf_variable(environment, rows[i].variable)) !=
-		    NULL)
-			translate_one(i, value, blocks, problems);
+		if ((value = conf_variable(
+			 source->environment, rows[i].variable)) != NULL)
+			translate_one(source, i, value, blocks, problems);
+	read_extra(source, blocks, problems);
 }
 
 bool
@@ -196,5 +265,5 @@ conf_sdk_knows(const char *variable)
 	for (i = 0; i < NROWS; i++)
 		if (strcmp(rows[i].variable, variable) == 0)
 			return (true);
-	return (false);
+	return (strcmp(EXTRA "*", variable) == 0);
 }

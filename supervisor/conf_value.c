@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Values: texts, URLs, lists of words, numbers, sizes, times, flags and words, read and
- * written by the row of their key. Reads what was written.
+ * Values: texts, URLs, lists of words, numbers, sizes, times, flags and words,
+ * read and written by the row of their key. Reads what was written.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -85,27 +85,61 @@ time_unit(const char *s)
 	return (0);
 }
 
+/* A number with a fraction, if need be: whole + fraction / scale. */
+struct decimal {
+	int64_t whole;
+	int64_t fraction;
+	int64_t scale;
+};
+
+/* Reads one; returns what stands behind it, or NULL when there is none. */
+static const char *
+decimal(const char *s, struct decimal *d)
+{
+	size_t n, i;
+
+	*d = (struct decimal){ .scale = 1 };
+	if ((n = digits(s, DIGITS_MAX, &d->whole)) == 0)
+		return (NULL);
+	s += n;
+	if (*s != '.')
+		return (s);
+	s++;
+	if ((n = digits(s, FRACTION_MAX, &d->fraction)) == 0)
+		return (NULL);
+	for (i = 0; i < n; i++)
+		d->scale *= 10;
+	return (s + n);
+}
+
+/* Rounded up: something must not become nothing. */
+static int64_t
+in_units(const struct decimal *d, int64_t unit)
+{
+	return (
+	    d->whole * unit + (d->fraction * unit + d->scale - 1) / d->scale);
+}
+
+int
+conf_parse_decimal(const char *s, int64_t *milli)
+{
+	struct decimal d;
+
+	if ((s = decimal(s, &d)) == NULL || *s != '\0')
+		return (-1);
+	*milli = in_units(&d, 1000);
+	return (0);
+}
+
 int
 conf_parse_time(const char *s, int64_t *ms)
 {
-	int64_t whole, fraction = 0, scale = 1, unit;
-	size_t n, i;
+	struct decimal d;
+	int64_t unit;
 
-	if ((n = digits(s, DIGITS_MAX, &whole)) == 0)
+	if ((s = decimal(s, &d)) == NULL || (unit = time_unit(s)) == 0)
 		return (-1);
-	s += n;
-	if (*s == '.') {
-		s++;
-		if ((n = digits(s, FRACTION_MAX, &fraction)) == 0)
-			return (-1);
-		for (i = 0; i < n; i++)
-			scale *= 10;
-		s += n;
-	}
-	if ((unit = time_unit(s)) == 0)
-		return (-1);
-	/* Rounded up: something must not become nothing. */
-	*ms = whole * unit + (fraction * unit + scale - 1) / scale;
+	*ms = in_units(&d, unit);
 	return (0);
 }
 
@@ -279,6 +313,8 @@ set_number(const struct conf_key *key, const char *text, void *base)
 		status = conf_parse_time(text, &value);
 	else if (key->type == CONF_TYPE_SIZE)
 		status = conf_parse_size(text, &value);
+	else if (key->type == CONF_TYPE_DECIMAL)
+		status = conf_parse_decimal(text, &value);
 	else
 		status = conf_parse_number(text, &value);
 	if (status == -1 || value < key->min || value > key->max) {
@@ -325,6 +361,7 @@ conf_value_set(const struct conf_key *key, const char *text, void *base)
 		errno = EINVAL;
 		return (-1);
 	case CONF_TYPE_NUMBER:
+	case CONF_TYPE_DECIMAL:
 	case CONF_TYPE_SIZE:
 	case CONF_TYPE_TIME:
 		break;
@@ -361,12 +398,27 @@ format_size(int64_t bytes, char *buf, size_t size)
 }
 
 static void
+format_decimal(int64_t milli, char *buf, size_t size)
+{
+	size_t len;
+
+	(void)snprintf(
+	    buf, size, "%" PRId64 ".%03d", milli / 1000, (int)(milli % 1000));
+	for (len = strlen(buf); buf[len - 1] == '0'; len--)
+		buf[len - 1] = '\0';
+	if (buf[len - 1] == '.')
+		buf[len - 1] = '\0';
+}
+
+static void
 format_number(const struct conf_key *key, int64_t value, char *buf, size_t size)
 {
 	if (key->type == CONF_TYPE_TIME)
 		format_time(value, buf, size);
 	else if (key->type == CONF_TYPE_SIZE)
 		format_size(value, buf, size);
+	else if (key->type == CONF_TYPE_DECIMAL)
+		format_decimal(value, buf, size);
 	else
 		(void)snprintf(buf, size, "%" PRId64, value);
 }
@@ -411,6 +463,9 @@ conf_value_expects(const struct conf_key *key, char *buf, size_t size)
 		(void)snprintf(buf, size, "yes or no");
 		return;
 	case CONF_TYPE_NUMBER:
+		break;
+	case CONF_TYPE_DECIMAL:
+		what = "a number such as 1.5,";
 		break;
 	case CONF_TYPE_SIZE:
 		what = "a size such as 512M,";
@@ -480,6 +535,7 @@ conf_value_is_set(const struct conf_key *key, const void *base)
 	case CONF_TYPE_FLAG:
 		return (true);
 	case CONF_TYPE_NUMBER:
+	case CONF_TYPE_DECIMAL:
 	case CONF_TYPE_SIZE:
 	case CONF_TYPE_TIME:
 		break;
@@ -515,6 +571,7 @@ conf_value_print(const struct conf_key *key, const void *base, FILE *f)
 		(void)fputs(*at != 0 ? "yes" : "no", f);
 		return;
 	case CONF_TYPE_NUMBER:
+	case CONF_TYPE_DECIMAL:
 	case CONF_TYPE_SIZE:
 	case CONF_TYPE_TIME:
 		break;
@@ -555,6 +612,7 @@ field_size(const struct conf_key *key)
 	case CONF_TYPE_WORDS:
 		break;
 	case CONF_TYPE_NUMBER:
+	case CONF_TYPE_DECIMAL:
 	case CONF_TYPE_SIZE:
 	case CONF_TYPE_TIME:
 		return (sizeof(int64_t));

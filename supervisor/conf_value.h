@@ -28,6 +28,7 @@ void conf_value_free(const struct conf_key *, void *base);
 
 /* The units; -1 for anything else, also for what int64_t cannot hold. */
 int conf_parse_number(const char *, int64_t *); /* 12 */
+int conf_parse_decimal(const char *, int64_t *); /* 1.5: 1500. Rounded up. */
 int conf_parse_size(const char *, int64_t *); /* bytes; 12, 12K, 12M, 12G */
 /* Milliseconds; 12, 1.5 and 1.5s are seconds; ms, m, h. Rounded up. */
 int conf_parse_time(const char *, int64_t *);

@@ -400,7 +400,7 @@ serve(const struct conf *conf, const struct arguments *a,
 		log_err("%s", why.text);
 	else {
 		conf_variables_without_use(
-		    options->environment, tell_variable, NULL);
+		    conf, options->environment, tell_variable, NULL);
 		status = supervisor_run(conf, options);
 	}
 	if (pid_file != NULL)

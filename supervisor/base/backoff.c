@@ -8,11 +8,15 @@
 int64_t
 backoff_next_ms(struct backoff *b)
 {
-	int64_t delay = b->first_ms;
+	const int64_t factor = b->factor_milli > 0 ? b->factor_milli : 2000;
+	int64_t delay = b->first_ms, longer;
 	unsigned i;
 
-	for (i = 0; i < b->failures && delay < b->max_ms; i++)
-		delay *= 2;
+	for (i = 0; i < b->failures && delay < b->max_ms; i++) {
+		if ((longer = delay * factor / 1000) <= delay)
+			break; /* for good */
+		delay = longer;
+	}
 	if (delay > b->max_ms)
 		delay = b->max_ms;
 	b->failures++;

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <bsd/stdlib.h>
@@ -170,16 +171,13 @@ skills_hash(const struct worker_facts *facts, char hash[RXON_SIGNATURE_SIZE],
 	return (rc);
 }
 
-/* A graphics processor as one device among those of "resources"; nothing when
- * there is none. */
-static int
-add_devices(json_t *resources, const struct conf_resources *conf)
+/* The graphics processor. */
+static json_t *
+gpu(const struct conf_resources *conf)
 {
 	json_t *device;
 
-	if (conf == NULL || !conf->gpu)
-		return (0);
-	device = json_pack("{s:s, s:s}", "type", "gpu", "id", "gpu-0");
+	device = json_pack("{s:s, s:s}", "type", "gpu", "id", conf->gpu_id);
 	if (device == NULL ||
 	    (conf->gpu_model != NULL &&
 		json_object_set_new(
@@ -189,10 +187,52 @@ add_devices(json_t *resources, const struct conf_resources *conf)
 		    json_pack("{s:I}", "vram_gb",
 			(json_int_t)conf->gpu_memory_gb)) == -1)) {
 		json_decref(device);
-		return (-1);
+		return (NULL);
 	}
-	return (json_object_set_new(
-	    resources, "devices", json_pack("[o]", device)));
+	return (device);
+}
+
+/* It, and the others that the configuration has; maybe empty. */
+static json_t *
+devices(const struct conf_resources *conf)
+{
+	json_t *list = json_array(), *others = NULL;
+	bool ok = list != NULL;
+
+	if (ok && conf != NULL && conf->gpu)
+		ok = json_array_append_new(list, gpu(conf)) == 0;
+	if (ok && conf != NULL && conf->devices != NULL)
+		ok = (others = json_loads(conf->devices, 0, NULL)) != NULL &&
+		    json_array_extend(list, others) == 0;
+	json_decref(others);
+	if (ok)
+		return (list);
+	json_decref(list);
+	return (NULL);
+}
+
+/* What the configuration adds to the capabilities; maybe empty. A value that
+ * looks like an object or a list, and is one, is told as such. */
+static json_t *
+extra(const struct conf_resources *conf)
+{
+	char **words = conf != NULL ? conf->extra : NULL, name[128];
+	json_t *object = json_object(), *value;
+	const char *text;
+
+	for (; object != NULL && words != NULL && *words != NULL; words++) {
+		text = strchr(*words, '=') + 1;
+		(void)snprintf(name, sizeof(name), "%.*s",
+		    (int)(text - 1 - *words), *words);
+		if ((*text != '{' && *text != '[') ||
+		    (value = json_loads(text, 0, NULL)) == NULL)
+			value = json_string(text);
+		if (json_object_set_new(object, name, value) == -1) {
+			json_decref(object);
+			return (NULL);
+		}
+	}
+	return (object);
 }
 
 static json_t *
@@ -207,7 +247,8 @@ resources_of(const struct worker_facts *facts)
 		json_integer(dialect_cores(facts))) == -1 ||
 	    json_object_set_new(properties, "ram_gb",
 		json_integer(dialect_memory_gb(facts))) == -1 ||
-	    add_devices(object, facts->resources) == -1) {
+	    dialect_set_filled(object, "devices", devices(facts->resources)) ==
+		-1) {
 		json_decref(object);
 		return (NULL);
 	}
@@ -246,6 +287,8 @@ capabilities(const struct worker_facts *facts)
 	if (object != NULL &&
 	    (dialect_set_filled(
 		 object, "cost_per_skill", dialect_costs(facts)) == -1 ||
+		dialect_set_filled(object, "extra", extra(facts->resources)) ==
+		    -1 ||
 		set_storage(object, facts->storage) == -1)) {
 		json_decref(object);
 		return (NULL);

@@ -16,19 +16,13 @@
 #include "supervisor/orchestrator/remote.h"
 
 #define RETRY_FIRST_MS ((int64_t)1000)
-#define DEBOUNCE_MS    200 /* changes come in swarms */
-#define EARLY_GAP_MS   2000 /* from one to an early one */
 /* Early ones count for the rate limit, too (S8): no more than regular ones on
  * the average, but so many at once. */
 #define EARLY_BURST    20
 #define IN_FLIGHT_MAX  3 /* of an orchestrator that does not answer */
 #define GOODBYE_MS     ((int64_t)2000)
 #define DELAY_MAX_MS   ((int64_t)60 * 1000)
-/* Usage is told when it has changed by more than that, or not for long. */
-#define USAGE_POINTS   5.0
-#define USAGE_SHARE    0.05
 #define USAGE_GB       0.1 /* less would not be seen */
-#define USAGE_EACH     10
 
 enum beat_kind {
 	BEAT_REGULAR,
@@ -292,21 +286,24 @@ distance(double a, double b)
 	return (a > b ? a - b : b - a);
 }
 
+/* Usage is told when it has changed by more than the dead band, or not for
+ * long. */
 static void
 put_usage(struct heartbeat *h, struct beat_facts *beat)
 {
+	const int64_t now_ms = clock_now_ms();
 	struct usage_sample now;
-	double band = h->told_memory * USAGE_SHARE;
+	double band = h->told_memory * h->usage_deadband / 100;
 
 	if (band < USAGE_GB)
 		band = USAGE_GB;
 	usage_look(&h->usage, &now);
-	if (h->usage_told && ++h->since_usage < USAGE_EACH &&
-	    distance(now.cpu_percent, h->told_cpu) <= USAGE_POINTS &&
+	if (h->usage_told && now_ms - h->usage_ms < h->usage_interval_ms &&
+	    distance(now.cpu_percent, h->told_cpu) <= h->usage_deadband &&
 	    distance(now.memory_gb, h->told_memory) <= band)
 		return;
 	h->usage_told = true;
-	h->since_usage = 0;
+	h->usage_ms = now_ms;
 	beat->has_usage = true;
 	beat->cpu_percent = h->told_cpu = now.cpu_percent;
 	beat->memory_gb = h->told_memory = now.memory_gb;
@@ -485,8 +482,8 @@ on_soon(evutil_socket_t fd, short what, void *arg)
 	if (!r->registration.registered || h->parting >= PARTING_SAYING ||
 	    now_ms < h->silent_until_ms)
 		return; /* a later one tells */
-	if (now_ms - h->sent_ms < EARLY_GAP_MS) {
-		set_soon(r, h->sent_ms + EARLY_GAP_MS - now_ms);
+	if (now_ms - h->sent_ms < h->cooldown_ms) {
+		set_soon(r, h->sent_ms + h->cooldown_ms - now_ms);
 		return;
 	}
 	if (has_changed(r) && spend_credit(r, now_ms))
@@ -498,7 +495,7 @@ heartbeat_touch(struct remote *r)
 {
 	if (r->registration.registered &&
 	    !evtimer_pending(&r->heartbeat.soon, NULL))
-		set_soon(r, DEBOUNCE_MS);
+		set_soon(r, r->heartbeat.debounce_ms);
 }
 
 /*

@@ -17,10 +17,9 @@
 #include "supervisor/orchestrator/remote.h"
 #include "supervisor/orchestrator/task_read.h"
 
-#define RETRY_FIRST_MS ((int64_t)1000)
-#define RETRY_MAX_MS   ((int64_t)60 * 1000)
-#define REFUSALS_MAX   3
-#define REFUSED_MS     ((int64_t)60 * 1000)
+#define LOST_MS      ((int64_t)1000)
+#define REFUSALS_MAX 3
+#define REFUSED_MS   ((int64_t)60 * 1000)
 
 /* No poll before that; a longer silence already agreed on stays. */
 static void
@@ -100,9 +99,8 @@ brought_task(struct remote *r, const struct http_reply *reply)
 	if (reading == TASK_LOST) {
 		/* Nothing to answer to, and perhaps no orchestrator at all. */
 		r->polling.wanted = 1;
-		remote_complain(
-		    r, "a reply to a poll is lost", &why, RETRY_FIRST_MS);
-		wait_until(r, RETRY_FIRST_MS);
+		remote_complain(r, "a reply to a poll is lost", &why, LOST_MS);
+		wait_until(r, LOST_MS);
 		return;
 	}
 	if (came_before(r, &task))
@@ -258,8 +256,11 @@ polling_init(struct remote *r)
 {
 	TAILQ_INIT(&r->polling.out);
 	r->polling.wanted = 1;
-	r->polling.backoff.first_ms = RETRY_FIRST_MS;
-	r->polling.backoff.max_ms = RETRY_MAX_MS;
+	r->polling.backoff = (struct backoff){
+		.first_ms = r->conf->poll_backoff_initial_ms,
+		.max_ms = r->conf->poll_backoff_max_ms,
+		.factor_milli = r->conf->poll_backoff_factor_milli,
+	};
 	return (evtimer_assign(&r->polling.timer, r->loop, on_timer, r));
 }
 

@@ -18,10 +18,9 @@
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/remote.h"
 
-#define RETRY_FIRST_MS ((int64_t)500)
-#define RETRY_MAX_MS   ((int64_t)60 * 1000)
-#define IN_FLIGHT_MAX  32
-#define READY_MAX      128 /* results that are ready before their turn */
+#define HURRY_MS      ((int64_t)500)
+#define IN_FLIGHT_MAX 32
+#define READY_MAX     128 /* results that are ready before their turn */
 
 /* Sets the timer to when something may be sent again, or is given up. What
  * could be sent now waits for something that kicks: a place, its events, or
@@ -80,8 +79,8 @@ put_back(struct remote *r, struct lease *l)
 static void
 postpone(struct remote *r, struct lease *l)
 {
-	l->delivery.first_ms = RETRY_FIRST_MS;
-	l->delivery.max_ms = RETRY_MAX_MS;
+	l->delivery.first_ms = r->posting.backoff.first_ms;
+	l->delivery.max_ms = r->posting.backoff.max_ms;
 	l->deliver_after_ms = clock_now_ms() + backoff_next_ms(&l->delivery);
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 	r->posting.waiting_count++;
@@ -193,9 +192,8 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 	    verdict != VERDICT_LIMITED)
 		return; /* of several at once, one is enough to complain */
 	delay = remote_delay_ms(verdict, reply, &r->posting.backoff);
-	if (r->posting.hurry && verdict != VERDICT_LIMITED &&
-	    delay > RETRY_FIRST_MS)
-		delay = RETRY_FIRST_MS;
+	if (r->posting.hurry && verdict != VERDICT_LIMITED && delay > HURRY_MS)
+		delay = HURRY_MS;
 	remote_complain(r, "cannot deliver results", why, delay);
 	wait_until(r, delay);
 }
@@ -444,8 +442,10 @@ posting_init(struct remote *r)
 {
 	TAILQ_INIT(&r->posting.waiting);
 	TAILQ_INIT(&r->posting.out);
-	r->posting.backoff.first_ms = RETRY_FIRST_MS;
-	r->posting.backoff.max_ms = RETRY_MAX_MS;
+	r->posting.backoff = (struct backoff){
+		.first_ms = r->conf->result_backoff_initial_ms,
+		.max_ms = r->conf->result_backoff_max_ms,
+	};
 	return (evtimer_assign(&r->posting.timer, r->loop, on_timer, r));
 }
 

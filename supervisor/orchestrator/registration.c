@@ -21,11 +21,9 @@
 #include "supervisor/orchestrator/fleet.h"
 #include "supervisor/orchestrator/remote.h"
 
-#define RETRY_FIRST_MS ((int64_t)1000)
-#define RETRY_MAX_MS   ((int64_t)60 * 1000)
 /* Well above the minute after which a rate limit forgets (S8). */
-#define RENEW_MS       ((int64_t)4 * 60 * 1000)
-#define RENEW_JITTER   (60 * 1000)
+#define RENEW_MS     ((int64_t)4 * 60 * 1000)
+#define RENEW_JITTER (60 * 1000)
 
 static void
 retry_later(struct remote *r, const struct why *why, int64_t delay_ms)
@@ -397,8 +395,10 @@ registration_stop(struct remote *r)
 int
 registration_init(struct remote *r)
 {
-	r->registration.backoff.first_ms = RETRY_FIRST_MS;
-	r->registration.backoff.max_ms = RETRY_MAX_MS;
+	r->registration.backoff = (struct backoff){
+		.first_ms = r->conf->registration_backoff_initial_ms,
+		.max_ms = r->conf->registration_backoff_max_ms,
+	};
 	return (evtimer_assign(&r->registration.retry, r->loop, on_retry, r));
 }
 

@@ -132,6 +132,8 @@ remote_verify(struct remote *r, const struct http_reply *reply, struct why *why)
 	struct why reading;
 
 	if (r->task_key == NULL ||
+	    (!r->conf->require_signature &&
+		!task_signature_is_there(reply->body, reply->body_len)) ||
 	    task_signature_check(
 		reply->body, reply->body_len, r->task_key, why) == 0)
 		return (0);
@@ -503,6 +505,11 @@ remote_new(const struct remote_settings *set,
 	r->stats = set->stats;
 	r->heartbeat_interval_ms = set->worker->heartbeat_interval_ms;
 	r->poll_interval_ms = set->worker->poll_interval_ms;
+	r->heartbeat.debounce_ms = set->worker->heartbeat_debounce_ms;
+	r->heartbeat.cooldown_ms = set->worker->heartbeat_cooldown_ms;
+	r->heartbeat.usage_interval_ms = set->worker->usage_interval_ms;
+	r->heartbeat.usage_deadband =
+	    (double)set->worker->usage_deadband_milli / 1000;
 	r->facts = (struct worker_facts){
 		.id = set->worker_id,
 		.type = set->worker->type,

@@ -67,6 +67,8 @@ struct heartbeat {
 	int64_t due_ms; /* when the next one is due */
 	int64_t sent_ms; /* when the last one was sent */
 	int64_t silent_until_ms; /* a rate limit has been met */
+	int64_t debounce_ms; /* changes come in swarms */
+	int64_t cooldown_ms; /* from one to an early one */
 	int64_t credit_ms; /* for early ones: each costs an interval */
 	int64_t credit_at_ms; /* when it was counted last */
 	/* What was told last. */
@@ -74,7 +76,9 @@ struct heartbeat {
 	int64_t told_running;
 	double told_cpu;
 	double told_memory;
-	unsigned since_usage; /* heartbeats that did not tell it */
+	int64_t usage_ms; /* when it was told */
+	int64_t usage_interval_ms; /* after which it is told again */
+	double usage_deadband; /* points, and percent */
 	struct usage usage;
 	enum parting parting;
 	bool started : 1;

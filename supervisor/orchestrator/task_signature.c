@@ -30,6 +30,14 @@ read_signature(const char *body, size_t len, char text[RXON_SIGNATURE_SIZE])
 	return (true);
 }
 
+bool
+task_signature_is_there(const char *body, size_t len)
+{
+	char text[RXON_SIGNATURE_SIZE];
+
+	return (read_signature(body, len, text));
+}
+
 int
 task_signature_check(
     const char *body, size_t len, const char *key, struct why *why)

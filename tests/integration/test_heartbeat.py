@@ -65,6 +65,15 @@ class Scene:
         at = [r.at for r in self.fake.of_kind("heartbeat")]
         return [b - a for a, b in zip(at, at[1:])]
 
+    def wait_usage(self, count):
+        """When usage was told, and what, so many times."""
+        def told():
+            return [(r.at, r.json()["usage"]) for r in
+                    self.fake.of_kind("heartbeat")
+                    if r.body and "usage" in r.json()]
+        return eventually(lambda: told() if len(told()) >= count else None,
+                          lambda: f"usage told: {told()}", 60)
+
     def end(self):
         self.gate.open()
         self.worker.drain()
@@ -89,6 +98,23 @@ def classic_registration(t):
     same(said["cost_per_skill"], {"echo": 0.25}, "costs")
     same(said["hostname"], os.uname().nodename, "host name")
     check(said["ip_address"], "no address")
+    scene.end()
+
+
+@case("rxon: devices and capabilities of the environment are told")
+def devices(t):
+    scene = Scene(t, env={
+        "GPU_MODEL": "RTX 4090", "GPU_ID": "1", "GPU_VRAM_GB": "24",
+        "WORKER_DEVICES": json.dumps([{"type": "npu", "properties": {"a": 1}},
+                                      {"type": "fpga"}], indent=1),
+        "WORKER_EXTRA_RACK": "7", "WORKER_EXTRA_ZONES": '["a", {"b": 1}]'})
+    said = scene.fake.of_kind("register")[0].json()
+    same(said["resources"]["devices"], [
+        {"type": "gpu", "id": "1", "model": "RTX 4090",
+         "properties": {"vram_gb": 24}},
+        {"type": "npu", "properties": {"a": 1}}, {"type": "fpga"}], "devices")
+    same(said["capabilities"]["extra"],
+         {"rack": "7", "zones": ["a", {"b": 1}]}, "capabilities")
     scene.end()
 
 
@@ -241,19 +267,29 @@ category heavy {
 
 @case("rxon: usage is told first, then only when it has changed or is old")
 def usage(t):
-    scene = Scene(t)
+    scene = Scene(t, env={"WORKER_TELEMETRY_FORCE_INTERVAL": "3"})
     first = scene.wait_beat(lambda b: True, "something")
     check(0 <= first["usage"]["cpu_load_percent"] <= 100, f"{first['usage']}")
     check(first["usage"]["ram_used_gb"] > 0, f"{first['usage']}")
-    eventually(lambda: len(scene.beats()) >= 11, "11 full ones", 30)
-    told = [(i, b["usage"]) for i, b in enumerate(scene.beats())
-            if "usage" in b]
-    check(len(told) >= 2, "usage is never told again")
+    told = scene.wait_usage(4)
     for (i, old), (j, new) in zip(told, told[1:]):
         check(abs(old["cpu_load_percent"] - new["cpu_load_percent"]) > 4.8 or
               abs(old["ram_used_gb"] - new["ram_used_gb"]) > 0 or
-              j - i >= 10, f"{old} {new}, {j - i} later")
+              j - i >= 2.9, f"{old} {new}, {j - i} s later")
     scene.end()
+
+
+@case("rxon: the dead band of usage is as wide as the environment says")
+def dead_band(t):
+    wide = Scene(t, env={"WORKER_TELEMETRY_DEADBAND": "100.0",
+                         "WORKER_TELEMETRY_FORCE_INTERVAL": "5"})
+    at = [at for at, _ in wide.wait_usage(2)]
+    check(at[1] - at[0] >= 4.9, f"told at {at}")
+    check(len(wide.beats()) > 2, "each full one tells it")
+    wide.end()
+    none = Scene(t, env={"WORKER_TELEMETRY_DEADBAND": "0"})
+    none.wait_usage(3)
+    none.end()
 
 
 @case("rxon: a full sync sends the skills under another hash; asked again, it "
@@ -295,6 +331,21 @@ def cancels(t, cancelled):
         .encode()))
     same(scene.fake.wait_result("a", 30)["status"], "cancelled", "status")
     scene.fake.repair()
+    scene.end()
+
+
+@case("rxon: early ones wait as long as the environment says")
+def early_delays(t):
+    scene = Scene(t, worker=NEVER, env={
+        "WORKER_HEARTBEAT_DEBOUNCE_DELAY": "1.5",
+        "WORKER_HEARTBEAT_COOLDOWN": "4.0"})
+    at = [scene.fake.of_kind("register")[0].at]
+    for name in ("a", "b"):
+        scene.put(name)
+        scene.wait_beat(lambda b: name in b["current_tasks"], name)
+        at.append(scene.fake.of_kind("heartbeat")[-1].at)
+    check(at[1] - at[0] >= 1.4, f"the first at {at}")
+    check(at[2] - at[1] >= 3.9, f"the second at {at}")
     scene.end()
 
 

@@ -310,6 +310,29 @@ def back_off(t, kind, first):
     worker.kill()
 
 
+BACK_OFFS = {
+    "register": {"REGISTRATION_RETRY_INITIAL_DELAY": "0.05",
+                 "REGISTRATION_RETRY_MAX_DELAY": "0.1"},
+    "poll": {"POLL_BACKOFF_INITIAL": "0.05", "POLL_BACKOFF_MAX": "0.1",
+             "POLL_BACKOFF_FACTOR": "1.5"},
+    "result": {"RESULT_RETRY_INITIAL_DELAY": "0.05"},
+}
+
+
+@case("the environment sets each back-off: {}", *BACK_OFFS)
+def back_off_set(t, kind):
+    fake = Peer()
+    worker = start(t, fake, "result_backoff_max = 100ms", env=BACK_OFFS[kind])
+    works(fake, "before")
+    since = time.monotonic()
+    fake.break_kind(kind, replying(500, ERROR))
+    provoke(fake, kind)
+    # By the usual one that many would take more than a minute.
+    eventually(lambda: len(fake.gaps(kind, since)) >= 12,
+               lambda: f"{len(fake.gaps(kind, since))} of them", 30)
+    worker.kill()
+
+
 # Polls ---------------------------------------------------------------------
 
 @case("one poll is parked when there is nothing to do")
@@ -530,19 +553,24 @@ def silent_resolver(t):
 
 # The environment -----------------------------------------------------------
 
+WITHOUT_USE = (
+    "RATE_LIMIT_BACKOFF_FLOOR", "STRICT_EVENT_VALIDATION",
+    "WORKER_SKILLS_DIR", "S3_SECRET_KEY", "S3_REGION",
+    "WORKER_BLOB_CACHE_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
 @case("a variable of the Python SDK without use here is told, not its value")
 def variables(t):
     fake = Peer()
     secret = "value-that-nobody-may-see"
     worker = start(t, fake, env={
-        "S3_SECRET_KEY": secret, "WORKER_EXTRA_RACK": secret,
-        "RESULT_MAX_RETRIES": "", "OTEL_EXPORTER_OTLP_ENDPOINT": secret})
+        **dict.fromkeys(WITHOUT_USE, secret), "RESULT_MAX_RETRIES": "",
+        "WORKER_EXTRA_RACK": secret, "POLL_BACKOFF_MAX": "30"})
     works(fake, "one")
-    for name in ("S3_SECRET_KEY", r"WORKER_EXTRA_\*",
-                 "OTEL_EXPORTER_OTLP_ENDPOINT"):
+    for name in WITHOUT_USE:
         same(len(worker.lines(f"environment: {name} is not used here: ")), 1,
              f"lines about {name}")
-    same(len(worker.lines("environment: ")), 3, "lines about variables")
+    same(len(worker.lines("environment: ")), len(WITHOUT_USE), "lines")
     check(secret not in worker.log(), "the value is in the log")
     end(worker)
 

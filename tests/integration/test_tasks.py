@@ -121,6 +121,19 @@ def signature_wrong(t, _name, forged):
     worker.drain()
 
 
+@case("require_signature = no: a task without one is run, a wrong one is not")
+def signature_optional(t):
+    fake, worker = scene(t, env={"SECRET_KEY": KEY,
+                                 "REQUIRE_TASK_SIGNATURE": "false"})
+    fake.put(task("t-1"))
+    same(fake.wait_result("t-1")["status"], "success", "status")
+    fake.put(signed(task("t-2"), "another key"))
+    refused(fake, worker, "t-2")
+    check(KEY not in proc_read(worker.pid, "environ"),
+          "the key is in the environment")
+    worker.drain()
+
+
 @case("the key is read from task_key_file, and again when it has changed")
 def signature_file(t):
     path = t.write("key", KEY + "\n")

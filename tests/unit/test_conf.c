@@ -732,8 +732,8 @@ lists_all_values_and_references(void)
 	    "500ms, 30s or 2m, from 1s to 5m",
 	    "-o worker.poll_interval: the value is \"6m\"; expected a time",
 	    "@:6: destination is \"relative\"; expected stderr, syslog or",
-	    "@:6: level is \"loud\"; expected debug, info, warn, warning or "
-	    "error",
+	    "@:6: level is \"loud\"; expected debug, info, warn, warning, "
+	    "error or critical",
 	    "environment: LOG_FORMAT is \"?[31mxml\"; expected text or json",
 	    "@:7: children is \"10001\"; expected a whole number from 1 to 10000",
 	    "@:9: module is \"\"; expected a path",

@@ -238,46 +238,6 @@ item_says(const struct item *it, const char *text)
 	return (*text == '\0');
 }
 
-/* What the guide names, and what the published versions 1.0b1, 1.0b5, 1.0b19
- * and 1.0b20 of the Python SDK read. */
-static const char *const sdk_variables[] = { "COST_PER_SKILL", "CPU_CORES",
-	"GPU_ID", "GPU_MODEL", "GPU_VRAM_GB", "HEARTBEAT_INTERVAL",
-	"IDLE_POLL_DELAY", "INSTALLED_ARTIFACTS", "INSTALLED_MODELS",
-	"INSTALLED_SOFTWARE", "LOG_FORMAT", "LOG_LEVEL", "MAX_CONCURRENT_TASKS",
-	"MULTI_ORCHESTRATOR_MODE", "ORCHESTRATORS_CONFIG",
-	"ORCHESTRATOR_SECRET_KEY", "ORCHESTRATOR_URL",
-	"OTEL_EXPORTER_OTLP_ENDPOINT", "POLL_BACKOFF_FACTOR",
-	"POLL_BACKOFF_INITIAL", "POLL_BACKOFF_MAX", "POLL_INTERVAL", "RAM_GB",
-	"RATE_LIMIT_BACKOFF_FLOOR", "REGISTRATION_RETRY_INITIAL_DELAY",
-	"REGISTRATION_RETRY_MAX_DELAY", "REQUIRE_TASK_SIGNATURE",
-	"RESULT_MAX_RETRIES", "RESULT_RETRY_INITIAL_DELAY", "S3_ACCESS_KEY",
-	"S3_DEFAULT_BUCKET", "S3_ENDPOINT_URL", "S3_REGION", "S3_SECRET_KEY",
-	"SECRET_KEY", "STRICT_EVENT_VALIDATION", "TASK_FILES_DIR",
-	"TASK_POLL_ERROR_DELAY", "TASK_POLL_TIMEOUT", "TLS_CA_PATH",
-	"TLS_CERT_PATH", "TLS_KEY_PATH", "WORKER_BLOB_CACHE_DIR",
-	"WORKER_DEVICES", "WORKER_ENABLE_METRICS", "WORKER_ENABLE_WEBSOCKETS",
-	"WORKER_EXTRA_*", "WORKER_HEARTBEAT_COOLDOWN",
-	"WORKER_HEARTBEAT_DEBOUNCE_DELAY", "WORKER_ID",
-	"WORKER_INDIVIDUAL_TOKEN", "WORKER_PAYLOAD_DIR", "WORKER_PORT",
-	"WORKER_SHUTDOWN_TIMEOUT", "WORKER_SKILLS_DIR",
-	"WORKER_TELEMETRY_DEADBAND", "WORKER_TELEMETRY_FORCE_INTERVAL",
-	"WORKER_TOKEN", "WORKER_TYPE" };
-
-static void
-every_variable_of_the_sdk_sets_a_key_or_is_answered(void)
-{
-	size_t i, j;
-
-	for (i = 0; i < sizeof(sdk_variables) / sizeof(sdk_variables[0]); i++) {
-		for (j = 0; j < conf_variables_len; j++)
-			if (strcmp(conf_variables[j].name, sdk_variables[i]) ==
-			    0)
-				break;
-		if (j == conf_variables_len && !is_variable(sdk_variables[i]))
-			test_fail(__FILE__, __LINE__, "%s", sdk_variables[i]);
-	}
-}
-
 static void
 every_variable_without_use_is_in_the_man_page(void)
 {
@@ -408,8 +368,6 @@ static const struct test tests[] = {
 	    every_variable_is_in_the_man_page },
 	{ "the man page has no other variables",
 	    the_man_page_has_no_other_variables },
-	{ "every variable of the SDK sets a key, or a line says why not",
-	    every_variable_of_the_sdk_sets_a_key_or_is_answered },
 	{ "every variable without use is in the man page",
 	    every_variable_without_use_is_in_the_man_page },
 	{ "the example changes nothing as it is",

@@ -27,12 +27,14 @@ static const struct skill skills[] = {
 static char properties[] = "zone = eu, ssd=true,slots=3, tag=1.2.3";
 static char models[] = "llama, whisper=2";
 static char gpu_model[] = "RTX 4090";
+static char gpu_id[] = "gpu-0";
 
 static const struct conf_resources resources = {
 	.cpu = 8,
 	.memory_gb = 32,
 	.gpu = true,
 	.gpu_model = gpu_model,
+	.gpu_id = gpu_id,
 	.gpu_memory_gb = 24,
 	.properties = properties,
 	.models = models,
