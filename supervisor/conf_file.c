@@ -22,10 +22,11 @@
 #include "supervisor/conf_problem.h"
 #include "supervisor/conf_text.h"
 
-#define DEPTH_MAX  16 /* of includes within includes */
-#define FILES_MAX  1000 /* read for one configuration */
-#define BLOCKS_MAX 10000 /* in all of them */
-#define WHERE_MAX  (4096 + 16)
+#define DEPTH_MAX    16 /* of includes within includes */
+#define FILES_MAX    1000 /* read for one configuration */
+#define BLOCKS_MAX   10000 /* in all of them */
+#define WHERE_MAX    (4096 + 16)
+#define PARSER_BYTES ((size_t)1024 * 1024)
 
 struct include {
 	TAILQ_ENTRY(include) entry;
@@ -360,6 +361,19 @@ root_options(struct parse *p)
 	return (opts);
 }
 
+/* libConfuse ends the process when it gets no memory, which a worker that reads
+ * its file again would not like. So it is not called unless there is plenty,
+ * also for a list of short words, which takes forty times the text. */
+static bool
+has_memory(const struct conf_text *text)
+{
+	void *volatile plenty = malloc(PARSER_BYTES + 64 * text->len);
+	const bool there = plenty != NULL;
+
+	free(plenty);
+	return (there);
+}
+
 /* Gives the text of one file to libConfuse. */
 static int
 parse_text(struct parse *p)
@@ -368,7 +382,7 @@ parse_text(struct parse *p)
 	cfg_t *cfg;
 	int status;
 
-	opts = root_options(p);
+	opts = has_memory(&p->text) ? root_options(p) : NULL;
 	cfg = opts != NULL ? cfg_init(opts, CFGF_NONE) : NULL;
 	options_free(opts); /* cfg_init() has copied them */
 	if (cfg == NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * fake_wall.c: preloaded into the worker: its wall clock is as many seconds off
- * as the file FAKE_WALL of the environment says; the monotonic one is not.
+ * as the file FAKE_WALL of the environment says, or stands still at a time, with
+ * "= SECONDS" there; the monotonic one is not touched.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static time_t
-offset_s(void)
+static void
+falsify(struct timespec *ts)
 {
 	const char *file = getenv("FAKE_WALL");
 	char text[32];
@@ -19,11 +20,14 @@ offset_s(void)
 	int fd;
 
 	if (file == NULL || (fd = open(file, O_RDONLY | O_CLOEXEC)) == -1)
-		return (0);
+		return;
 	n = read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	return ((time_t)strtoll(text, NULL, 10));
+	if (text[0] == '=')
+		*ts = (struct timespec){ strtoll(text + 1, NULL, 10), 0 };
+	else
+		ts->tv_sec += strtoll(text, NULL, 10);
 }
 
 int
@@ -32,7 +36,7 @@ clock_gettime(clockid_t id, struct timespec *ts)
 	const int rc = (int)syscall(SYS_clock_gettime, id, ts);
 
 	if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
-		ts->tv_sec += offset_s();
+		falsify(ts);
 	return (rc);
 }
 

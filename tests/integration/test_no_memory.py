@@ -6,7 +6,8 @@ that is to be run again, and is said; never a crash, a hang, or silence.
 
 All places of the local mode are tried, of the rest a sample, from a seed that
 is printed: NO_MEMORY_SEED sets it, NO_MEMORY_SAMPLE its size, 0 for all.
-libConfuse is spared: it crashes by itself, but only reads configurations.
+libConfuse is spared: it ends the process by itself, and is called with plenty of
+memory only.
 """
 import json
 import os
