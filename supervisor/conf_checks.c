@@ -123,6 +123,26 @@ conf_is_file_setting(const char *s)
 	    conf_is_path(strchr(s, '=') + 1));
 }
 
+/* {}, or what has one in it, however deep: 1.0b28 makes a list of it (contract,
+ * S10). */
+static bool
+has_empty_object(const struct jslice *value)
+{
+	struct jscan_iter it;
+	struct jslice member;
+	bool empty = value->type == JSCAN_OBJECT;
+
+	if (value->type != JSCAN_OBJECT && value->type != JSCAN_ARRAY)
+		return (false);
+	jscan_begin(&it, value);
+	while (jscan_next(&it, NULL, &member)) {
+		if (has_empty_object(&member))
+			return (true);
+		empty = false;
+	}
+	return (empty);
+}
+
 /* NAME=VALUE, NAME=VALUE ...; is_model: NAME or NAME=VERSION. */
 static bool
 is_pairs(const char *s, bool is_model)
@@ -142,35 +162,29 @@ is_pairs(const char *s, bool is_model)
 }
 
 bool
-conf_is_properties(const char *s)
+conf_is_pairs(const char *s)
 {
 	return (is_pairs(s, false));
+}
+
+bool
+conf_is_properties(const char *s)
+{
+	struct jscan_error error;
+	struct jslice object;
+
+	if (*s != '{')
+		return (is_pairs(s, false));
+	return (is_plain(s, JSON_MAX) &&
+	    jscan_check(s, strlen(s), &jscan_payload_limits, &object, &error) ==
+		0 &&
+	    object.type == JSCAN_OBJECT && !has_empty_object(&object));
 }
 
 bool
 conf_is_models(const char *s)
 {
 	return (is_pairs(s, true));
-}
-
-/* {}, or what has one in it, however deep: 1.0b28 makes a list of it (contract,
- * S10). */
-static bool
-has_empty_object(const struct jslice *value)
-{
-	struct jscan_iter it;
-	struct jslice member;
-	bool empty = value->type == JSCAN_OBJECT;
-
-	if (value->type != JSCAN_OBJECT && value->type != JSCAN_ARRAY)
-		return (false);
-	jscan_begin(&it, value);
-	while (jscan_next(&it, NULL, &member)) {
-		if (has_empty_object(&member))
-			return (true);
-		empty = false;
-	}
-	return (empty);
 }
 
 /* A device as RXON has it; with anything else in its place the whole

@@ -18,7 +18,8 @@ bool conf_is_absolute_path(const char *);
 bool conf_is_word(const char *); /* of a command */
 bool conf_is_setting(const char *); /* KEY=VALUE */
 bool conf_is_file_setting(const char *); /* KEY=PATH */
-bool conf_is_properties(const char *); /* NAME=VALUE, NAME=VALUE ... */
+bool conf_is_pairs(const char *); /* NAME=VALUE, NAME=VALUE ... */
+bool conf_is_properties(const char *); /* the same, or a JSON object */
 bool conf_is_devices(const char *); /* a JSON list */
 bool conf_is_extra(const char *); /* NAME=VALUE */
 bool conf_is_models(const char *); /* NAME, NAME=VERSION ... */

@@ -297,7 +297,8 @@ static const struct conf_key rows[] = {
 	    .offset = offsetof(struct conf_resources, properties),
 	    .unset = "none",
 	    .check = conf_is_properties,
-	    .expects = "\"NAME=VALUE, NAME=VALUE\"",
+	    .expects = "\"NAME=VALUE, NAME=VALUE\", or a JSON object without "
+		       "an empty one in it",
 	    .restart = true,
 	    .help = "What else there is that tasks may ask for." },
 	{ .section = "resources",
@@ -324,7 +325,7 @@ static const struct conf_key rows[] = {
 	    .type = CONF_TYPE_TEXT,
 	    .offset = offsetof(struct conf_resources, software),
 	    .unset = "none",
-	    .check = conf_is_properties,
+	    .check = conf_is_pairs,
 	    .expects = "\"NAME=VERSION, NAME=VERSION\"",
 	    .restart = true,
 	    .help = "Programs that are installed." },

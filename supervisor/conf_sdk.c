@@ -11,6 +11,7 @@
 #include "child/bytes.h"
 #include "child/json_scan.h"
 #include "supervisor/conf_block.h"
+#include "supervisor/conf_json.h"
 #include "supervisor/conf_problem.h"
 
 #define EXTRA "WORKER_EXTRA_"
@@ -108,27 +109,10 @@ models(const struct jslice *list, struct bytes *out)
 	return (true);
 }
 
-/* Whole ones, and none at all says nothing. */
-static bool
-gigabytes(const struct jslice *value, struct bytes *out)
-{
-	double gb;
-
-	if (jscan_double(value, &gb) == -1 || gb < 0 || gb > 1e6)
-		return (false);
-	if (gb > 0)
-		bytes_printf(out, "%d", gb < 1 ? 1 : (int)(gb + 0.5));
-	return (true);
-}
-
-/* On one line, as a file has it: control characters are blanks there. */
 static bool
 one_line(const struct jslice *value, struct bytes *out)
 {
-	size_t i;
-
-	for (i = 0; i < value->len; i++)
-		bytes_append(out, value->p[i] < ' ' ? " " : &value->p[i], 1);
+	conf_json_line(value, out);
 	return (true);
 }
 
@@ -169,9 +153,9 @@ static const struct {
 	    "a JSON list of objects with \"name\" and \"version\"" },
 	{ "INSTALLED_ARTIFACTS", "resources", "models", models,
 	    "a JSON list of objects with \"name\" and \"version\"" },
-	{ "RAM_GB", "resources", "memory_gb", gigabytes,
+	{ "RAM_GB", "resources", "memory_gb", conf_json_whole,
 	    "a number of gigabytes" },
-	{ "GPU_VRAM_GB", "resources", "gpu_memory_gb", gigabytes,
+	{ "GPU_VRAM_GB", "resources", "gpu_memory_gb", conf_json_whole,
 	    "a number of gigabytes" },
 	/* Its value is the key gpu_model's. */
 	{ "GPU_MODEL", "resources", "gpu", yes, NULL },

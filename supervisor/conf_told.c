@@ -9,8 +9,11 @@
 
 #include "child/bytes.h"
 #include "child/json_scan.h"
+#include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
 #include "supervisor/conf_block.h"
+#include "supervisor/conf_checks.h"
+#include "supervisor/conf_json.h"
 #include "supervisor/conf_problem.h"
 #include "supervisor/conf_told.h"
 
@@ -32,17 +35,20 @@ static const struct {
 };
 
 /* Of "resources"; anything else is a property. */
-static const struct {
+static const struct resource {
 	const char *member;
 	const char *key;
+	bool is_number; /* perhaps with a fraction */
+	bool is_list;
 } resources[] = {
-	{ "cpu", "cpu" },
-	{ "cpu_cores", "cpu" },
-	{ "memory_gb", "memory_gb" },
-	{ "ram_gb", "memory_gb" },
-	{ "gpu", "gpu" },
-	{ "gpu_model", "gpu_model" },
-	{ "gpu_memory_gb", "gpu_memory_gb" },
+	{ "cpu", "cpu", true, false },
+	{ "cpu_cores", "cpu", true, false },
+	{ "memory_gb", "memory_gb", true, false },
+	{ "ram_gb", "memory_gb", true, false },
+	{ "gpu", "gpu", false, false },
+	{ "gpu_model", "gpu_model", false, false },
+	{ "gpu_memory_gb", "gpu_memory_gb", true, false },
+	{ "devices", "devices", false, true },
 };
 
 static void
@@ -127,43 +133,75 @@ text_of(const struct jslice *value, const char *unit, const char *from,
 	return (text);
 }
 
-static const char *
-resource_key(const struct jslice *name)
+static const struct resource *
+find_resource(const struct jslice *name)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(resources) / sizeof(resources[0]); i++)
 		if (jscan_string_is(name, resources[i].member))
-			return (resources[i].key);
+			return (&resources[i]);
 	return (NULL);
 }
 
-/* NAME=VALUE behind the others; what cannot be told so is left out. */
+/* One that has a key. -1 and why. */
+static int
+add_resource(struct conf_tolds *tolds, const char *from,
+    const struct resource *resource, const struct jslice *value,
+    struct why *why)
+{
+	struct bytes number = { 0 };
+	char *text;
+
+	if (resource->is_list)
+		conf_json_line(value, &number);
+	else if (!resource->is_number || !conf_json_whole(value, &number)) {
+		text = text_of(value, "", from, resource->key, why);
+		return (text == NULL ? -1 :
+				       add(tolds, from, "resources",
+					   resource->key, text, why));
+	}
+	if (number.len == 0)
+		return (0);
+	text = bytes_failed(&number) ? NULL : strndup(number.p, number.len);
+	bytes_fini(&number);
+	return (add(tolds, from, "resources", resource->key, text, why));
+}
+
+/* "NAME": VALUE behind the others of an object; what cannot be told is left
+ * out. */
 static void
 put_property(struct bytes *out, const struct jslice *name,
     const struct jslice *value, const char *from)
 {
-	char *key = jscan_strdup(name, 64), *text;
-	struct why why;
+	struct bytes one = { 0 };
 
-	text = text_of(value, "", from, "resources", &why);
-	if (key != NULL && text != NULL && *key != '\0' && *text != '\0' &&
-	    strpbrk(key, ",=") == NULL && strpbrk(text, ",") == NULL)
-		bytes_printf(
-		    out, "%s%s=%s", out->len > 0 ? ", " : "", key, text);
-	free(key);
-	free(text);
+	bytes_puts(&one, "{");
+	bytes_append(&one, name->p, name->len);
+	bytes_puts(&one, ": ");
+	conf_json_line(value, &one);
+	bytes_append(&one, "}", 2);
+	if (bytes_failed(&one) || !conf_is_properties(one.p))
+		log_warn("%s: its resource %.*s is not told: an orchestrator "
+			 "would not take it",
+		    from, (int)name->len, name->p);
+	else {
+		if (out->len > 0)
+			out->len--; /* open it again */
+		bytes_puts(out, out->len > 0 ? ", " : "{");
+		bytes_append(out, one.p + 1, one.len - 2);
+	}
+	bytes_fini(&one);
 }
 
 static int
 read_resources(struct conf_tolds *tolds, const char *from,
     const struct jslice *object, struct why *why)
 {
+	const struct resource *resource;
 	struct bytes properties = { 0 };
 	struct jslice name, value;
 	struct jscan_iter it;
-	const char *key;
-	char *text;
 	int rc = 0;
 
 	if (object->type != JSCAN_OBJECT) {
@@ -174,12 +212,10 @@ read_resources(struct conf_tolds *tolds, const char *from,
 	while (rc == 0 && jscan_next(&it, &name, &value)) {
 		if (value.type == JSCAN_NULL)
 			continue;
-		if ((key = resource_key(&name)) == NULL)
+		if ((resource = find_resource(&name)) == NULL)
 			put_property(&properties, &name, &value, from);
-		else if ((text = text_of(&value, "", from, key, why)) == NULL)
-			rc = -1;
 		else
-			rc = add(tolds, from, "resources", key, text, why);
+			rc = add_resource(tolds, from, resource, &value, why);
 	}
 	if (rc == 0 && properties.len > 0)
 		rc = add(tolds, from, "resources", "properties",

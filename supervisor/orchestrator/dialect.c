@@ -164,10 +164,13 @@ dialect_properties(const struct worker_facts *facts)
 {
 	const char *at =
 	    facts->resources != NULL ? facts->resources->properties : NULL;
-	json_t *object = json_object();
+	json_t *object;
 	struct pair pair;
 	char name[128];
 
+	if (at != NULL && *at == '{')
+		return (json_loads(at, 0, NULL));
+	object = json_object();
 	while (object != NULL && pairs_next(&at, &pair) != 0) {
 		(void)snprintf(
 		    name, sizeof(name), "%.*s", (int)pair.name_len, pair.name);

@@ -94,7 +94,7 @@ def all_by_itself(t):
         "orchestrator_url": fake.url, "worker_token": TOKEN,
         "worker_id": "from-script", "worker_type": "parser",
         "max_concurrent_tasks": 3, "poll_interval_ms": 500,
-        "resources": {"cpu": 7, "memory_gb": 3, "zone": "b"}})
+        "resources": {"cpu": 7}})
     worker = Worker(t, argv=[script], env=env)
     request = fake.wait_requests("register", 1)[-1]
     same(request.headers.get("X-Worker-Token"), TOKEN, "token")
@@ -105,6 +105,35 @@ def all_by_itself(t):
     same(said["resources"]["cpu_cores"], 7, "cores")
     fake.put(task("t-1", "speak"))
     same(fake.wait_result("t-1")["status"], "success", "status")
+    worker.drain()
+
+
+PROPERTIES = {"zone": "b", "slots": 3, "fast": True, "note": "a, b=c",
+              "city": "Москва", "tags": {"x": [1, {"y": 2}]}}
+
+
+@case("{}: resources of a script are told, its own keys as properties",
+      ("classic", True), ("rxon", False))
+def resources(t, _name, classic):
+    fake = Fake(classic)
+    script, env = says(t, worker={
+        "orchestrator_url": fake.url, "worker_token": TOKEN, "resources": {
+            "cpu": 7.0, "memory_gb": 3.4, "gpu": True, "gpu_memory_gb": 24,
+            "devices": [{"type": "npu"}], "bad": {"empty": {}}, "none": None,
+            **PROPERTIES}})
+    worker = Worker(t, argv=[script], env=env)
+    said = fake.wait_requests("register", 1)[-1].json()["resources"]
+    if classic:
+        same(said, {"cpu_cores": 7, "ram_gb": 3, "gpu_info": {"vram_gb": 24},
+                    "properties": PROPERTIES}, "resources")
+    else:
+        same(said, {"devices": [
+            {"type": "gpu", "id": "gpu-0", "properties": {"vram_gb": 24}},
+            {"type": "npu"}],
+            "properties": {"cpu_cores": 7, "ram_gb": 3, **PROPERTIES}},
+            "resources")
+    same(len(worker.lines('its resource "bad" is not told')), 1, "lines")
+    same(len(worker.lines("is not told")), 1, "lines of others")
     worker.drain()
 
 

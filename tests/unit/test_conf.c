@@ -205,6 +205,11 @@ static const char full[] =
     "    shutdown_timeout = 2m\n"
     "    state_dir = /var/lib/avtoworker\n"
     "}\n"
+    "resources {\n"
+    "    properties = '{\"a\": [1, \"b, c\"]}'\n"
+    "    devices = '[{\"type\": \"npu\"}]'\n"
+    "    extra = { \"rack=7\", 'zones=[\"a\"]' }\n"
+    "}\n"
     "log { destination = \"/var/log/\\$x.log\" level = WARNING format = JSON "
     "}\n"
     "/* over\n two lines */ orchestrator main {\n"
@@ -229,6 +234,9 @@ reads_a_full_file(void)
 	struct conf_handler *h = TAILQ_FIRST(&c->handlers);
 
 	ASSERT_STR(c->worker.id, "parser-worker-1");
+	ASSERT_STR(c->resources.properties, "{\"a\": [1, \"b, c\"]}");
+	ASSERT_STR(c->resources.devices, "[{\"type\": \"npu\"}]");
+	ASSERT_STR(c->resources.extra[1], "zones=[\"a\"]");
 	ASSERT_STR(c->worker.type, "a \"kind\" of \\ worker");
 	ASSERT_INT(c->worker.max_concurrent_tasks, 3);
 	ASSERT_INT(c->worker.heartbeat_interval_ms, 1500);
