@@ -482,9 +482,22 @@ show_state(const json_t *answer)
 	    is_set(answer, "short_of_memory") ? ", short of memory" : "");
 }
 
+static void
+cell_failure(const json_t *row, char out[CELL_MAX])
+{
+	put_text(row, "failure", out);
+}
+
+static const struct column failing_columns[] = {
+	{ "DOES NOT START", cell_name },
+	{ "NEXT IN", cell_next },
+	{ "WHY", cell_failure },
+};
+
 void
 show_status(const json_t *answer)
 {
+	const json_t *failing = json_object_get(answer, "failing");
 	char text[CELL_MAX], up[32];
 
 	put_text(answer, "worker_id", text);
@@ -513,6 +526,10 @@ show_status(const json_t *answer)
 	(void)printf("\n");
 	put_table(category_columns, NCOLUMNS(category_columns),
 	    json_object_get(answer, "categories"));
+	if (json_array_size(failing) == 0)
+		return;
+	(void)printf("\n");
+	put_table(failing_columns, NCOLUMNS(failing_columns), failing);
 }
 
 void

@@ -24,13 +24,13 @@ on_described(struct discovery *d, void *arg)
 	struct generation *g = arg;
 
 	(void)d;
-	g->described(g, g->arg);
+	g->ops->described(g, g->arg);
 }
 
 struct generation *
 generation_new(unsigned number, const struct conf *conf,
-    const struct child_env *env, bool starts, generation_described described,
-    void *arg, struct why *why)
+    const struct child_env *env, enum discovery_mode mode,
+    const struct generation_ops *ops, void *arg, struct why *why)
 {
 	struct generation *g;
 
@@ -40,12 +40,12 @@ generation_new(unsigned number, const struct conf *conf,
 	}
 	g->number = number;
 	g->conf = conf;
-	g->described = described;
+	g->ops = ops;
 	g->arg = arg;
 	TAILQ_INIT(&g->categories);
 	TAILQ_INIT(&g->programs);
 	handler_table_init(&g->handlers);
-	g->discovery = discovery_new(env, conf, starts, on_described, g, why);
+	g->discovery = discovery_new(env, conf, mode, on_described, g, why);
 	if (g->discovery == NULL) {
 		generation_free(g);
 		return (NULL);
@@ -142,7 +142,7 @@ make_categories(struct generation *g, struct why *why)
 static void
 take_limits(const char *from, const struct offer *offer, void *arg)
 {
-	struct generation *g = arg;
+	const struct generation *g = arg;
 	const struct offer_limit *l;
 	struct category *cat;
 	unsigned own;
@@ -187,19 +187,20 @@ generation_told(
 }
 
 static int
-make_program(struct generation *g, struct program_settings *set,
-    const struct handler *h, struct why *why)
+make_program(struct generation *g, struct discovery *d, const struct handler *h,
+    struct why *why)
 {
+	struct program_settings set = g->common;
 	struct offer offer = { 0 };
 	struct program *p;
 	struct child *c;
 
-	set_of(set, g, h);
-	if ((p = program_new(set, why)) == NULL)
+	set_of(&set, g, h);
+	if ((p = program_new(&set, why)) == NULL)
 		return (-1);
 	TAILQ_INSERT_TAIL(&g->programs, p, entry);
 	if (handler_source_stays(p->source)) {
-		c = discovery_take(g->discovery, p->source, &offer);
+		c = discovery_take(d, p->source, &offer);
 		program_adopt(p, c, &offer);
 	}
 	return (0);
@@ -209,19 +210,63 @@ int
 generation_make_programs(struct generation *g,
     const struct program_settings *common, struct why *why)
 {
-	struct program_settings set = *common;
 	struct handler *h = NULL;
 
+	g->common = *common;
 	if (make_categories(g, why) == -1)
 		return (-1);
 	discovery_each_offer(g->discovery, take_limits, g);
 	while ((h = handler_next(&g->handlers, h)) != NULL)
 		/* Unless one that has been made runs it. */
-		if (h->program == NULL && make_program(g, &set, h, why) == -1)
+		if (h->program == NULL &&
+		    make_program(g, g->discovery, h, why) == -1)
 			return (-1);
-	discovery_free(g->discovery);
+	if (discovery_is_failing(g->discovery))
+		g->again = g->discovery;
+	else
+		discovery_free(g->discovery);
 	g->discovery = NULL;
 	return (0);
+}
+
+/* What it has told of the worker, the orchestrator was told without it. */
+static void
+say_late(const char *from, const struct offer *offer, void *arg)
+{
+	(void)arg;
+	if (offer->worker != NULL)
+		log_info("%s: what it says of the worker itself counts when "
+			 "the worker is started again",
+		    from);
+}
+
+static int
+on_joined(struct discovery *d, const struct handler_source *source, void *arg,
+    struct why *why)
+{
+	struct generation *g = arg;
+	struct handler *h = NULL;
+
+	if (make_categories(g, why) == -1)
+		return (-1);
+	discovery_each_offer(d, take_limits, g);
+	discovery_each_offer(d, say_late, NULL);
+	do
+		h = handler_next(&g->handlers, h);
+	while (h->source != source);
+	if (make_program(g, d, h, why) == -1)
+		return (-1);
+	g->ops->changed(g->arg);
+	program_start(h->program);
+	return (0);
+}
+
+static void
+on_changed(void *arg)
+{
+	struct generation *g = arg;
+
+	g->ops->changed(g->arg);
 }
 
 /* The next handler of that program, or NULL. */
@@ -333,6 +378,13 @@ generation_take_same(struct generation *g, struct generation *old,
 void
 generation_start(struct generation *g)
 {
+	const struct discovery_again again = {
+		.table = &g->handlers,
+		.gate = g->common.gate,
+		.joined = on_joined,
+		.changed = on_changed,
+		.arg = g,
+	};
 	struct program *p;
 
 	/* When the last one is settled at once, those that are taken over may
@@ -340,6 +392,25 @@ generation_start(struct generation *g)
 	TAILQ_FOREACH(p, &g->programs, entry)
 		if (!p->settled)
 			program_start(p);
+	if (g->again != NULL)
+		discovery_try_again(g->again, &again);
+}
+
+void
+generation_each_failing(const struct generation *g,
+    void (*found)(const struct discovery_failing *, void *arg), void *arg)
+{
+	const struct discovery *d = g->again != NULL ? g->again : g->discovery;
+
+	if (d != NULL)
+		discovery_each_failing(d, found, arg);
+}
+
+void
+generation_give_up_failing(struct generation *g)
+{
+	discovery_free(g->again);
+	g->again = NULL;
 }
 
 bool
@@ -379,6 +450,7 @@ generation_free(struct generation *g)
 	if (g == NULL)
 		return;
 	discovery_free(g->discovery);
+	discovery_free(g->again);
 	while ((p = TAILQ_FIRST(&g->programs)) != NULL) {
 		TAILQ_REMOVE(&g->programs, p, entry);
 		program_free(p);

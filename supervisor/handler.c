@@ -137,6 +137,26 @@ handler_source_add(struct handler_table *t, enum source_kind kind,
 	return (s);
 }
 
+char **
+handler_source_remove(struct handler_table *t, struct handler_source *s)
+{
+	char **words = s->words;
+	struct handler *h, *next;
+
+	for (h = handler_next(t, NULL); h != NULL; h = next) {
+		next = handler_next(t, h);
+		if (h->source != s)
+			continue;
+		(void)RB_REMOVE(handler_tree, &t->tree, h);
+		t->count--;
+		handler_free(h);
+	}
+	TAILQ_REMOVE(&t->sources, s, entry);
+	s->words = NULL;
+	source_free(s);
+	return (words);
+}
+
 int
 handler_declare(struct handler *h, const struct declared *declared)
 {

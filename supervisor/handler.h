@@ -90,6 +90,9 @@ struct handler *handler_find(const struct handler_table *, const char *type);
  * errno; they are then freed. */
 struct handler_source *handler_source_add(struct handler_table *,
     enum source_kind, const char *name, const char *category, char **words);
+/* Removes it with all its handlers, of which no program may be made. Returns its
+ * words, which are then the caller's. */
+char **handler_source_remove(struct handler_table *, struct handler_source *);
 /* Keeps a file of that path; takes fd. NULL with errno; fd is then closed. */
 struct handler_file *handler_file_keep(
     struct handler_table *, const char *path, int fd, const struct stat *);

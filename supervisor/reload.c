@@ -76,6 +76,7 @@ retire(struct supervisor *s, struct generation *old)
 	struct program *p, *next;
 
 	TAILQ_INSERT_TAIL(&s->old, old, entry);
+	generation_give_up_failing(old);
 	TAILQ_FOREACH_SAFE(p, &old->programs, entry, next)
 		program_retire(p);
 	run_clean_soon(s);
@@ -146,6 +147,17 @@ on_described(struct generation *g, void *arg)
 	reload_progress(s); /* nothing may have changed at all */
 }
 
+static void
+on_changed(void *arg)
+{
+	view_show_soon(arg);
+}
+
+static const struct generation_ops generation_ops = {
+	.described = on_described,
+	.changed = on_changed,
+};
+
 static struct conf *
 read_again(struct supervisor *s)
 {
@@ -189,8 +201,8 @@ reload_begin(struct supervisor *s)
 		ended(s);
 		return;
 	}
-	s->next = generation_new(
-	    s->now->number + 1, conf, &s->env, true, on_described, s, &why);
+	s->next = generation_new(s->now->number + 1, conf, &s->env,
+	    DISCOVER_ALL, &generation_ops, s, &why);
 	if (s->next == NULL) {
 		log_err("reload: %s; nothing has changed", why.text);
 		conf_free(conf);

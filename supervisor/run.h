@@ -96,6 +96,7 @@ struct supervisor {
 	struct orchestrator_view *view_orchestrators;
 	struct category_view *view_categories;
 	struct child_view *view_children;
+	struct failing_view *view_failing;
 	int64_t started_ms;
 	int64_t stop_asked_ms; /* when the first stop signal came */
 	unsigned paused; /* enum run_pause, bits */

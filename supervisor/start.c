@@ -177,6 +177,19 @@ complete(struct supervisor *s, struct generation *g)
 }
 
 static void
+say_failing(const struct discovery_failing *f, void *arg)
+{
+	(void)arg;
+	log_err("%s does not start: %s", f->from, f->reason);
+}
+
+static void
+on_changed(void *arg)
+{
+	view_show_soon(arg);
+}
+
+static void
 on_described(struct generation *g, void *arg)
 {
 	struct supervisor *s = arg;
@@ -189,9 +202,12 @@ on_described(struct generation *g, void *arg)
 	if (resolve(g) == -1)
 		run_end(s,
 		    discovery_may_pass(g->discovery) ? EX_TEMPFAIL : EX_CONFIG);
-	else if ((status = complete(s, g)) != EX_OK)
-		run_end(s, status);
-	else if (generation_make_programs(g, &common, &why) == -1) {
+	else if ((status = complete(s, g)) != EX_OK) {
+		/* Just those may have been to say it. */
+		generation_each_failing(g, say_failing, NULL);
+		run_end(
+		    s, discovery_may_pass(g->discovery) ? EX_TEMPFAIL : status);
+	} else if (generation_make_programs(g, &common, &why) == -1) {
 		/* Mostly something that the configuration names. */
 		log_err("%s", why.text);
 		run_end(s, EX_CONFIG);
@@ -200,6 +216,11 @@ on_described(struct generation *g, void *arg)
 	else
 		start_programs(s, g);
 }
+
+static const struct generation_ops generation_ops = {
+	.described = on_described,
+	.changed = on_changed,
+};
 
 /* Generations of which nothing is left. Not done where the last child goes,
  * because its program is still at work there. */
@@ -467,6 +488,15 @@ close_all(struct supervisor *s)
 	}
 }
 
+/* A worker that has some handlers serves while others do not start. */
+static enum discovery_mode
+how_to_discover(const struct supervisor_options *opt)
+{
+	if (!opt->check_only)
+		return (DISCOVER_SOME);
+	return (opt->check_starts ? DISCOVER_ALL : DISCOVER_FILES);
+}
+
 /* Everything but the handlers; the exit status when that fails. */
 static int
 open_all(struct supervisor *s, struct why *why)
@@ -492,8 +522,7 @@ open_all(struct supervisor *s, struct why *why)
 		return (EX_CONFIG);
 	notify_extend(s->notify, DESCRIBE_MS);
 	s->now = generation_new(1, s->boot, &s->env,
-	    !s->options->check_only || s->options->check_starts, on_described,
-	    s, why);
+	    how_to_discover(s->options), &generation_ops, s, why);
 	return (s->now != NULL ? EX_OK : EX_OSERR);
 }
 

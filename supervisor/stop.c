@@ -131,6 +131,7 @@ drain(struct supervisor *s, const char *cause)
 		    (long long)(s->now->conf->worker.shutdown_timeout_ms /
 			1000));
 	reload_abandon(s);
+	generation_give_up_failing(s->now);
 	notify_stopping(s->notify,
 	    s->now->conf->worker.shutdown_timeout_ms + LAST_DELIVERY_MS);
 	view_show_soon(s);
@@ -154,6 +155,7 @@ abort_run(struct supervisor *s, const char *cause)
 	    run_unfinished(s) == 1 ? "" : "s");
 	run_set_state(s, RUN_ABORTING);
 	reload_abandon(s);
+	generation_give_up_failing(s->now);
 	orchestrator_drain(s->orchestrator);
 	orchestrator_abandon_polls(s->orchestrator);
 	set_deadline(s, LAST_DELIVERY_MS);

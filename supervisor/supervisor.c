@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 
+#include "child/bytes.h"
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/children/memory.h"
@@ -24,6 +25,7 @@
 
 #define LOOK_AGAIN_MS   ((int64_t)1000)
 #define UNDELIVERED_MAX 1000 /* results in memory that stop the polls */
+#define TEXT_MAX        1000 /* bytes, when a result tells of more than one */
 
 static const struct {
 	const char *name;
@@ -201,6 +203,51 @@ fail(struct supervisor *s, struct lease *l, const char *code, const char *text)
 	result_fini(&r);
 }
 
+/* Programs that do not start, as far as there is room for their reasons. */
+static void
+add_failing(const struct discovery_failing *f, void *arg)
+{
+	struct bytes *text = arg;
+
+	if (text->len < TEXT_MAX)
+		bytes_printf(text,
+		    "; %s, which may have it, does not start: %s", f->from,
+		    f->reason);
+}
+
+/* For who has mistyped it. */
+static void
+add_known(const struct handler_table *handlers, struct bytes *text)
+{
+	struct handler *h = NULL;
+
+	while ((h = handler_next(handlers, h)) != NULL && text->len < TEXT_MAX)
+		bytes_printf(text, "%s %s",
+		    h == handler_next(handlers, NULL) ? "; there are:" : ",",
+		    h->type);
+	if (h != NULL)
+		bytes_puts(text, ", ...");
+}
+
+/* Transient sends it back to be given to another worker; an idle worker may be
+ * handed what it never offered (S13). */
+static void
+fail_unknown(struct supervisor *s, struct lease *l)
+{
+	struct bytes text = { 0 };
+
+	bytes_printf(
+	    &text, "this worker has no handler of type \"%s\"", l->task.type);
+	if (s->options->local_path != NULL)
+		add_known(&s->now->handlers, &text);
+	generation_each_failing(s->now, add_failing, &text);
+	bytes_append(&text, "", 1);
+	fail(s, l, CODE_TRANSIENT,
+	    bytes_failed(&text) ? "this worker has no handler of that type" :
+				  text.p);
+	bytes_fini(&text);
+}
+
 void
 run_place(struct supervisor *s, struct lease *l)
 {
@@ -208,10 +255,7 @@ run_place(struct supervisor *s, struct lease *l)
 
 	orchestrator_touch(l->origin);
 	if (h == NULL)
-		/* Transient sends it back to be given to another worker; an
-		 * idle worker may be handed what it never offered (S13). */
-		fail(s, l, CODE_TRANSIENT,
-		    "this worker has no handler of that type");
+		fail_unknown(s, l);
 	else if (s->state == RUN_ABORTING || s->state == RUN_STOPPING ||
 	    (s->state == RUN_DRAINING &&
 		category_find(&s->now->categories, h->category)->paused))

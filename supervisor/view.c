@@ -27,6 +27,7 @@ struct count {
 	size_t orchestrators;
 	size_t categories;
 	size_t children;
+	size_t failing;
 };
 
 static void
@@ -188,6 +189,7 @@ make_room(struct supervisor *s, const struct count *n)
 	struct orchestrator_view *orchestrators;
 	struct category_view *categories;
 	struct child_view *children;
+	struct failing_view *failing;
 
 	orchestrators = reallocarray(s->view_orchestrators,
 	    n->orchestrators + 1, sizeof(*orchestrators));
@@ -204,7 +206,33 @@ make_room(struct supervisor *s, const struct count *n)
 	if (children == NULL)
 		return (-1);
 	s->view_children = children;
+	failing =
+	    reallocarray(s->view_failing, n->failing + 1, sizeof(*failing));
+	if (failing == NULL)
+		return (-1);
+	s->view_failing = failing;
 	return (0);
+}
+
+static void
+count_failing(const struct discovery_failing *f, void *arg)
+{
+	size_t *n = arg;
+
+	(void)f;
+	(*n)++;
+}
+
+static void
+show_failing(const struct discovery_failing *f, void *arg)
+{
+	struct failing_view **next = arg;
+
+	*(*next)++ = (struct failing_view){
+		.name = f->from,
+		.failure = f->reason,
+		.retry_ms = f->retry_ms,
+	};
 }
 
 static const struct view *
@@ -214,7 +242,8 @@ look(void *arg)
 	const struct orchestrator *o = s->orchestrator;
 	struct orchestrator_facts facts;
 	struct generation *g;
-	struct count n = { 0, 0, 0 };
+	struct failing_view *next;
+	struct count n = { 0 };
 
 	/* Scripts may have still to say which orchestrator it is. */
 	while (o != NULL && orchestrator_facts(o, n.orchestrators, &facts))
@@ -222,8 +251,11 @@ look(void *arg)
 	count(s->now, &n);
 	TAILQ_FOREACH(g, &s->old, entry)
 		count(g, &n);
+	generation_each_failing(s->now, count_failing, &n.failing);
 	if (make_room(s, &n) == -1)
 		return (NULL);
+	next = s->view_failing;
+	generation_each_failing(s->now, show_failing, &next);
 	if (o != NULL)
 		show_orchestrators(s);
 	n.categories = n.children = 0;
@@ -259,6 +291,8 @@ look(void *arg)
 		.categories_len = n.categories,
 		.children = s->view_children,
 		.children_len = n.children,
+		.failing = s->view_failing,
+		.failing_len = n.failing,
 		.stats = s->stats,
 	};
 	memcpy(s->view.received, s->leases.received, sizeof(s->view.received));
@@ -378,6 +412,8 @@ trouble(const struct view *v)
 	for (i = 0; i < v->categories_len; i++)
 		if (!v->categories[i].retiring && !v->categories[i].offered)
 			return (", a category does not start");
+	if (v->failing_len > 0)
+		return (", a program does not start");
 	return (v->registered ? "" : ", not registered");
 }
 
@@ -449,4 +485,5 @@ view_fini(struct supervisor *s)
 	free(s->view_orchestrators);
 	free(s->view_categories);
 	free(s->view_children);
+	free(s->view_failing);
 }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Runs a worker script as a child of avtoworkerd.
 
-    python avtoworker_run.py [--app NAME] TARGET [ARG...]
+    python avtoworker_run.py [--compile] [--app NAME] TARGET [ARG...]
 
-where TARGET is FILE, -m MODULE or MODULE:NAME.
+where TARGET is FILE, -m MODULE or MODULE:NAME. With --compile nothing of it
+is run.
 
 Started by avtoworkerd only. Our module is imported before the script can
 change sys.path, so that nothing the script does puts another one in its place.

@@ -200,8 +200,8 @@ add_file(struct discovery *d, const char *written, struct why *why)
 }
 
 struct discovery *
-discovery_new(const struct child_env *env, const struct conf *conf, bool starts,
-    discovery_done done, void *arg, struct why *why)
+discovery_new(const struct child_env *env, const struct conf *conf,
+    enum discovery_mode mode, discovery_done done, void *arg, struct why *why)
 {
 	const struct conf_handler *h;
 	const struct conf_module *m;
@@ -213,7 +213,7 @@ discovery_new(const struct child_env *env, const struct conf *conf, bool starts,
 	}
 	TAILQ_INIT(&d->files);
 	TAILQ_INIT(&d->residents);
-	d->starts = starts;
+	d->mode = mode;
 	d->env = env;
 	d->conf = conf;
 	d->done = done;

@@ -81,9 +81,17 @@ on_ready(struct child *c, const struct offer *offer, void *arg)
 	(void)c;
 	if (offer_copy(offer, &r->offer) == -1)
 		(void)strlcpy(r->failure, "out of memory", sizeof(r->failure));
-	else
-		r->described = true;
+	else /* what was only compiled offers nothing */
+		r->described = r->discovery->mode != DISCOVER_FILES;
 	answered(r);
+}
+
+void
+discovery_note_death(struct resident *r, const struct death *death)
+{
+	(void)snprintf(r->failure, sizeof(r->failure), "%s%s",
+	    death->cause == DEATH_CRASH ? "while it started, its child " : "",
+	    death->text);
 }
 
 static void
@@ -96,9 +104,7 @@ on_gone(struct child *c, const struct death *death, void *arg)
 	child_free(c);
 	if (had_answered)
 		return;
-	(void)snprintf(r->failure, sizeof(r->failure), "%s%s",
-	    death->cause == DEATH_CRASH ? "while it started, its child " : "",
-	    death->text);
+	discovery_note_death(r, death);
 	answered(r);
 }
 
@@ -108,8 +114,9 @@ static const struct child_ops ops = {
 	.gone = on_gone,
 };
 
-static void
-start(struct resident *r)
+int
+discovery_start(
+    struct resident *r, const struct child_ops *child_ops, struct why *why)
 {
 	const struct discovery *d = r->discovery;
 	const struct handler_source source = {
@@ -125,16 +132,24 @@ start(struct resident *r)
 		.env = d->env,
 		.inherit = conf_inherits(d->conf),
 	};
-	struct child_start how = { .ops = &ops, .arg = r };
+	struct child_start how = { .ops = child_ops, .arg = r };
 	struct command command;
+
+	if (command_init(&command, &set, why) == -1)
+		return (-1);
+	command_fill(&how, &command, &set);
+	r->child = child_new(&how, why);
+	command_fini(&command);
+	return (r->child != NULL ? 0 : -1);
+}
+
+/* For the first time. */
+static void
+start(struct resident *r)
+{
 	struct why why;
 
-	if (command_init(&command, &set, &why) == 0) {
-		command_fill(&how, &command, &set);
-		r->child = child_new(&how, &why);
-		command_fini(&command);
-	}
-	if (r->child == NULL) {
+	if (discovery_start(r, &ops, &why) == -1) {
 		(void)strlcpy(r->failure, why.text, sizeof(r->failure));
 		return;
 	}
@@ -157,15 +172,16 @@ add(struct discovery *d, enum source_kind kind, const char *name,
 	}
 	r->discovery = d;
 	r->kind = kind;
-	r->block = kind == SOURCE_PYTHON ? "python" : "channel";
 	r->name = name;
+	(void)snprintf(r->from, sizeof(r->from), "%s %s",
+	    kind == SOURCE_PYTHON ? "python" : "channel", name);
 	r->category = category != NULL ? category : CONF_DEFAULT_CATEGORY;
 	r->settings = settings;
 	r->words = words;
 	TAILQ_INSERT_TAIL(&d->residents, r, entry);
 	if (words == NULL)
 		(void)strlcpy(r->failure, why->text, sizeof(r->failure));
-	else if (d->starts)
+	else if (d->mode != DISCOVER_FILES || kind == SOURCE_PYTHON)
 		start(r);
 	return (0);
 }
@@ -178,7 +194,9 @@ discovery_add_residents(struct discovery *d, struct why *why)
 
 	TAILQ_FOREACH(py, &d->conf->pythons, entry)
 		if (add(d, SOURCE_PYTHON, py->name, py->category, &py->settings,
-			python_command(py, d->env->python, why), why) == -1)
+			python_command(
+			    py, d->env->python, d->mode == DISCOVER_FILES, why),
+			why) == -1)
 			return (-1);
 	TAILQ_FOREACH(ch, &d->conf->channels, entry)
 		if (add(d, SOURCE_CHANNEL, ch->name, ch->category,
@@ -191,23 +209,13 @@ discovery_add_residents(struct discovery *d, struct why *why)
 bool
 discovery_may_pass(const struct discovery *d)
 {
-	const struct resident *r;
-
-	TAILQ_FOREACH(r, &d->residents, entry)
-		if (r->was_started && r->failure[0] != '\0')
-			return (true);
-	return (false);
+	return (d->mode != DISCOVER_FILES && discovery_is_failing(d));
 }
 
 bool
 discovery_is_partial(const struct discovery *d)
 {
-	const struct resident *r;
-
-	TAILQ_FOREACH(r, &d->residents, entry)
-		if (!r->described)
-			return (true);
-	return (false);
+	return (d->mode == DISCOVER_FILES && !TAILQ_EMPTY(&d->residents));
 }
 
 void
@@ -215,14 +223,10 @@ discovery_each_offer(const struct discovery *d,
     void (*found)(const char *from, const struct offer *, void *arg), void *arg)
 {
 	const struct resident *r;
-	char from[128];
 
-	TAILQ_FOREACH(r, &d->residents, entry) {
-		if (!r->described)
-			continue;
-		(void)snprintf(from, sizeof(from), "%s %s", r->block, r->name);
-		found(from, &r->offer, arg);
-	}
+	TAILQ_FOREACH(r, &d->residents, entry)
+		if (r->described)
+			found(r->from, &r->offer, arg);
 }
 
 struct child *
@@ -256,6 +260,7 @@ discovery_free_residents(struct discovery *d)
 			    r->child, DEATH_STOP, "was no longer needed");
 			child_free(r->child);
 		}
+		discovery_again_fini(r);
 		offer_fini(&r->offer);
 		words_free(r->words);
 		free(r);

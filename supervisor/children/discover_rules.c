@@ -145,13 +145,13 @@ add_resident(struct discovery *d, struct resident *r,
 	}
 	if (other->source == r->source)
 		conf_problem_add(problems,
-		    "%s %s: it offers task type \"%s\" twice", r->block,
-		    r->name, offered->type);
+		    "%s: it offers task type \"%s\" twice", r->from,
+		    offered->type);
 	else
 		conf_problem_add(problems,
-		    "%s %s: task type \"%s\" is in %s too; choose one with "
+		    "%s: task type \"%s\" is in %s too; choose one with "
 		    "handler %s { module = FILE } or { exec = PATH }",
-		    r->block, r->name, offered->type,
+		    r->from, offered->type,
 		    other->source != NULL ? other->source->name : other->file,
 		    offered->type);
 	return (false);
@@ -164,11 +164,6 @@ resolve_resident(struct discovery *d, struct resident *r,
 {
 	size_t i;
 
-	if (r->failure[0] != '\0') {
-		conf_problem_add(
-		    problems, "%s %s: %s", r->block, r->name, r->failure);
-		return;
-	}
 	if (!r->described)
 		return;
 	r->source =
@@ -180,8 +175,8 @@ resolve_resident(struct discovery *d, struct resident *r,
 	}
 	r->source->settings = r->settings;
 	if (r->offer.count == 0)
-		conf_problem_add(problems, "%s %s: it offers no handlers",
-		    r->block, r->name);
+		conf_problem_add(
+		    problems, "%s: it offers no handlers", r->from);
 	for (i = 0; i < r->offer.count; i++)
 		if (!add_resident(d, r, &r->offer.handlers[i], t, problems))
 			return;
@@ -211,8 +206,8 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 		if ((handler = add_executable(ch, t, problems)) == NULL)
 			return;
 	} else if ((handler = handler_find(t, ch->name)) == NULL) {
-		if (discovery_is_partial(d))
-			return;
+		if (discovery_is_partial(d) || discovery_is_failing(d))
+			return; /* it may be of one that is not known yet */
 		conf_problem_add(problems,
 		    "handler %s: no module or script has a handler of that "
 		    "name; name its file with module = FILE, or a program "
@@ -239,6 +234,25 @@ resolve_handler(struct discovery *d, const struct conf_handler *ch,
 	handler->soft_time_limit_ms = ch->soft_time_limit_ms;
 }
 
+/* True when it need not start now: it is tried again. */
+static bool
+may_wait(const struct discovery *d, const struct resident *r)
+{
+	return (d->mode == DISCOVER_SOME && r->was_started);
+}
+
+/* waiting: of those that may wait, or of the others. */
+static void
+add_failures(struct discovery *d, bool waiting, struct conf_problems *problems)
+{
+	const struct resident *r;
+
+	TAILQ_FOREACH(r, &d->residents, entry)
+		if (r->failure[0] != '\0' && may_wait(d, r) == waiting)
+			conf_problem_add(
+			    problems, "%s: %s", r->from, r->failure);
+}
+
 int
 discovery_resolve(struct discovery *d, struct handler_table *t,
     struct conf_problems *problems)
@@ -254,9 +268,40 @@ discovery_resolve(struct discovery *d, struct handler_table *t,
 			    f->path != NULL ? f->path : f->written, f->failure);
 	TAILQ_FOREACH(m, &d->conf->modules, entry)
 		resolve_module(d, m, t, problems);
+	add_failures(d, false, problems);
 	TAILQ_FOREACH(r, &d->residents, entry)
 		resolve_resident(d, r, t, problems);
 	TAILQ_FOREACH(h, &d->conf->handlers, entry)
 		resolve_handler(d, h, t, problems);
+	/* The worker does not start without the others, or with none. */
+	if (problems->count > 0 || t->count == 0)
+		add_failures(d, true, problems);
 	return (problems->count == 0 ? 0 : -1);
+}
+
+void
+discovery_forget(struct resident *r, struct handler_table *t)
+{
+	r->words = handler_source_remove(t, r->source);
+	r->source = NULL;
+}
+
+int
+discovery_resolve_late(struct discovery *d, struct resident *r,
+    struct handler_table *t, struct conf_problems *problems)
+{
+	const struct conf_handler *h;
+	const struct handler *found;
+
+	resolve_resident(d, r, t, problems);
+	TAILQ_FOREACH(h, &d->conf->handlers, entry)
+		if (h->module == NULL && h->exec == NULL &&
+		    (found = handler_find(t, h->name)) != NULL &&
+		    found->source == r->source)
+			resolve_handler(d, h, t, problems);
+	if (problems->count == 0)
+		return (0);
+	if (r->source != NULL)
+		discovery_forget(r, t);
+	return (-1);
 }

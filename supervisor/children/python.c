@@ -269,8 +269,8 @@ find_target(const struct conf_python *py, struct target *t, struct why *why)
 }
 
 char **
-python_command(
-    const struct conf_python *py, const char *folder, struct why *why)
+python_command(const struct conf_python *py, const char *folder, bool compiles,
+    struct why *why)
 {
 	struct words w = { 0 };
 	const char *from = NULL;
@@ -285,6 +285,8 @@ python_command(
 		log_info("python %s: runs under %s, found by %s", py->name,
 		    w.list[0], from);
 	add(&w, text_format("%s/" RUNNER, folder));
+	if (compiles)
+		add(&w, strdup("--compile"));
 	if (py->app != NULL) {
 		add(&w, strdup("--app"));
 		add(&w, strdup(py->app));

@@ -107,6 +107,17 @@ put_category(struct bytes *out, const struct category_view *c, int64_t now_ms)
 }
 
 static void
+put_failing(struct bytes *out, const struct failing_view *f, int64_t now_ms)
+{
+	bytes_puts(out, "{\"name\":");
+	bytes_put_json(out, f->name, strlen(f->name));
+	put_text(out, "failure", f->failure);
+	put_number(out, "retry_in_ms",
+	    f->retry_ms > now_ms ? f->retry_ms - now_ms : 0);
+	bytes_puts(out, "}");
+}
+
+static void
 status(struct request *r)
 {
 	const struct view *v = look(r);
@@ -143,6 +154,11 @@ status(struct request *r)
 	for (i = 0; i < v->categories_len; i++) {
 		bytes_puts(out, i > 0 ? "," : "");
 		put_category(out, &v->categories[i], now_ms);
+	}
+	bytes_puts(out, "],\"failing\":[");
+	for (i = 0; i < v->failing_len; i++) {
+		bytes_puts(out, i > 0 ? "," : "");
+		put_failing(out, &v->failing[i], now_ms);
 	}
 	bytes_puts(out, "]}\n");
 }

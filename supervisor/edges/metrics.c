@@ -234,7 +234,9 @@ int
 metrics_readiness(const struct view *v, struct bytes *out)
 {
 	const char *separator = "";
+	const struct failing_view *f;
 	bool missing = false;
+	size_t i;
 
 	bytes_puts(out, "{\"missing\":[");
 	if (strcmp(v->state, "running") != 0) {
@@ -257,6 +259,15 @@ metrics_readiness(const struct view *v, struct bytes *out)
 	if (!has_ready_child(v)) {
 		bytes_printf(out, "%s\"no child is ready\"", separator);
 		missing = true;
+	}
+	bytes_puts(out, "],\"failing\":[");
+	for (i = 0; i < v->failing_len; i++) {
+		f = &v->failing[i];
+		bytes_puts(out, i > 0 ? ",{\"name\":" : "{\"name\":");
+		bytes_put_json(out, f->name, strlen(f->name));
+		bytes_puts(out, ",\"failure\":");
+		bytes_put_json(out, f->failure, strlen(f->failure));
+		bytes_puts(out, "}");
 	}
 	bytes_printf(out, "],\"paused\":%s,\"status\":\"%s\"}\n",
 	    v->paused ? "true" : "false", missing ? "not ready" : "ready");

@@ -315,6 +315,18 @@ write_category_paused(struct metric_writer *w)
 }
 
 static void
+write_failing(struct metric_writer *w)
+{
+	const struct failing_view *f;
+	size_t i;
+
+	for (i = 0; i < w->view->failing_len; i++) {
+		f = &w->view->failing[i];
+		put(w, "program", f->name, NULL, NULL, 1);
+	}
+}
+
+static void
 write_leases(struct metric_writer *w)
 {
 	put(w, "state", "queued", NULL, NULL, w->view->queued);
@@ -531,6 +543,10 @@ const struct metric metrics_table[] = {
 	    write_offered },
 	{ "worker_category_paused", "gauge", "category",
 	    "1 while the category is paused.", write_category_paused },
+	{ "worker_program_failing", "gauge", "program",
+	    "1 while a script or channel program does not start, and is tried "
+	    "again beside the others.",
+	    write_failing },
 	{ "worker_paused", "gauge", "", "1 while the whole worker is paused.",
 	    write_paused },
 	{ "worker_short_of_memory", "gauge", "",

@@ -42,6 +42,13 @@ struct category_view {
 	int64_t retry_ms; /* next start after failures; 0: at once */
 };
 
+/* A script or channel program that has not started. */
+struct failing_view {
+	const char *name; /* "python NAME" */
+	const char *failure; /* why not */
+	int64_t retry_ms; /* when it is tried again; 0: now */
+};
+
 struct orchestrator_view {
 	const char *name; /* of its block */
 	const char *url;
@@ -96,6 +103,8 @@ struct view {
 	size_t categories_len;
 	const struct child_view *children;
 	size_t children_len;
+	const struct failing_view *failing;
+	size_t failing_len;
 	const struct stats *stats;
 };
 

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import sys
+import urllib.request
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from harness import (SOURCE, TOKEN, ZOO, Worker, case, check,  # noqa: E402
-                     eventually, main, same)
+                     eventually, free_port, main, same)
 
 SPEAKER = os.path.join(SOURCE, "speaker.py")
 
@@ -27,7 +28,7 @@ orchestrator main {{
     protocol = classic
 }}
 metrics {{
-    enabled = no
+    {metrics}
 }}
 """
 
@@ -35,12 +36,13 @@ metrics {{
 class Scene:
     """A worker with the blocks that the case wants."""
 
-    def __init__(self, t, blocks, worker=""):
+    def __init__(self, t, blocks, worker="", metrics="enabled = no"):
         self.t = t
         self.fake = Fake()
+        self.blocks = blocks
         self.head = HEAD.format(state=t.path("state"), url=self.fake.url,
                                 token=t.write("token", TOKEN + "\n"),
-                                worker=worker)
+                                worker=worker, metrics=metrics)
         self.worker = Worker(t, self.head + blocks)
         self.fake.wait_requests("register", 1)
 
@@ -351,6 +353,116 @@ channel hangs {{ exec = {{ "/bin/sleep", "1000" }} }}
 category default {{ start_timeout = 1s }}
 """, 75, "channel ends: while it started, its child exited with status 3",
          "channel hangs: was not ready within start_timeout")
+
+
+LATE = """#!/bin/sh
+[ -e {flag} ] || {{ echo not yet >&2; exit 3; }}
+exec {speaker} '{offer}'
+"""
+
+
+def late(t, **offer):
+    """A program that does not start before its flag is there."""
+    flag = t.path("flag")
+    return executable(t, "late", LATE.format(
+        flag=flag, speaker=SPEAKER, offer=json.dumps(offer))), flag
+
+
+@case("what does not start is tried again beside the others, and joins them")
+def joins_later(t):
+    path, flag = late(t, limits={"light": 1}, handlers=[
+        {"type": "late", "category": "light"}, {"type": "other"}])
+    port = free_port()
+    s = Scene(t, f"""
+module zoo {{ file = "{ZOO}" }}
+channel late {{ exec = "{path}" }}
+handler late {{ time_limit = 7s }}
+category light {{ }}
+""", metrics=f"enabled = yes\n    port = {port}")
+
+    def page(name):
+        url = f"http://127.0.0.1:{port}{name}"
+        with urllib.request.urlopen(url, timeout=60) as reply:
+            return reply.read().decode()
+
+    same(s.success("t-1", "echo", {"x": 1})["echo"], {"x": 1}, "another")
+    check("late" not in s.offered(), "it is offered")
+    why = "while it started, its child exited with status 3"
+    line, = s.worker.lines("ERROR.*channel late does not start: ")
+    check(why in line and "trying again in" in line, line)
+    error = s.result(s.put("t-2", "late"))["error"]
+    same(error["code"], "TRANSIENT_ERROR", "code")
+    check('"late"' in error["message"] and f"channel late, which may have "
+          f"it, does not start: {why}" in error["message"], error)
+    ready = json.loads(page("/ready"))
+    same(ready["failing"][0]["name"], "channel late", "/ready")
+    check(ready["status"] == "ready" and why in ready["failing"][0]["failure"],
+          ready)
+    figure = 'worker_program_failing{program="channel late"} 1'
+    check(figure in page("/metrics"), "no figure")
+    open(flag, "w", encoding="utf-8").close()
+    eventually(lambda: "late" in s.offered(), "it is offered")
+    same(s.success("t-3", "late")["type"], "late", "type")
+    check(figure not in page("/metrics"), "the figure stays")
+    same(json.loads(page("/ready"))["failing"], [], "/ready")
+    same(len(s.worker.lines("channel late does not start")), 1, "lines")
+    s.reload(s.blocks + "category more { }\n")
+    s.success("t-4", "other")
+    s.worker.drain()
+
+
+@case("what joins later must not have what others have")
+def joins_in_vain(t):
+    path, flag = late(t, handlers=[{"type": "speak"}, {"type": "late"}])
+    s = Scene(t, speaker("talk", "speak") + f"""
+channel late {{ exec = "{path}" }}
+""")
+    open(flag, "w", encoding="utf-8").close()
+    s.worker.wait_log('channel late does not start: channel late: task type '
+                      '"speak" is in talk too')
+    s.success("t-1", "speak")
+    same(s.offered(), ["speak"], "offer")
+    error = s.result(s.put("t-2", "late"))["error"]
+    check("is in talk too" in error["message"], error)
+    s.worker.drain()
+
+
+@case("what joins later may be of no use at all")
+def joins_for_nothing(t):
+    path, flag = late(t, handlers=[{"type": "speak"}])
+    s = Scene(t, f"""
+channel late {{ exec = "{path}" }}
+handler speak {{ exec = "{sh(t, "cat", "cat")}" }}
+""")
+    open(flag, "w", encoding="utf-8").close()
+    s.worker.wait_log("channel late starts now")
+    same(s.success("t-1", "speak", {"x": 1}), {"x": 1}, "whose it is")
+    s.worker.drain()
+
+
+@case("a stop while something does not start leaves nothing of it")
+def stops_meanwhile(t):
+    path = sh(t, "hangs", f"""
+[ -e {t.path("once")} ] || {{ touch {t.path("once")}; exit 3; }}
+touch {t.path("again")}
+sleep 1000
+""")
+    s = Scene(t, speaker("talk", "speak") + f"""
+channel hangs {{ exec = "{path}" }}
+""")
+    eventually(lambda: os.path.exists(t.path("again")), "it is tried again")
+    s.success("t-1", "speak")
+    s.worker.drain()
+
+
+@case("only what does not start could say where the orchestrator is")
+def nobody_says(t):
+    path, _ = late(t, worker={"orchestrator_url": "http://127.0.0.1:1"})
+    worker = Worker(t, speaker("talk", "speak") + f"""
+channel late {{ exec = "{path}" }}
+""")
+    same(worker.wait(), 75, f"exit status; {worker.log()}")
+    check(worker.lines("channel late does not start: "), worker.log())
 
 
 @case("-t looks whether programs are there, -tt starts each once")

@@ -251,6 +251,40 @@ def cannot_start(t, _name, text, words):
     check("_launch.py" not in worker.log(), "our own code is in the traceback")
 
 
+@case("a script that does not import is no loss to the others, and is told of")
+def broken_beside(t):
+    broken = t.write("broken.py", "import no_such_module\n")
+    tasks = t.write("tasks", "".join(json.dumps(
+        {"type": k, "params": {}}) + "\n" for k in ("it", "lost")))
+    worker = Worker(t, argv=["--local", tasks, broken, t.write(
+        "good.py", PRELUDE + """
+@worker.task("it")
+async def it(params):
+    return {"data": {"good": True}}
+""")])
+    same(worker.wait(), 1, "exit status")
+    results = {r["type"]: r for r in
+               map(json.loads, worker.output().splitlines())}
+    same(results["it"]["data"], {"good": True}, "the other's")
+    check(re.search(r'"lost".*python broken.*line 1: ModuleNotFoundError: No '
+                    "module named 'no_such_module'",
+                    results["lost"]["error"]["message"]), results["lost"])
+
+
+@case("-t compiles scripts and runs nothing of them: {}",
+      ("good", "raise SystemExit(7)\n", 0, "configuration OK"),
+      ("bad", "x = 1\ndef f(:\n", 78, "SyntaxError: .*line 2"))
+def compiles(t, name, text, status, words):
+    os.makedirs(t.path("cwd/pack"))
+    t.write("cwd/pack/__init__.py", "raise SystemExit(8)\n")
+    for target in (t.write(f"{name}.py", text),
+                   t.write(f"cwd/pack/{name}.py", text) and f"-m pack.{name}"):
+        worker = Worker(t, f'python p {{ script = "{target}" }}\n',
+                        ["-t", "--local", "-"])
+        same(worker.wait(), status, f"exit status; {worker.log()}")
+        check(re.search(words, worker.output() + worker.log()), worker.log())
+
+
 @case("bad handlers cost their own task, and say what they did")
 def bad_handlers(t):
     worker, results = local(t, PRELUDE + """

@@ -312,6 +312,7 @@ the_text_has_the_labels_of_the_table(void)
 	const struct orchestrator_view orchestrator = { .name = "o",
 		.worker_id = "w" };
 	const struct category_view category = { .name = "a" };
+	const struct failing_view failing = { .name = "python p" };
 	struct stats *stats = stats_new();
 	struct view v = empty_view(stats);
 	char *text, line[128], *at, labels[64], *label, *rest;
@@ -327,6 +328,8 @@ the_text_has_the_labels_of_the_table(void)
 	v.orchestrators_len = 1;
 	v.categories = &category;
 	v.categories_len = 1;
+	v.failing = &failing;
+	v.failing_len = 1;
 	text = text_of(&v);
 	for (i = 0; i < metrics_table_len; i++) {
 		const struct metric *m = &metrics_table[i];
@@ -386,21 +389,21 @@ tells_what_is_missing(void)
 	is_status(&v, 503,
 	    "{\"missing\":[\"the worker is draining\","
 	    "\"not registered at the orchestrator\","
-	    "\"no child is ready\"],\"paused\":false,"
+	    "\"no child is ready\"],\"failing\":[],\"paused\":false,"
 	    "\"status\":\"not ready\"}\n");
 	v.state = "running";
 	v.registered = true;
 	is_status(&v, 503,
-	    "{\"missing\":[\"no child is ready\"],\"paused\":false,"
+	    "{\"missing\":[\"no child is ready\"],\"failing\":[],\"paused\":false,"
 	    "\"status\":\"not ready\"}\n");
 	category.busy = 1;
 	v.journal_fails = true;
 	is_status(&v, 503,
-	    "{\"missing\":[\"the journal cannot be written\"],\"paused\":false,"
+	    "{\"missing\":[\"the journal cannot be written\"],\"failing\":[],\"paused\":false,"
 	    "\"status\":\"not ready\"}\n");
 	v.journal_fails = false;
 	is_status(&v, 200,
-	    "{\"missing\":[],\"paused\":false,\"status\":\"ready\"}\n");
+	    "{\"missing\":[],\"failing\":[],\"paused\":false,\"status\":\"ready\"}\n");
 }
 
 static void
@@ -413,12 +416,41 @@ a_category_on_demand_is_ready_without_children(void)
 	v.paused = true;
 	v.categories = &category;
 	v.categories_len = 1;
-	is_status(
-	    &v, 200, "{\"missing\":[],\"paused\":true,\"status\":\"ready\"}\n");
+	is_status(&v, 200,
+	    "{\"missing\":[],\"failing\":[],\"paused\":true,\"status\":\"ready\"}\n");
 	category.offered = false;
 	is_status(&v, 503,
-	    "{\"missing\":[\"no child is ready\"],\"paused\":true,"
+	    "{\"missing\":[\"no child is ready\"],\"failing\":[],\"paused\":true,"
 	    "\"status\":\"not ready\"}\n");
+}
+
+static void
+what_does_not_start_is_told(void)
+{
+	struct category_view category = { .name = "a", .offered = true };
+	const struct failing_view failing[] = {
+		{ .name = "python a", .failure = "No module \"b\"" },
+		{ .name = "channel c", .failure = "exited with status 1" },
+	};
+	struct stats *stats = stats_new();
+	struct view v = empty_view(stats);
+	char *text;
+
+	v.registered = true;
+	v.categories = &category;
+	v.categories_len = 1;
+	v.failing = failing;
+	v.failing_len = 2;
+	is_status(&v, 200,
+	    "{\"missing\":[],\"failing\":[{\"name\":\"python a\","
+	    "\"failure\":\"No module \\\"b\\\"\"},{\"name\":\"channel c\","
+	    "\"failure\":\"exited with status 1\"}],\"paused\":false,"
+	    "\"status\":\"ready\"}\n");
+	text = text_of(&v);
+	has_line(text, "worker_program_failing{program=\"python a\"} 1");
+	has_line(text, "worker_program_failing{program=\"channel c\"} 1");
+	free(text);
+	stats_free(stats);
 }
 
 /*
@@ -974,6 +1006,7 @@ static const struct test tests[] = {
 	{ "tells what is missing to be ready", tells_what_is_missing },
 	{ "a category on demand is ready without children",
 	    a_category_on_demand_is_ready_without_children },
+	{ "what does not start is told", what_does_not_start_is_told },
 	{ "serves three pages", serves_three_pages },
 	{ "refuses what there is not", refuses_what_there_is_not },
 	{ "survives garbage", survives_garbage },

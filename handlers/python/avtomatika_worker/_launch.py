@@ -11,6 +11,7 @@ import asyncio
 import builtins
 import faulthandler
 import importlib
+import importlib.machinery
 import importlib.util
 import io
 import os
@@ -19,7 +20,7 @@ import traceback
 from types import CodeType, ModuleType
 from typing import Any, List, Optional
 
-from . import _output, _program, _prometheus
+from . import _channel, _output, _program, _prometheus
 from .worker import Worker
 
 USAGE = 64
@@ -36,6 +37,9 @@ class Target:
     def __init__(self, arguments: List[str]) -> None:
         self.file = self.module = self.attribute = self.app = None
         rest = list(arguments)
+        self.compiles = rest[:1] == ["--compile"]
+        if self.compiles:
+            del rest[0]
         if rest[:1] == ["--app"] and len(rest) > 1:
             self.app, rest = rest[1], rest[2:]
         if rest[:1] == ["-m"] and len(rest) > 1:
@@ -84,6 +88,10 @@ def _run(program: _program.Program, target: Target, ours: str) -> int:
     """Exit status. What keeps the program from being a worker is told to the
     supervisor; what it is in full, is on stderr."""
     try:
+        if target.compiles:
+            _compile(target)
+            program.say_ready({"version": _channel.VERSION, "handlers": []})
+            return 0
         module = _load(target, ours)
         worker = _worker_left(program, target, module)
         if worker is not None:
@@ -138,19 +146,43 @@ def _load(target: Target, ours: str) -> ModuleType:
     path = os.path.realpath(target.file)
     _search_first(os.path.dirname(path), ours)
     sys.argv = [target.file, *target.arguments]
-    try:
-        with io.open_code(os.path.abspath(target.file)) as file:
-            text = file.read()
-    except OSError as e:
-        raise CannotRun(f"cannot read {target.file}: {e.strerror}") from e
-    file_name = os.path.abspath(target.file)
+    code = _read(target.file)
     name = "__main__"
     if target.app:  # its Worker is selected, so its own start is not wanted
         name = os.path.splitext(os.path.basename(target.file))[0]
     module = _new_module(name)
-    module.__file__ = file_name
-    return _execute(module, compile(text, file_name, "exec",
-                                    dont_inherit=True))
+    module.__file__ = os.path.abspath(target.file)
+    return _execute(module, code)
+
+
+def _compile(target: Target) -> None:
+    """What is there is Python. Packages are looked into, and not imported."""
+    if target.file:
+        _read(target.file)
+        return
+    places: Any = [os.getcwd(), *sys.path]
+    name = ""
+    spec: Any = None
+    for part in target.module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+        if spec is None:
+            raise CannotRun(f"there is no module {name}")
+        places = spec.submodule_search_locations or []
+    if places and not target.attribute:
+        spec = importlib.machinery.PathFinder.find_spec(
+            f"{name}.__main__", places) or spec
+    if spec.origin and spec.origin.endswith(".py"):
+        _read(spec.origin)
+
+
+def _read(path: str) -> CodeType:
+    try:
+        with io.open_code(os.path.abspath(path)) as file:
+            text = file.read()
+    except OSError as e:
+        raise CannotRun(f"cannot read {path}: {e.strerror}") from e
+    return compile(text, os.path.abspath(path), "exec", dont_inherit=True)
 
 
 def _search_first(folder: str, ours: str) -> None:
