@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""What python_api.py is asked, and where the results are others than under an
-SDK, with the reason. docs/python.md has the same for users."""
+"""What scripts are asked that run under an SDK and under avtoworkerd, and where
+the results are others, with the reason: the table of docs/python.md."""
 
 OLD, NEW = "1.0b1", "1.0b20"
 LOST = "it sends nothing: the value is none that json takes"
@@ -9,6 +9,14 @@ OWN_WORDS = "the same verdict in other words"
 NOT_HERE = "another worker may have it, so the task goes back (S13)"
 NO_OBJECT = "orchestrators take only an object"
 NO_NAN = "NaN is no JSON; null is"
+NO_PLAIN = "it takes async functions alone"
+NO_BREACH = "data that does not match is not sent"
+BOTH = "those of both generations"
+INJECTED = "what a middleware injects counts"
+NO_UPLOAD = "the SDK uploads the file as well, and fails without S3"
+NO_COSTS = "`costs` are not sent: no orchestrator reads them"
+REVIVED = "a success would revive the cancelled job (S12)"
+AGAIN = "run again here, as handlers.md says; orchestrators do not know it"
 
 ROWS = (  # name, task type, params, {SDK: why it differs}
     ("success", "returns", {"what": "success"}, {}),
@@ -48,6 +56,67 @@ ROWS = (  # name, task type, params, {SDK: why it differs}
     ("params unknown", "sizes", {"width": 1, "x": 1}, {NEW: OWN_WORDS}),
     ("params of another type", "sizes", {"width": "3"}, {NEW: OWN_WORDS}),
     ("context", "context", {}, {}),
-    ("a plain function", "plain", {}, {OLD: "it takes none"}),
+    ("a plain function", "plain", {}, {OLD: NO_PLAIN}),
     ("an unknown type", "unknown", {}, {OLD: NOT_HERE, NEW: NOT_HERE}),
+)
+
+# python_more.py under the SDK for RXON.
+MORE = (
+    ("dataclass", "count", {"text": "a b", "times": 2}, {}),
+    ("a declared status", "count", {"text": ""}, {}),
+    ("schema of a dataclass", "count", {"times": 2}, {NEW: OWN_WORDS}),
+    ("schema: another type", "count", {"text": 5}, {NEW: OWN_WORDS}),
+    ("schema: unknown member", "count", {"text": "a", "x": 1}, {NEW: OWN_WORDS}),
+    ("schema", "number", {"n": 3}, {}),
+    ("schema: too small", "number", {"n": 0}, {NEW: OWN_WORDS}),
+    ("schema: a text", "number", {"n": "3"}, {NEW: OWN_WORDS}),
+    ("schema of the output", "number", {"n": 1}, {NEW: NO_BREACH}),
+    ("pydantic", "person", {"name": "Ann"}, {}),
+    ("pydantic: missing", "person", {"age": 1}, {NEW: OWN_WORDS}),
+    ("pydantic: refused", "person", {"name": "Ann", "age": "x"}, {NEW: OWN_WORDS}),
+    ("pydantic model as data", "model", {"name": "Ann"}, {NEW: LOST}),
+    ("SkillInfo", "info", {}, {}),
+    ("class of SkillInfo", "known", {}, {}),
+    ("name of the function", "named_by_itself", {}, {}),
+    ("plain function", "plain", {}, {}),
+    ("no params", "no_params", {}, {}),
+    ("keywords", "context", {}, {NEW: BOTH}),
+    ("parameters by type", "typed_context", {}, {}),
+    ("injected by a middleware", "wants_or_not", {}, {}),
+    ("injected without a default", "wants", {}, {NEW: INJECTED}),
+    ("a parameter nobody has", "lacks", {}, {NEW: OWN_WORDS}),
+    ("TaskFiles", "files", {}, {}),
+    ("TaskFiles.write_json", "write_json", {}, {NEW: NO_UPLOAD}),
+    ("upload without S3", "upload", {}, {NEW: OWN_WORDS}),
+    ("events", "events", {}, {}),
+    ("events without a schema", "free_events", {}, {}),
+    ("emit_event", "emits", {}, {}),
+    ("call_skill", "calls", {}, {NEW: OWN_WORDS}),
+    ("hot skills", "translate", {}, {}),
+    ("metadata and costs", "more_than_data", {}, {NEW: NO_COSTS}),
+    ("details of an error", "details", {}, {}),
+    ("a model of the SDK", "unit", {}, {}),
+    ("blueprint", "from_blueprint", {"text": "a"}, {}),
+    ("folder of skills", "in_folder", {"name": "Ann"}, {}),
+    ("setup() in the folder", "of_setup", {}, {}),
+    ("order of middlewares", "wrapped", {"wrap": True}, {}),
+    ("a middleware that answers", "never_called", {}, {}),
+    ("a middleware that catches", "rescued", {}, {}),
+    ("ParamValidationError", "refuses", {}, {}),
+    ("unknown skill", "unknown", {}, {NEW: NOT_HERE}),
+    ("cancelled", "waits", {}, {}),
+    ("cancelled but answers", "waits", {"answer": 42}, {NEW: REVIVED}),
+)
+
+# python_guide.py under the same.
+GUIDE = (
+    ("guide: data", "upper", {"input": "small"}, {}),
+    ("guide: metadata", "about", {}, {}),
+    ("guide: plain function", "picture", {"width": 3, "height": 2}, {}),
+    ("guide: checked params", "clean", {"text": "5"}, {}),
+    ("guide: refused params", "clean", {"text": "five"}, {}),
+    ("guide: retry", "retry", {"count": "../count"}, {NEW: AGAIN}),
+    ("guide: no failure", "raises", {"required_field": 1}, {}),
+    ("guide: uncaught error", "raises", {}, {}),
+    ("guide: timeout", "slow", {}, {}),
 )

@@ -78,10 +78,11 @@ class Handler:
                 output_statuses=info.output_statuses, cost=info.cost)
             if info.version and _VERSION.fullmatch(str(info.version)):
                 said["version"] = str(info.version)
-            if info.events_schema:
-                said["events_schema"] = {
-                    name: schema or {}
-                    for name, schema in info.events_schema.items()}
+            # An empty schema would cost the others (S10), and says nothing.
+            events = {name: schema for name, schema in
+                      (info.events_schema or {}).items() if schema}
+            if events:
+                said["events_schema"] = events
         return Converter().plain(
             {k: v for k, v in said.items() if v is not None})
 

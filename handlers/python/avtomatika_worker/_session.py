@@ -115,7 +115,8 @@ class Session:
         """What this child has at hand, when that has changed."""
         state = self.worker.state()
         if self._program.is_ready and state != self._told:
-            if self._told is not None or any(state.values()):
+            if self._told is not None or "hot_skills" in state or \
+                    any(state.values()):
                 self._program.channel.send(_channel.STATE, state)
                 self._told = state
 

@@ -103,6 +103,8 @@ def telling(t):
     same([h for h in s.ready()["handlers"] if "dependencies" in h],
          [{"type": "hot", "dependencies": ["m1", "m2"]}], "dependencies")
     s.run("progress")
+    same([x[2] for x in s.seen if x[0] == "state"],
+         [{"hot_cache": [], "hot_skills": []}], "state at the start")
     told = [x[2] for x in s.seen if x[0] == "progress"]
     same(told, [{"progress": 0.25, "message": "a quarter"},
                 {"progress": 0.5, "message": "half"}, {"progress": 0.75},
