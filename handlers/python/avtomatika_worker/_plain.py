@@ -97,6 +97,8 @@ class Converter:
         text = scalar_text(value)
         if text is not None:
             return text
+        if is_left_out(value):
+            return {}
         if isinstance(value, (set, frozenset)):
             return self._array(in_order(value), depth)
         # Named tuples are lists, as the SDK has them, unless they are rows.
@@ -131,6 +133,8 @@ def members_of(value: Any) -> Any:
         return None
     if isinstance(value, collections.abc.Mapping):
         return value.items()
+    if is_left_out(value):
+        return ()
     if dataclasses.is_dataclass(value):
         return [(f.name, getattr(value, f.name))
                 for f in dataclasses.fields(value)]
@@ -147,6 +151,12 @@ def members_of(value: Any) -> Any:
     if callable(keys) and hasattr(value, "__getitem__"):
         return [(key, value[key]) for key in keys()]  # database rows
     return None
+
+
+def is_left_out(value: Any) -> bool:
+    """{...}, which is a set to Python, and in the guide's examples an object
+    whose members are left to the reader."""
+    return isinstance(value, (set, frozenset)) and value == {...}
 
 
 def number_of(value: Any) -> Any:

@@ -83,6 +83,7 @@ VALUES = (  # an expression, and what stands in data["v"]
     ("Point(1, [Colour.RED])", {"x": 1, "y": ["red"]}),
     ("Model()", {"when": "2026-01-02"}),
     ("(1, (2, 3))", [1, [2, 3]]), ("{3, 1, 2}", [1, 2, 3]),
+    ("{...}", {}),
     ("frozenset('a')", ["a"]), ("collections.deque([1])", [1]),
     ("range(3)", [0, 1, 2]), ("{'k': 1}.keys()", ["k"]),
     ("b'text'", "dGV4dA=="), ("b'\\xff\\x00'", "/wA="),
@@ -105,7 +106,7 @@ VALUES = (  # an expression, and what stands in data["v"]
 OK = {"status": "success", "data": {}}
 RESULTS = (  # an expression, and the result frame
     ("None", OK), ("{}", OK), ("{'status': 'success'}", OK),
-    ("{'data': None}", OK), ("{'status': None}", OK),
+    ("{'data': None}", OK), ("{'status': None}", OK), ("{'data': {...}}", OK),
     ("{'message': 'hello'}", OK),
     ("{'data': {'a': 1}}", {"status": "success", "data": {"a": 1}}),
     ("Pair(1, 2)", {"status": "success", "data": {"a": 1, "b": 2}}),
