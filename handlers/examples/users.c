@@ -16,7 +16,7 @@
  *
  * A user that does not exist is NOT_FOUND and an address that is taken is
  * ALREADY_EXISTS. Orchestrators try codes that they do not know again, which
- * is of no use here: final_codes = "NOT_FOUND, ALREADY_EXISTS" in the blocks
+ * is of no use here: final_codes = { NOT_FOUND, ALREADY_EXISTS } in the blocks
  * of these handlers fails the job at once.
  */
 #include <avtoworker/handler.h>

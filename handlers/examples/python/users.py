@@ -7,7 +7,7 @@ a pool of connections that is made once in each child. Needs asyncpg.
     get_user   params  {"user_id": 1}
                data    the row
 
-The database is DATABASE_URL. Say final_codes = "NOT_FOUND, ALREADY_EXISTS" in
+The database is DATABASE_URL. Say final_codes = { NOT_FOUND, ALREADY_EXISTS } in
 the blocks of both handlers: trying again is of no use.
 """
 import asyncio
