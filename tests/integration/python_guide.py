@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A worker script with the constructs of the integration guide: what a user
-of the classic SDK has. test_python.py runs it, changed in nothing."""
+of the classic SDK has. test_python.py and test_examples_real.py run it, changed
+in nothing."""
 import asyncio
 import dataclasses
 import logging
@@ -88,7 +89,7 @@ async def slow(params: dict) -> dict:
             "code": "PERMANENT_ERROR", "message": "Operation timed out"}}
 
 
-@worker.task("sleeps")
+@worker.task("sleeps", task_type="heavy")
 async def sleeps(params: dict) -> dict:
     open(params["begun"], "w", encoding="utf-8").close()
     while not os.path.exists(params["gate"]):

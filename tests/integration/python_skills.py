@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A worker script with the constructs of the SDK for RXON, as its README has
-them. test_python.py runs it, changed in nothing."""
+them. test_python.py and test_examples_real.py run it, changed in nothing."""
 import asyncio
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Worker scripts as users have them, under avtoworkerd: against the fake
-orchestrator, and against real ones of both dialects."""
+"""Worker scripts as users have them, under avtoworkerd, against the fake
+orchestrator; test_examples_real.py has real ones."""
 import json
 import os
 import re
@@ -11,8 +11,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (SOURCE, TOKEN, Orchestrator, Worker, case,  # noqa: E402
-                     check, eventually, main, proc_read, read, same)
+from harness import (SOURCE, TOKEN, Worker, case, check,  # noqa: E402
+                     eventually, main, proc_read, read, same)
 
 GUIDE = os.path.join(SOURCE, "python_guide.py")
 SKILLS = os.path.join(SOURCE, "python_skills.py")
@@ -175,63 +175,6 @@ def skills(t):
     eventually(lambda: len(fake.of_kind("event")) > 2, "waits has begun")
     fake.cancels.add("waits")
     same(result("waits")["status"], "cancelled", "status")
-    worker.drain()
-
-
-# Real orchestrators ----------------------------------------------------------
-
-@case("the guide's script serves a real orchestrator, {}",
-      "1.0b5", "1.0b28", "1.0b30")
-def real(t, version):
-    orch = Orchestrator(t, version)
-    worker = start(t, orch.url, GUIDE)
-    orch.wait_worker()
-    upper = orch.submit("upper", {"input": "small {i}"}, 20)
-    heavy = orch.submit("picture", {"width": 3}, 10)
-    retry = orch.submit("retry", {"count": t.path("count")})
-    raises = orch.submit("raises")
-    unclean = orch.submit("clean", {"text": "x"})
-    orch.wait(upper + heavy + retry, "finished")
-    orch.wait(unclean, "failed")
-    orch.wait(raises, "quarantined" if orch.classic else "failed")
-
-    def data(job):
-        return orch.job(job)["state"]["state_history"]
-
-    for i, job in enumerate(upper):
-        same(data(job)["result"], f"SMALL {i}", f"upper {i}")
-    same(data(heavy[0])["pixels"], 3, "picture")
-    same(os.path.getsize(t.path("count")), 3, "tries")
-    begun, gate = t.path("begun"), t.path("gate")
-    job = orch.submit("sleeps", {"begun": begun, "gate": gate})
-    eventually(lambda: os.path.exists(begun), "sleeps has begun")
-    worker.signal(signal.SIGTERM)
-    worker.wait_log("(?i)drain|stopp|wait")
-    open(gate, "w", encoding="utf-8").close()
-    worker.gone()
-    orch.wait(job, "finished")
-    check(worker.lines("after main of"), "code after main() was not run")
-
-
-@case("skills of a script serve a real orchestrator, {}", "1.0b28", "1.0b30")
-def real_skills(t, version):
-    orch = Orchestrator(t, version)
-    worker = start(t, orch.url, SKILLS)
-    record = orch.wait_worker()
-    same({s["name"] for s in record["supported_skills"]},
-         {"count", "report", "delegate", "translate", "refuses", "waits",
-          "blueprint"}, "skills")
-    good = orch.submit("count", {"text": "a b"}, 10)
-    bad = orch.submit("refuses")
-    orch.wait(good, "finished")
-    same(orch.job(good[0])["state"]["state_history"]["words"], ["a", "b"],
-         "words")
-    orch.wait(bad, "failed")
-    waits = orch.submit("waits")
-    eventually(lambda: "waits" in worker.log() or
-               orch.workers()["w-1"].get("current_tasks"), "waits runs", 30)
-    orch.cancel(waits[0])
-    orch.wait(waits, "cancelled")
     worker.drain()
 
 
