@@ -128,17 +128,38 @@ handler echo {{ category = light }}
         same(s.result(f"m-{i}")["status"], "success", "of a module")
 
 
+def example_of(name):
+    return os.path.join(SOURCE, "..", "..", "handlers", "examples",
+                        "channel", name)
+
+
 @case("the example of a channel program")
 def example(t):
-    path = os.path.join(SOURCE, "..", "..", "handlers", "examples",
-                        "channel", "double.py")
     s = Scene(t, f"""
-channel doubler {{ exec = {{ "{sys.executable}", "{path}" }} }}
+channel doubler {{ exec = {{ "{sys.executable}", "{example_of('double.py')}" }} }}
 """)
     same(s.success("t-1", "double", {"n": 21}), {"n": 42}, "data")
     same(s.result(s.put("t-2", "double", {"n": "x"}))["error"]["code"],
          "INVALID_INPUT_ERROR", "code")
     s.worker.drain()
+
+
+@case("the example in Perl, which listens while it counts")
+def listens(t):
+    s = Scene(t, f"""
+channel counter {{ exec = "{example_of('count.pl')}" }}
+category default {{ children = 1 soft_time_limit = 300ms }}
+""")
+    same(s.success("t-1", "count", {"to": 3}), {"counted": 3}, "data")
+    long = {"to": 999999, "ms": 20}
+    counted = s.success("t-2", "count", long)["counted"]
+    check(0 < counted < 999999, f"counted to {counted}")
+    check(f"asked to end at {counted}: time_limit" in s.worker.log(), "log")
+    same(s.result(s.put("t-3", "count", {"to": "x"}))["error"]["code"],
+         "INVALID_INPUT_ERROR", "code")
+    same(s.success("t-4", "count", {"to": 2}), {"counted": 2}, "data")
+    s.worker.drain()
+    check("killed" not in s.worker.log(), s.worker.log())
 
 
 @case("settings go to every kind, the nearest first")
