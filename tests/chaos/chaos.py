@@ -45,6 +45,7 @@ TASKS = 100000000
 START_LIMIT = 30
 DRAIN_LIMIT = 120
 YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
+HAS_READ = 5  # seconds after which it has read its configuration, surely
 PLACES = 12  # tasks at once, and so polls
 CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
 PR_SET_CHILD_SUBREAPER = 36
@@ -168,6 +169,7 @@ class Run:
         self.write_config()
 
     def start_worker(self):
+        self.write_config()  # a reload may have left a broken one
         environment = {k: v for k, v in os.environ.items()
                        if k.endswith("SAN_OPTIONS")}
         environment.update(
@@ -339,7 +341,8 @@ class Run:
     def reload(self):
         if self.worker is None:
             return
-        broken = self.random.random() < 0.3
+        broken = self.random.random() < 0.3 and \
+            time.monotonic() - self.started > HAS_READ
         self.write_config(broken)
         self.send(self.worker.pid, signal.SIGHUP)
         self.counts["reloads"] += 1
