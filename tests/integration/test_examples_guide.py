@@ -17,6 +17,7 @@ DIRECTORY = os.environ.get("AVTOWORKER_EXAMPLES",
                            BUILD + "/handlers/examples/.libs")
 INVALID = "INVALID_INPUT_ERROR"
 KEY = "a-very-secret-key"
+PUBLIC_KEY = os.environ.pop("WEATHER_API_KEY", None)  # ours has none of it
 
 
 def file(name):
@@ -130,6 +131,19 @@ def _():
     for params in ({}, {"city": 5}, {"city": "Oslo"},
                    {"city": "Oslo", "api_key": 5}):
         equal(child.error("fetch_weather", params)[0], INVALID, repr(params))
+    child.stop()
+
+
+@case("fetch_weather asks a real service")
+def _():
+    city = os.environ.get("TEST_WEATHER_CITY")
+    if not city or not PUBLIC_KEY:
+        raise Skip("TEST_WEATHER_CITY or WEATHER_API_KEY is not set")
+    child = start("weather", "fetch_weather", WEATHER_API_KEY=PUBLIC_KEY)
+    data = child.data("fetch_weather", {"city": city})
+    equal(data["city"], city, "city")
+    equal(isinstance(data["temperature"], (int, float)) and
+          isinstance(data["conditions"], str), True, repr(data))
     child.stop()
 
 

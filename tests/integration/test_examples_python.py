@@ -236,4 +236,56 @@ def weather(t):
     check(KEY not in s.worker.log() + s.worker.output(), "the key is shown")
 
 
+# The real services ----------------------------------------------------------
+
+def public(text, *variables):
+    """Marks a case that asks a public service, if these say what to ask it;
+    docs/handlers.md has them."""
+    unset = [name for name in variables if not os.environ.get(name)]
+    if not unset:
+        return case(text)
+    case(f"{text} # SKIP {' and '.join(unset)} not set")(lambda t: None)
+    return lambda function: function
+
+
+def ask_public(t, name, kind, *variables, **params):
+    """What a task of an example gets from out there."""
+    s = Script(t, name, {v: os.environ[v] for v in variables
+                         if v in os.environ})
+    found = data(s.run(kind, **params))
+    s.end(0)
+    return found
+
+
+@public("parsers.py reads a real channel", "TEST_TELEGRAM_CHANNEL")
+def real_channel(t):
+    channel = os.environ["TEST_TELEGRAM_CHANNEL"]
+    found = ask_public(t, "parsers.py", "parse_telegram", "TELEGRAM_URL",
+                       channel=channel, limit=3)
+    same(found["channel"], channel, "channel")
+    check(found["count"] == len(found["messages"]) > 0 and
+          all(m["id"] and m["date"] for m in found["messages"]), found)
+
+
+@public("parsers.py reads a real wall", "TEST_VK_GROUP", "VK_TOKEN")
+def real_wall(t):
+    group = os.environ["TEST_VK_GROUP"]
+    found = ask_public(t, "parsers.py", "parse_vk", "VK_URL", "VK_TOKEN",
+                       group=group, limit=3)
+    same(found["group"], group, "group")
+    check(found["count"] == len(found["posts"]) > 0 and
+          all(p["id"] and p["date"] for p in found["posts"]), found)
+
+
+@public("weather.py asks a real service", "TEST_WEATHER_CITY",
+        "WEATHER_API_KEY")
+def real_weather(t):
+    city = os.environ["TEST_WEATHER_CITY"]
+    found = ask_public(t, "weather.py", "fetch_weather", "WEATHER_URL",
+                       "WEATHER_API_KEY", city=city)
+    same(found["city"], city, "city")
+    check(isinstance(found["temperature"], (int, float)) and
+          found["conditions"], found)
+
+
 main(lambda: peers.python_of("examples"))
