@@ -162,6 +162,7 @@ on_beat(const struct http_reply *reply, void *arg)
 {
 	struct beat *b = arg;
 	struct remote *r = b->remote;
+	const bool failing = r->heartbeat.backoff.failures > 0;
 	enum verdict verdict;
 	struct why why;
 
@@ -184,6 +185,8 @@ on_beat(const struct http_reply *reply, void *arg)
 		forgotten(r);
 	else
 		failed(r, verdict, reply, &why);
+	if (verdict == VERDICT_DONE && failing)
+		remote_resume(r);
 }
 
 /*

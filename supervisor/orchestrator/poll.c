@@ -31,6 +31,7 @@ wait_until(struct remote *r, int64_t delay_ms)
 	if (until_ms <= r->polling.not_before_ms)
 		return;
 	r->polling.not_before_ms = until_ms;
+	r->polling.unheard = false;
 	if (event_add(&r->polling.timer, &tv) == -1)
 		log_err("cannot set a timer for polls");
 }
@@ -57,6 +58,7 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 	delay = remote_delay_ms(verdict, reply, &r->polling.backoff);
 	remote_complain(r, "poll failed", why, delay);
 	wait_until(r, delay);
+	r->polling.unheard = reply->status == 0;
 }
 
 /* Orchestrators give a task another id when they give it out again. One that
@@ -211,6 +213,20 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* The loop's clock may be a little ahead of ours. */
 	r->polling.not_before_ms = 0;
+	fleet_kick(r->fleet);
+}
+
+void
+polling_resume(struct remote *r)
+{
+	struct polling *polling = &r->polling;
+
+	if (!polling->unheard)
+		return;
+	polling->unheard = false;
+	backoff_reset(&polling->backoff);
+	polling->not_before_ms = 0;
+	(void)event_del(&polling->timer);
 	fleet_kick(r->fleet);
 }
 

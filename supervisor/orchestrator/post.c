@@ -56,8 +56,10 @@ wait_until(struct remote *r, int64_t delay_ms)
 {
 	const int64_t until_ms = clock_now_ms() + delay_ms;
 
-	if (until_ms > r->posting.not_before_ms)
-		r->posting.not_before_ms = until_ms;
+	if (until_ms <= r->posting.not_before_ms)
+		return;
+	r->posting.not_before_ms = until_ms;
+	r->posting.unheard = false;
 }
 
 /* Back to where it came from: the oldest stay in front. */
@@ -196,6 +198,7 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 		delay = HURRY_MS;
 	remote_complain(r, "cannot deliver results", why, delay);
 	wait_until(r, delay);
+	r->posting.unheard = reply->status == 0;
 }
 
 static void
@@ -349,6 +352,20 @@ posting_kick(struct remote *r)
 	}
 	if (posting->waiting_count > 0)
 		set_timer(r);
+}
+
+void
+posting_resume(struct remote *r)
+{
+	struct posting *posting = &r->posting;
+
+	if (!posting->unheard)
+		return;
+	posting->unheard = false;
+	posting->not_before_ms = 0;
+	/* Still one at a time, until one gets through. */
+	posting->backoff.failures = 1;
+	posting_kick(r);
 }
 
 void

@@ -122,6 +122,8 @@ on_registered(const struct http_reply *reply, void *arg)
 	backoff_reset(&reg->backoff);
 	reg->registered = reg->tried = true;
 	tell_registered(r);
+	if (!reg->renewing)
+		remote_resume(r);
 	reg->renewing = false;
 	if (r->dialect->forgets)
 		renew_later(r);

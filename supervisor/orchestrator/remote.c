@@ -20,7 +20,9 @@
 #include "supervisor/orchestrator/task_signature.h"
 #include "supervisor/stats.h"
 
-#define SECRET_MAX 4096
+#define SECRET_MAX           4096
+/* What is sent has time to go through 64 kbit/s, besides its time limit. */
+#define SLOWEST_BYTES_PER_MS 8
 
 /* The first line of a file that holds a secret; key is what names it. NULL and
  * why. */
@@ -174,8 +176,11 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 		.once = method == HTTP_POST && r->dialect->acts_on_copies,
 	};
 
-	if (body != NULL)
+	if (body != NULL) {
 		request.body = bytes_take(body);
+		request.timeout_ms +=
+		    (int64_t)request.body.len / SLOWEST_BYTES_PER_MS;
+	}
 	manners_sent(r, kind);
 	return (http_start(r->http, &request, done, arg, why));
 }
@@ -269,6 +274,13 @@ remote_complain(const struct remote *r, const char *what, const struct why *why,
 	log_warn("%s at %s: %s; trying again in %lld.%lld s", what,
 	    r->conf->url, why->text, (long long)(delay_ms / 1000),
 	    (long long)(delay_ms % 1000 / 100));
+}
+
+void
+remote_resume(struct remote *r)
+{
+	polling_resume(r);
+	posting_resume(r);
 }
 
 int64_t

@@ -105,6 +105,7 @@ struct polling {
 	struct event timer; /* not_before is over */
 	unsigned refusals; /* results refused in a row */
 	bool failing : 1; /* the last one has failed */
+	bool unheard : 1; /* not_before is because of no reply */
 	bool draining : 1;
 };
 
@@ -126,6 +127,7 @@ struct posting {
 	struct event timer;
 	struct outbox_client client;
 	bool hurry : 1; /* the worker stops: short waits only */
+	bool unheard : 1; /* not_before is because of no reply */
 	bool joined : 1; /* the outbox knows us */
 };
 
@@ -224,7 +226,8 @@ struct remote_settings {
 /* NULL and why. To be freed by orchestrator_free(). */
 struct remote *remote_new(const struct remote_settings *,
     const struct orchestrator_ops *, void *arg, struct why *);
-/* Starts a request with our headers; takes the body. */
+/* Starts a request with our headers; takes the body, for which there is more
+ * time the larger it is. */
 struct http_call *remote_request(struct remote *, enum http_method,
     const char *url, struct bytes *body, int64_t timeout_ms, http_done,
     void *arg, struct why *);
@@ -246,6 +249,8 @@ void remote_redact(
 /* Says that something did not work, and when it is tried again. */
 void remote_complain(const struct remote *, const char *what,
     const struct why *, int64_t delay_ms);
+/* It is heard again: whoever waits because it gave no reply need not. */
+void remote_resume(struct remote *);
 /* How long to wait after that verdict: the back-off's next delay, the
  * orchestrator's Retry-After, or the silence that its rate limits want. */
 int64_t remote_delay_ms(
@@ -314,6 +319,7 @@ void polling_start(struct remote *);
 bool polling_is_flowing(const struct remote *);
 /* It is registered and its polls do not fail. */
 bool polling_answers(const struct remote *);
+void polling_resume(struct remote *); /* for remote_resume() */
 void polling_abandon(struct remote *);
 /* A result was taken, or refused for good: three refusals stop the polls. */
 void polling_result_taken(struct remote *);
@@ -325,6 +331,7 @@ int posting_init(struct remote *);
 void posting_join(struct remote *);
 void posting_add(struct remote *, struct lease *);
 void posting_kick(struct remote *);
+void posting_resume(struct remote *); /* for remote_resume() */
 /* The worker stops: what waits is tried now, and again soon. */
 void posting_hurry(struct remote *);
 void posting_fini(struct remote *);

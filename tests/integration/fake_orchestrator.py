@@ -265,6 +265,18 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 200
 
+    def __init__(self, *args):
+        self.open = set()  # connections
+        super().__init__(*args)
+
+    def process_request(self, request, client_address):
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def close_request(self, request):
+        self.open.discard(request)
+        super().close_request(request)
+
     def handle_error(self, request, client_address):
         pass
 
@@ -299,6 +311,19 @@ class Fake:
         self.server.fake = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,),
                          daemon=True).start()
+
+    def stop(self):
+        """As if its process had been killed: nobody listens any more, and all
+        connections are cut; it forgets who was registered."""
+        self.server.shutdown()
+        self.server.server_close()
+        for connection in list(self.server.open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        with self.changed:
+            self.known.clear()
 
     def break_kind(self, kind, fault):
         with self.changed:

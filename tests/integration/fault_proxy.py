@@ -7,6 +7,7 @@ what the orchestrator would have said; the connection is closed after it. Those
 that wait end when the worker has gone, or when the fault is repaired.
 """
 import gzip
+import itertools
 import select
 import socket
 import struct
@@ -96,6 +97,15 @@ def reset(data=b""):
         time.sleep(0.05)  # so that they are read before it
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                         struct.pack("ii", 1, 0))
+    return fault
+
+
+def in_turn(*faults):
+    """One after the other, and again."""
+    left = itertools.cycle(faults)
+
+    def fault(conn, exchange, silence):
+        next(left)(conn, exchange, silence)
     return fault
 
 

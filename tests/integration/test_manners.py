@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from email.utils import formatdate
 
 sys.dont_write_bytecode = True
@@ -19,7 +18,7 @@ sys.dont_write_bytecode = True
 from fake_orchestrator import Fake, Handler, Server, replying, \
     silent, task  # noqa: E402
 from harness import BUILD, CHILD, SOURCE, TOKEN, case, check, eventually, \
-    free_port, main, read, same  # noqa: E402
+    figure, free_port, main, read, same  # noqa: E402
 
 RESOLVER = os.path.join(BUILD, "tests", "integration", ".libs",
                         "silent_resolver.so")
@@ -38,22 +37,15 @@ class ClockHandler(Handler):
 
 
 class CountingServer(Server):
-    """Knows how many connections there were, and are."""
+    """Knows how many connections there were."""
 
     def __init__(self, *args):
-        self.opened = self.closed = 0
+        self.opened = 0
         super().__init__(*args)
 
     def process_request(self, request, client_address):
         self.opened += 1
         super().process_request(request, client_address)
-
-    def close_request(self, request):
-        self.closed += 1
-        super().close_request(request)
-
-    def open_now(self):
-        return self.opened - self.closed
 
 
 class Peer(Fake):
@@ -134,18 +126,6 @@ def works(fake, name, limit=30):
 def end(worker):
     worker.drain()
     check(TOKEN not in worker.log(), "the token is in the log")
-
-
-def figure(port, name):
-    """A figure of /metrics, or None."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics",
-                                    timeout=10) as reply:
-            text = reply.read().decode()
-    except OSError:
-        return None
-    found = re.search(f"^{re.escape(name)} (.*)$", text, re.M)
-    return float(found.group(1)) if found else None
 
 
 # Rate limits (S8) ----------------------------------------------------------
@@ -397,8 +377,8 @@ def connections(t):
         fake.wait_result(f"s{i}", 60)
     many = fake.server.opened
     check(many <= 50, f"{many} connections for 400 tasks")
-    eventually(lambda: fake.server.open_now() <= 4,
-               lambda: f"{fake.server.open_now()} connections of {many} are "
+    eventually(lambda: len(fake.server.open) <= 4,
+               lambda: f"{len(fake.server.open)} connections of {many} are "
                        "open", 120)
     same(fake.server.opened, many, "connections, without any need")
     end(worker)
@@ -504,19 +484,19 @@ def longest_gap(fake, worker):
     return max(fake.gaps("heartbeat"))
 
 
-@case("a heartbeat is never late by more than a second: ten children spin, "
+@case("{}: a heartbeat is never late by more than a second: ten children spin, "
       "one is stopped, one announces 60 MB, a resolver and an orchestrator "
-      "never answer")
-def never_late(t):
-    fake = Peer()
+      "never answer", ("classic", True), ("RXON", False))
+def never_late(t, _name, classic):
+    fake = Peer(classic=classic)
     steps = t.path("steps")
     plan = ["spin"] * 10 + ["started_stop", "announce_60m"]
     program = t.write("fickle-child", PROGRAM.format(
         python=sys.executable, source=SOURCE, plan=plan, log=steps,
         child=CHILD), 0o700)
     worker = t.worker(
-        fake.url, light=12, more=bad_company(t), orchestrator="""
-    protocol = classic""", worker="""
+        fake.url, light=12, more=bad_company(t), orchestrator=f"""
+    protocol = {"classic" if classic else "rxon"}""", worker="""
     heartbeat_interval = 1s
     max_concurrent_tasks = 20""",
         env={"AVTOWORKER_CHILD": program, "LD_PRELOAD": RESOLVER})
