@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bsd/string.h>
 
@@ -151,6 +152,16 @@ add_executable(
 	set_command(key, file, h, problems);
 }
 
+/* MODULE:ATTRIBUTE, as the SDK's command has it, and no file. */
+static bool
+is_attribute(const char *text)
+{
+	const char *colon = strchr(text, ':');
+
+	return (colon != NULL && colon != text && colon[1] != '\0' &&
+	    strchr(text, '/') == NULL && access(text, F_OK) == -1);
+}
+
 /* A block for a script, named after it. */
 static void
 add_script(struct conf *conf, const char *file, struct conf_problems *problems)
@@ -172,8 +183,10 @@ add_script(struct conf *conf, const char *file, struct conf_problems *problems)
 	} while (py != NULL);
 	if ((py = conf_struct(conf, "python", name)) == NULL)
 		conf_problem_memory(problems);
-	else
+	else if (!is_attribute(file))
 		set_command(key, file, py, problems);
+	else if (conf_value_set(key, file, py) == -1)
+		report_argument(key, file, problems);
 }
 
 static bool
@@ -190,7 +203,7 @@ conf_argument_add(
 {
 	if (ends_in(file, ".so"))
 		add_module(conf, file, problems);
-	else if (ends_in(file, ".py"))
+	else if (ends_in(file, ".py") || is_attribute(file))
 		add_script(conf, file, problems);
 	else
 		add_executable(conf, file, problems);

@@ -222,6 +222,12 @@ def commands(t, _name, keys, want):
     same(run.token, "", "a token that there is none of")
 
 
+@case("the Worker of a module is a handler of the command line")
+def attribute(t):
+    same(Run(t, args=["pkg.mod:worker"]).argv, ["pkg.mod:worker"],
+         "its arguments")
+
+
 @case("its own first line names the interpreter")
 def shebang(t):
     python = link_python(t, "bin/python3.x")

@@ -978,6 +978,27 @@ names_executables_of_the_command_line(void)
 }
 
 static void
+names_scripts_of_the_command_line(void)
+{
+	const char *handlers[] = { "a.py", "/x/a.py", "pkg.mod:worker" };
+	const char *const names[] = { "a", "a-2", "pkg" };
+	const char *const scripts[] = { "./a.py", "/x/a.py", "pkg.mod:worker" };
+	struct conf *c = build_well(&(struct given){ .handlers = handlers,
+	    .handlers_len = sizeof(handlers) / sizeof(handlers[0]) });
+	struct conf_python *py = TAILQ_FIRST(&c->pythons);
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		ASSERT_STR(py->name, names[i]);
+		ASSERT_STR(py->script[0], scripts[i]);
+		ASSERT(py->script[1] == NULL);
+		py = TAILQ_NEXT(py, entry);
+	}
+	ASSERT(py == NULL);
+	conf_free(c);
+}
+
+static void
 reads_lists_of_words(void)
 {
 	struct conf *c = build_well(&(struct given){
@@ -1208,6 +1229,8 @@ static const struct test tests[] = {
 	    names_modules_of_the_command_line },
 	{ "executables of the command line are handlers of their base name",
 	    names_executables_of_the_command_line },
+	{ "scripts of the command line are files, or attributes of modules",
+	    names_scripts_of_the_command_line },
 	{ "lists that are none", refuses_lists_that_are_none },
 	{ "lists of words, or one word", reads_lists_of_words },
 	{ "wipes secrets from the environment",

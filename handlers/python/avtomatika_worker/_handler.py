@@ -61,6 +61,11 @@ class Handler:
             (name for name, p in self._parameters.items()
              if p.kind in _POSITIONAL and name not in CONTEXT and
              name not in self._typed), None)
+        if self.is_skill and self.info.input_schema is None and \
+                self.params_name is not None:
+            self.info = dataclasses.replace(
+                self.info, input_schema=_schema.of_parameter(
+                    self.function, self.params_name))
 
     def offer(self) -> Dict[str, Any]:
         """What the ready frame says of it. The supervisor takes no child that

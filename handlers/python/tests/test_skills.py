@@ -54,6 +54,10 @@ SKILLS = """
     def long(params):
         return None
 
+    @worker.skill("other_name")
+    async def other_name(request: Request):
+        return {"data": {"text": request.text}}
+
     @worker.skill(Priced(name="priced", gpu=True, version="3"))
     def priced(params):
         return None
@@ -85,7 +89,8 @@ def skills(t):
     s = t.script(SKILLS)
     offer = {h["type"]: h for h in s.ready()["handlers"]}
     same(sorted(offer), ["blueprint", "described", "given", "loaded",
-                         "long", "priced", "setup", "simple"], "handlers")
+                         "long", "other_name", "priced", "setup", "simple"],
+         "handlers")
     same(offer["simple"], {
         "type": "simple", "kind": "simple", "version": "2.1",
         "description": "Says little.", "input_schema": {"type": "object"}},
@@ -106,6 +111,8 @@ def skills(t):
                 "words": {"type": "array", "items": {"type": "string"}}}},
         "events_schema": {"tick": {"type": "object", "required": ["n"]}}},
         "described")
+    same(offer["other_name"]["input_schema"],
+         offer["described"]["input_schema"], "params of another name")
     same(offer["priced"]["version"], "3", "version")
     same((len(offer["long"]["description"]), offer["long"].get("version")),
          (1024, None), "what is too long")
@@ -122,6 +129,8 @@ def skills(t):
     same((error["code"], "\"b\" is missing" in error["message"]),
          ("CONTRACT_VIOLATION_ERROR", True), f"{error}")
     same(s.run("given", {"a": 1, "b": 2})["status"], "success", "status")
+    same(s.run("other_name", {"text": 5})["error"]["message"],
+         "text is not of type string", "params of another name")
     same(s.run("loaded")["data"], {"from": "folder"}, "skills folder")
     same(s.stop(), 0, "exit status")
 
