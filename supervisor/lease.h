@@ -63,13 +63,14 @@ enum lease_outcome {
 struct lease_record {
 	int64_t finished_ms; /* its result is there since */
 	int64_t expires_ms; /* and is given up then */
-	int64_t sending_ms; /* it may have been taken since; 0: it was not */
+	int64_t sending_ms; /* marked as being sent since; 0: it is not */
 	uint64_t written; /* number of its result in the journal; 0: none */
 	uint64_t marked; /* of the mark that it is sent; 0: there is none, or
 			    it is on disk */
 	size_t held; /* bytes of its result in memory */
 	bool on_disk; /* only there; in memory are status and code */
 	bool fetching; /* from there */
+	bool in_doubt; /* it may have been taken since sending_ms */
 };
 
 struct lease {

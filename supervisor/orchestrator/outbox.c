@@ -161,11 +161,17 @@ outbox_prepare(struct outbox *o, struct lease *l, bool once)
 void
 outbox_not_sent(struct outbox *o, struct lease *l)
 {
-	if (l->record.sending_ms == 0)
+	if (l->record.sending_ms == 0 || l->record.in_doubt)
 		return;
 	l->record.sending_ms = 0;
 	l->record.marked = 0;
 	record_not_sent(o->journal, l);
+}
+
+void
+outbox_in_doubt(struct lease *l)
+{
+	l->record.in_doubt = true;
 }
 
 int64_t
@@ -173,7 +179,7 @@ outbox_expires_ms(const struct lease *l)
 {
 	const struct lease_record *rec = &l->record;
 
-	if (rec->sending_ms != 0 &&
+	if (rec->sending_ms != 0 && rec->in_doubt &&
 	    rec->sending_ms + JOB_TIMEOUT_MS < rec->expires_ms)
 		return (rec->sending_ms + JOB_TIMEOUT_MS);
 	return (rec->expires_ms);
@@ -303,6 +309,7 @@ restore_result(struct outbox *o, struct lease *l, struct journal_row *row)
 		if (row->sending_ms != 0) {
 			l->record.sending_ms = since(row->sending_ms);
 			l->record.marked = 0; /* it is on disk */
+			l->record.in_doubt = true;
 		}
 		return;
 	}

@@ -66,8 +66,11 @@ void outbox_finished(struct outbox *, struct lease *);
  * may have changed. once: the orchestrator acts on every copy, so it must be
  * on disk, with a mark that it is being sent, before its first byte goes. */
 bool outbox_prepare(struct outbox *, struct lease *, bool once);
-/* It was not taken, for sure: the mark is void. */
+/* That attempt is over. It was not taken, for sure: the mark is void, unless it
+ * is in doubt since an earlier one. */
 void outbox_not_sent(struct outbox *, struct lease *);
+/* Nobody knows whether it was taken. */
+void outbox_in_doubt(struct lease *);
 /* When it is to be given up, in clock_now_ms(). */
 int64_t outbox_expires_ms(const struct lease *);
 /* It was taken; how, in a word. */

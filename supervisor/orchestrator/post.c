@@ -178,14 +178,29 @@ may_be_taken(const struct http_reply *reply)
 		reply->status >= 500 && reply->status != 503);
 }
 
+/* Nothing goes for a while. What was got ready for it is known not to have been
+ * sent, and is not to look as if it had. */
+static void
+unprepare(struct remote *r)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &r->posting.waiting, entry)
+		outbox_not_sent(r->outbox, l);
+}
+
 static void
 failed(struct remote *r, struct lease *l, enum verdict verdict,
     const struct http_reply *reply, const struct why *why)
 {
 	int64_t delay;
 
-	if (!may_be_taken(reply))
+	if (may_be_taken(reply))
+		outbox_in_doubt(l);
+	else
 		outbox_not_sent(r->outbox, l);
+	if (r->posting.backoff.failures == 0)
+		unprepare(r);
 	if (reply->status != 0 && verdict == VERDICT_LATER)
 		postpone(r, l);
 	else
@@ -298,7 +313,9 @@ next_due(struct remote *r, int64_t now_ms)
 	TAILQ_FOREACH(l, &r->posting.waiting, entry) {
 		if (left == 0)
 			return (NULL);
+		/* One whose time is over may be met before its timer. */
 		if (l->deliver_after_ms > now_ms ||
+		    outbox_expires_ms(l) <= now_ms ||
 		    !events_end(r, l, r->posting.hurry))
 			continue;
 		if (outbox_prepare(r->outbox, l, r->dialect->acts_on_copies))

@@ -169,6 +169,29 @@ def unmarked(t):
     same(scene.rows("SELECT sending_at FROM lease"), [(None,)], "marks")
 
 
+@case("classic: nothing looks as if it had been sent that only was to be")
+def got_ready(t):
+    scene = Scene(t, "classic", light=4)
+    scene.fake.break_kind("result", silent)
+    names = [f"t-{n}" for n in range(50)]
+    for name in names:
+        scene.fake.put(task(name))
+    scene.fake.wait_requests("result", 32)  # no more are out at once
+    eventually(lambda: not scene.fake.tasks, "all were taken")
+    scene.fake.server.shutdown()
+    scene.fake.server.server_close()
+    scene.fake.repair()  # by which the silent ones end
+    scene.worker.wait_log("cannot deliver results.*connect")
+    scene.worker.signal(signal.SIGTERM)
+    eventually(lambda: scene.worker.lines("draining"), "drains")
+    scene.worker.signal(signal.SIGINT)
+    same(scene.worker.wait(), 0, "exit status")
+    rows = dict(scene.rows("SELECT task_id, sending_at FROM lease"))
+    sent = {r.json()["task_id"] for r in scene.fake.of_kind("result")}
+    same(set(rows), set(names), "leases")
+    same({n for n, at in rows.items() if at is not None}, sent, "marks")
+
+
 @case("classic: a result that may have been taken is given up in time")
 def too_old(t):
     scene = Scene(t, "classic")
