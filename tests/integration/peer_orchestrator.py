@@ -12,6 +12,7 @@ drive it without knowing the client's dialect:
     GET  /jobs              {job id: outcome} of everything submitted here
     GET  /jobs/ID           {"outcome", "state", "timeline"}
     POST /jobs/ID/cancel    as a client does it
+    POST /jobs/ID/state     changes members of the job's record
     GET  /workers           the worker records, as stored
 
 A submit may also have what dispatching takes (DISPATCH below), "transitions",
@@ -26,6 +27,9 @@ from outside in three places, without which nobody can work with them: their
 authentication eats the body of every result, two queued tasks of equal
 priority raise TypeError, and so does the repetition of a task that was
 dispatched without timeout_seconds. --as-published leaves them as they are.
+
+With --refusing a current one has a middleware, as its users may write them,
+that refuses every result.
 """
 import argparse
 import asyncio
@@ -34,6 +38,7 @@ import itertools
 import json
 import os
 import signal
+import ssl
 import sys
 import time
 
@@ -57,6 +62,8 @@ def parse_args():
     p.add_argument("--redis", help="socket of its storage; default: memory")
     p.add_argument("--as-published", action="store_true",
                    help="no repairs")
+    p.add_argument("--refusing", action="store_true",
+                   help="it has a middleware that refuses results")
     return p.parse_args()
 
 
@@ -156,6 +163,16 @@ def recording(base, in_order):
     return Recorder
 
 
+def refusing():
+    """The middleware."""
+    from avtomatika.middleware.base import BaseMiddleware, MiddlewareError
+
+    class Refusing(BaseMiddleware):
+        async def process_inbound_result(self, context, result_payload):
+            raise MiddlewareError("as asked")
+    return Refusing()
+
+
 class Peer:
     """The orchestrator and what the control port needs of it."""
 
@@ -176,6 +193,8 @@ class Peer:
         if self.repaired:
             self.engine.app.middlewares.append(read_bodies_early())
             self.record_messages()
+        if args.refusing:
+            self.engine.middleware_chain.add(refusing())
 
     def record_messages(self):
         """Classic writes them into its log and forgets them."""
@@ -280,14 +299,20 @@ class Peer:
     async def client(self, path, body):
         """What a client of the orchestrator posts below /jobs."""
         header = "X-Avtomatika-Token" if self.classic else "X-Client-Token"
-        url = f"http://127.0.0.1:{self.args.port}/api/v1/jobs/{path}"
+        scheme = "https" if os.environ.get("TLS_ENABLED") else "http"
+        url = f"{scheme}://127.0.0.1:{self.args.port}/api/v1/jobs/{path}"
         async with self.http.post(
-                url, json=body, headers={header: CLIENT_TOKEN}) as r:
+                url, json=body, headers={header: CLIENT_TOKEN},
+                ssl=own_context()) as r:
             return await r.json(content_type=None)
 
     async def cancel(self, request):
         return answer(await self.client(
             request.match_info["id"] + "/cancel", {}))
+
+    async def change(self, request):
+        return answer(await self.storage.update_job_state(
+            request.match_info["id"], await request.json()))
 
     async def told(self, _request):
         return answer(self.messages)
@@ -316,6 +341,7 @@ class Peer:
         app.router.add_get("/jobs", self.jobs)
         app.router.add_get("/jobs/{id}", self.job)
         app.router.add_post("/jobs/{id}/cancel", self.cancel)
+        app.router.add_post("/jobs/{id}/state", self.change)
         app.router.add_get("/workers", self.workers)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -326,6 +352,16 @@ class Peer:
         print("READY", file=ready, flush=True)
         await stop.wait()
         os._exit(0)  # a parked poll would hold an orderly stop back
+
+
+def own_context():
+    """With TLS: as what this side speaks to its own port."""
+    if not os.environ.get("TLS_ENABLED"):
+        return None
+    context = ssl.create_default_context(cafile=os.environ["TLS_CA_PATH"])
+    context.load_cert_chain(os.environ["TLS_CERT_PATH"],
+                            os.environ["TLS_KEY_PATH"])
+    return context
 
 
 def fill(value, text):

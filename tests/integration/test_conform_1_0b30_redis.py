@@ -8,5 +8,6 @@ sys.dont_write_bytecode = True
 import conform  # noqa: E402
 import conform_day  # noqa: E402,F401
 import conform_lives  # noqa: E402,F401
+import conform_refusals  # noqa: E402,F401
 
 conform.main("1.0b30", "redis")
