@@ -10,6 +10,7 @@ Nothing here sleeps for a while and hopes: eventually() looks again and again
 until the limit. Limits are generous, since they only matter to failures.
 """
 import ctypes
+import fcntl
 import hashlib
 import hmac
 import http.client
@@ -73,6 +74,16 @@ def parents():
             continue
         table[int(name)] = (int(fields[1]), fields[0])
     return table
+
+
+def lock_is_free(path):
+    """True when every process that held the lock is dead."""
+    with open(path, "r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def descendants(pid):

@@ -3,13 +3,14 @@
 """What the orchestrator cancels: a task that waits is never started, one that
 runs is told and then ended with all it has started, one that is over stays as
 it is. Its result is `cancelled`, whatever the handler makes of it."""
+import os
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from harness import (Worker, case, check, eventually,  # noqa: E402
-                     main, same)
+                     lock_is_free, main, same)
 
 
 class Scene:
@@ -81,6 +82,116 @@ def deaf(t):
     scene.cancelled("deaf")
     eventually(lambda: child not in scene.worker.children(), "it is gone")
     scene.end()
+
+
+PLANT = """
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+STAND = "trap '' TERM HUP; while :; do sleep 100; done"
+
+
+def plant(lock, hold):
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    for session in False, True:
+        subprocess.Popen(["/bin/sh", "-c", STAND], pass_fds=[fd],
+                         start_new_session=session)
+    os.close(fd)
+    open(hold, "w").close()
+"""
+
+PROGRAM = f"""#!/usr/bin/env python3
+{PLANT}
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+plant(**json.load(sys.stdin))
+while True:
+    signal.pause()
+"""
+
+SCRIPT = f"""{PLANT}
+from avtomatika_worker import Worker
+worker = Worker()
+
+
+@worker.task("deaf")
+def deaf(params, **_):
+    plant(**params)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+
+@worker.task("heeds")
+async def heeds(params, **_):
+    plant(**params)
+    await asyncio.sleep(3600)
+"""
+
+
+def all_gone(t, kind, blocks="", later=False, modules=(), each=({},)):
+    """A process of the task's, and one in a session of its own."""
+    fake = Fake(classic=False)
+    hold, *locks = (t.path(x) for x in ("hold", "lock", "other"))
+    worker = t.worker(
+        fake.url, modules=modules, worker="heartbeat_interval = 1s",
+        orchestrator="protocol = rxon", more=f"""
+category forest {{
+    children = 2
+    cancel_grace = 200ms
+}}
+{blocks}""")
+    for lock, more in zip(locks, each):
+        name = os.path.basename(lock)
+        fake.put(task(name, kind, {"lock": lock, "hold": hold, **more}))
+        eventually(lambda: os.path.exists(hold), "it runs")
+        check(not lock_is_free(lock), "nothing is planted")
+        os.remove(hold)
+        fake.cancels.add(name)
+        same(fake.wait_result(name)["status"], "cancelled", "status")
+        if later:
+            check(not lock_is_free(lock), "they are dead already")
+            worker.drain()
+        eventually(lambda lock=lock: lock_is_free(lock), "all are dead")
+    if not later:
+        worker.drain()
+
+
+@case("all that a module's handler has started ends with it")
+def module_tree(t):
+    all_gone(t, "plant", modules=("forest",),
+             each=({"kind": "plain"}, {"kind": "session"}))
+
+
+@case("all that an executable has started ends with it")
+def executable_tree(t):
+    path = t.write("program", PROGRAM)
+    os.chmod(path, 0o755)
+    all_gone(t, "program", f"""
+handler program {{
+    exec = "{path}"
+    category = forest
+}}""")
+
+
+@case("all that a script's handler has started ends with it: one that {}",
+      ("does not listen", "deaf", False),
+      ("listens leaves it to the end of its child", "heeds", True))
+def script_tree(t, _name, kind, later):
+    path = t.write("script.py", SCRIPT)
+    all_gone(t, kind, f"""
+python script {{
+    script = "{path}"
+    category = forest
+}}""", later)
 
 
 @case("a task that is over stays as it is")

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: ISC
 """Nothing that handlers have started outlives avtoworkerd or a child, whoever
 of them is killed."""
-import fcntl
 import json
 import os
 import resource
@@ -13,8 +12,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
-                     descendants, eventually, main, module, parents,
-                     proc_read, same)
+                     descendants, eventually, lock_is_free, main, module,
+                     parents, proc_read, same)
 
 KINDS = ("plain", "session", "daemon", "chain")
 FORMS = ("launcher = no", "launcher = yes")
@@ -86,19 +85,9 @@ category forest {{
         return self.worker.wait()
 
 
-def is_free(lock):
-    """True when every process that held the lock is dead."""
-    with open(lock, "r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
 def wait_free(locks, limit=SOON):
     for lock in locks:
-        eventually(lambda: is_free(lock), f"all holders of {lock} are dead",
+        eventually(lambda: lock_is_free(lock), f"all holders of {lock} are dead",
                    limit)
 
 
@@ -106,7 +95,7 @@ def wait_free(locks, limit=SOON):
 def kill_child(t, category):
     f = Forest(t, category + "\n sweep = exit")
     locks = f.plant_all()
-    same([is_free(x) for x in locks], [False] * len(locks), "free at first")
+    same([lock_is_free(x) for x in locks], [False] * len(locks), "free at first")
     os.kill(f.child(), signal.SIGKILL)
     wait_free(locks)
     same(f.run("wait_for")["status"], "success", "a later task")
