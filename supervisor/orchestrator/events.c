@@ -9,6 +9,7 @@
  * twice, and after a failure nothing is sent for a while: results do not wait
  * for what may never get through.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
+#include "supervisor/conf.h"
 #include "supervisor/lease.h"
 #include "supervisor/orchestrator/remote.h"
 #include "supervisor/task_event.h"
@@ -25,6 +27,7 @@
 #define TIMEOUT_MS   ((int64_t)5000) /* a result waits that long for one */
 #define RETRY_AT_MS  ((int64_t)10000)
 #define RETRY_MAX_MS ((int64_t)60000)
+#define COMPLAIN_MS  ((int64_t)1000) /* no more often */
 
 /* One that waits or is on its way. */
 struct told {
@@ -151,6 +154,27 @@ events_lost(struct remote *r)
 		let_go(r);
 }
 
+/* Of one that nobody will have. A handler may tell many of them. */
+static void
+complain(struct remote *r, const char *what, const struct why *why)
+{
+	struct telling *e = &r->telling;
+	const int64_t now_ms = clock_now_ms();
+	char before[64] = "";
+
+	e->lost++;
+	if (now_ms < e->complain_after_ms)
+		return;
+	if (e->lost > 1)
+		(void)snprintf(before, sizeof(before),
+		    " (and %u before it, since the last such line)",
+		    e->lost - 1);
+	log_warn(
+	    "%s: an event %s: %s%s", r->conf->url, what, why->text, before);
+	e->lost = 0;
+	e->complain_after_ms = now_ms + COMPLAIN_MS;
+}
+
 static void
 on_answered(const struct http_reply *reply, void *arg)
 {
@@ -170,8 +194,7 @@ on_answered(const struct http_reply *reply, void *arg)
 	if (verdict == VERDICT_DONE || verdict == VERDICT_REFUSED) {
 		backoff_reset(&e->backoff);
 		if (verdict == VERDICT_REFUSED)
-			log_warn("%s: an event was refused: %s", r->conf->url,
-			    why.text);
+			complain(r, "was refused", &why);
 	} else {
 		const int64_t delay =
 		    remote_delay_ms(verdict, reply, &e->backoff);
@@ -236,7 +259,7 @@ send_one(struct remote *r, struct told *t)
 	    (tell(r, &body) || post(r, &body, &why)))
 		e->out = t;
 	else {
-		log_warn("an event is not told: %s", why.text);
+		complain(r, "is not told", &why);
 		told_free(t);
 		posting_kick(r);
 	}

@@ -141,6 +141,8 @@ struct telling {
 	struct event timer; /* progress may be sent again; or out is late */
 	int64_t progress_after_ms; /* none is sent earlier */
 	int64_t not_before_ms; /* nothing is taken earlier */
+	int64_t complain_after_ms; /* no line about one earlier */
+	unsigned lost; /* refused, or not told, since the last line */
 	struct backoff backoff;
 };
 

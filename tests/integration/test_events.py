@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: ISC
 """What handlers tell while they run: before the result or not at all, at a
 pace that the orchestrator bears, and never in the way of anything."""
+import itertools
 import sys
+import time
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
-from harness import case, check, main, same  # noqa: E402
+from harness import case, check, eventually, main, same  # noqa: E402
 
 
 def scene(t, classic=False):
@@ -88,6 +90,29 @@ def refused(t):
     same(fake.wait_result("t-1")["status"], "success", "status")
     worker.wait_log("WARNING.*an event was refused: no such payload")
     same(sum(e["event_type"] == "odd" for e in told(fake)), 1, "events")
+    worker.drain()
+
+
+@case("events that are refused are told once a second, with their number")
+def many_refused(t):
+    fake, worker = scene(t)
+    fake.break_kind("event", replying(
+        200, b'{"status": "error", "message": "no such payload"}'))
+    began = time.monotonic()
+    fake.put(task("t-1", "tell", {"times": 60, "type": "odd",
+                                  "payload": "{}"}))
+    fake.wait_result("t-1")
+    took = time.monotonic() - began
+    lines = worker.lines("an event was refused")
+    check(1 <= len(lines) <= 1 + took, f"{len(lines)} lines in {took:.1f} s")
+    names = (f"again-{i}" for i in itertools.count())
+
+    def counted():
+        fake.put(task(next(names), "tell", {"times": 1, "type": "odd",
+                                            "payload": "{}"}))
+        return worker.lines(r"refused.*\(and \d+ before it")
+
+    eventually(counted, "their number is told")
     worker.drain()
 
 
