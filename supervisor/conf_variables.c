@@ -26,7 +26,8 @@ const struct conf_variable conf_variables[] = {
 	{ "S3_REGION", STORAGE, false },
 	{ "WORKER_BLOB_CACHE_DIR", STORAGE, false },
 	{ "OTEL_EXPORTER_OTLP_ENDPOINT",
-	    "the worker sends no traces; it has metrics", false },
+	    "the worker sends no traces; scripts that set up OpenTelemetry do",
+	    true },
 };
 const size_t conf_variables_len =
     sizeof(conf_variables) / sizeof(conf_variables[0]);

@@ -84,8 +84,8 @@ class Worker:
             given.get("skill_info_class") or SkillInfo
         self.handlers: Dict[str, Handler] = {}
         self.middlewares: List[Middleware] = []
-        self.observability = ObservabilityManager(
-            enabled=self.config.WORKER_ENABLE_METRICS)
+        # Whoever has set up OpenTelemetry wants it, with metrics or without.
+        self.observability = ObservabilityManager()
         self._hot: Set[str] = set()
         self._names_skills = False
         self._session: Optional[Session] = None
