@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from avtomatika_worker import Worker
 from avtomatika_worker.types import ParamValidationError
 
-worker = Worker(worker_type="api")
+worker = Worker(worker_type="api", skill_dependencies={"tells": ["llama"]})
 handler = getattr(worker, os.environ["REGISTER_BY"])
 
 
@@ -84,6 +84,18 @@ async def context(params, task_id, job_id, **kwargs):
     return {"data": {"task_id": task_id, "job_id": job_id,
                      "priority": kwargs["priority"],
                      "progress": callable(kwargs["send_progress"])}}
+
+
+@handler("tells")
+async def tells(params, task_id, job_id, send_progress, **kwargs):
+    add = kwargs.get("add_to_hot_cache") or kwargs["add_to_hot_skills"]
+    remove = kwargs.get("remove_from_hot_cache") or \
+        kwargs["remove_from_hot_skills"]
+    add("llama")
+    add("mistake")
+    remove("mistake")
+    await send_progress(task_id, job_id, 0.5, "half")
+    return {"data": {"told": True}}
 
 
 @handler("plain")

@@ -9,6 +9,7 @@ OWN_WORDS = "the same verdict in other words"
 NOT_HERE = "another worker may have it, so the task goes back (S13)"
 NO_OBJECT = "orchestrators take only an object"
 NO_NAN = "NaN is no JSON; null is"
+NO_SOCKET = "it asks for a WebSocket where no orchestrator has one"
 NO_PLAIN = "it takes async functions alone"
 NO_BREACH = "data that does not match is not sent"
 BOTH = "those of both generations"
@@ -56,6 +57,7 @@ ROWS = (  # name, task type, params, {SDK: why it differs}
     ("params unknown", "sizes", {"width": 1, "x": 1}, {NEW: OWN_WORDS}),
     ("params of another type", "sizes", {"width": "3"}, {NEW: OWN_WORDS}),
     ("context", "context", {}, {}),
+    ("progress", "tells", {}, {OLD: NO_SOCKET}),
     ("a plain function", "plain", {}, {OLD: NO_PLAIN}),
     ("an unknown type", "unknown", {}, {OLD: NOT_HERE, NEW: NOT_HERE}),
 )

@@ -74,11 +74,16 @@ def essence(result):
 
 
 def events(fake, task_id):
-    """What was told of that task meanwhile."""
-    told = [x for kind, x in fake.told if kind == "event" and
-            x.get("target_task_id") == task_id]
-    return [(x["event_type"], without_nulls(x["payload"]),
-             x.get("target_job_id"), x.get("origin_task_id")) for x in told]
+    """What was told of that task meanwhile, by RXON's events or over the
+    WebSocket of classic orchestrators."""
+    found = []
+    for kind, x in fake.told:
+        if kind == "event" and x.get("target_task_id") == task_id:
+            found.append((x["event_type"], without_nulls(x["payload"]),
+                          x.get("target_job_id"), x.get("origin_task_id")))
+        elif kind == "message" and x.get("task_id") == task_id:
+            found.append(x)
+    return found
 
 
 def ask(fake, rows):
@@ -94,6 +99,9 @@ def ask(fake, rows):
     found = {}
     for name, task_id in ids.items():
         found[name] = essence(fake.wait_result(task_id, LONG))
+        if name == "progress" and (fake.sockets or not fake.classic):
+            # By another connection than the result.
+            eventually(lambda: events(fake, task_id), "progress", LONG)
         if events(fake, task_id):
             found[name]["events"] = events(fake, task_id)
     return found
@@ -112,28 +120,33 @@ class Pair:
         os.mkdir(self.cwd)
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"),
                     "PYTHONDONTWRITEBYTECODE": "1",
-                    "HEARTBEAT_INTERVAL": "1", **env}
+                    "HEARTBEAT_INTERVAL": "1",
+                    "WORKER_ENABLE_WEBSOCKETS": str(version == OLD), **env}
 
-    def sdk(self, rows, look=lambda fake: None):
-        fake = Fake(classic=self.version == OLD)
+    def fake(self):
+        """One with a WebSocket, if progress has no other way."""
+        return Fake(classic=self.version == OLD, websocket=self.version == OLD)
+
+    def sdk(self, rows, look):
+        fake = self.fake()
         sdk = Program(self.t, "sdk", [self.python, *self.argv, self.script], {
             **self.env, "ORCHESTRATOR_URL": fake.url, "WORKER_TOKEN": TOKEN,
             "WORKER_ID": "w-1", "TASK_FILES_DIR": self.t.path("files")},
             cwd=self.cwd)
-        found = ask(fake, rows)
-        seen = look(fake)
+        found = ask(fake, rows), look(fake)
         sdk.kill()
-        return found, seen
+        return found
 
-    def ours(self, rows, look=lambda fake: None):
-        fake = Fake(classic=self.version == OLD)
+    def ours(self, rows, look):
+        fake = self.fake()
         worker = self.t.worker(fake.url, modules=(), env=self.env, more=f"""
 python api {{ script = "{self.script}" python = "{self.python}" }}
 """)
-        found = ask(fake, rows)
-        seen = look(fake)
+        if fake.websocket:
+            fake.wait_socket(1, LONG)
+        found = ask(fake, rows), look(fake)
         worker.drain()
-        return found, seen
+        return found
 
     def compare(self, rows, look=lambda fake: None):
         """What was looked at, under the SDK and under avtoworkerd."""
@@ -152,19 +165,33 @@ python api {{ script = "{self.script}" python = "{self.python}" }}
         return seen, looked
 
 
+def wait_hot(fake, **wanted):
+    """Until a heartbeat tells that."""
+    eventually(lambda: any(
+        r.body and all(sorted(r.json().get(k, ())) == v
+                       for k, v in wanted.items())
+        for r in fake.of_kind("heartbeat")),
+        lambda: f"a heartbeat with {wanted}; the last is "
+        f"{fake.of_kind('heartbeat')[-1].body}", LONG)
+
+
+def hot(fake):
+    """What "tells" has loaded, and what is ready by it."""
+    wait_hot(fake, hot_skills=["tells"],
+             **({"hot_cache": ["llama"]} if fake.classic else {}))
+
+
 @case("a script gives the results that it gives under SDK {}", OLD, NEW,
       limit=180)
 def results(t, version):
     Pair(t, version, "python_api.py", {
-        "REGISTER_BY": "task" if version == OLD else "skill"}).compare(ROWS)
+        "REGISTER_BY": "task" if version == OLD else "skill"}).compare(ROWS, hot)
 
 
 def offer(fake):
     """{skill: what was told of it}, once those are hot that the script has
     made so in the meantime."""
-    eventually(lambda: fake.of_kind("heartbeat")[-1].body and sorted(
-        fake.of_kind("heartbeat")[-1].json().get("hot_skills", ())) == HOT,
-               lambda: f"{HOT} are hot: {fake.of_kind('heartbeat')[-1].body}")
+    wait_hot(fake, hot_skills=HOT)
     told = fake.of_kind("register")[0].json()["supported_skills"]
     return {x["name"]: x for x in told}
 
