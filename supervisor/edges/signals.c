@@ -51,7 +51,10 @@ signals_open(struct signals *s, struct event_base *base,
 		 * zombies. */
 		(void)sigaction(rows[i].number, &preset, NULL);
 	}
+	/* Errors tell of both: EPIPE, and EFBIG of a file that is as long as
+	 * a limit lets us make it. */
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore, NULL);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 ||
 	    (s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1) {
 		why_errno(why, "signalfd");

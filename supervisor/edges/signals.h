@@ -31,8 +31,8 @@ struct signals {
 /* First of all: what asks a worker for something, and would kill a process that
  * is not one yet, waits for signals_open(). */
 void signals_defer(void);
-/* Blocks the signals in this thread and those it starts later, ignores
- * SIGPIPE, and takes the rows' signals from the loop. -1 and why. */
+/* Blocks the signals in this thread and those it starts later, ignores SIGPIPE
+ * and SIGXFSZ, and takes the rows' signals from the loop. -1 and why. */
 int signals_open(struct signals *, struct event_base *,
     const struct signal_row *, size_t count, void *arg, struct why *);
 void signals_close(struct signals *);

@@ -6,6 +6,7 @@ AVTOWORKER_EVERY_STEP has it killed at each of them, not at a few."""
 import glob
 import http.client
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -71,6 +72,21 @@ class Scene:
         for name in names:
             same(self.fake.wait_result(name)["status"], "success", name)
 
+    def fill(self):
+        """Gives it tasks until it has no room for their results. Returns their
+        names. What is in the journal's log already may be overwritten."""
+        names = []
+
+        def is_full():
+            if self.worker.lines("no more tasks are taken"):
+                return True
+            if not self.fake.tasks:
+                names.append(f"t-{len(names)}")
+                self.fake.put(task(names[-1], "echo", {"text": "x" * 9000}))
+            return False
+        eventually(is_full, "there is no more room", 60)
+        return names
+
     def refuses_tasks(self, words):
         """Until it takes none, and says why."""
         self.worker.wait_log(f"journal: .*{words}.*no more tasks are taken")
@@ -116,17 +132,7 @@ if can_mount():
                     f.write(b"x" * 4096)
             except OSError:
                 pass
-        # What is in the journal's log already may be overwritten.
-        names = []
-
-        def is_full():
-            if scene.worker.lines("no more tasks are taken"):
-                return True
-            if not scene.fake.tasks:
-                names.append(f"t-{len(names)}")
-                scene.fake.put(task(names[-1], "echo", {"text": "x" * 9000}))
-            return False
-        eventually(is_full, "the disk is full")
+        names = scene.fill()
         scene.refuses_tasks("full")
         os.unlink(there + "/filler")
         scene.worker.wait_log("journal: it can be written again")
@@ -157,6 +163,21 @@ else:
     @case("full and read-only disks # SKIP no mounts are allowed here")
     def no_mounts(_t):
         pass
+
+
+@case("a limit of the size of files: no more tasks until it is lifted")
+def limited(t):
+    scene = Scene(t)
+    scene.run("one")
+    limit = resource.prlimit(scene.worker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(scene.worker.pid, resource.RLIMIT_FSIZE,
+                     (400000, limit[1]))  # the log needs less
+    names = scene.fill()
+    scene.refuses_tasks("")
+    resource.prlimit(scene.worker.pid, resource.RLIMIT_FSIZE, limit)
+    for name in names:
+        scene.fake.wait_result(name)
+    scene.recovers()
 
 
 if can_trace():
