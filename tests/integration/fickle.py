@@ -8,13 +8,16 @@ the start, "at STEP PID" where it now waits to be ended.
 """
 import json
 import os
+import random
 import signal
+import socket
 import struct
 import sys
 
 TASK = 1
 READY, STARTED, RESULT, LOG = 16, 17, 18, 19
 CHANNEL = 3
+LOG_STORM = 200000  # frames
 
 
 def frame(kind, value, lease=0):
@@ -201,6 +204,72 @@ def started_close(c):
     c.stay()
 
 
+def started_shut(c):
+    """It can still hear, but not be heard."""
+    c.begin()
+    with socket.socket(fileno=os.dup(CHANNEL)) as s:
+        s.shutdown(socket.SHUT_WR)
+    c.stay()
+
+
+def started_dup_over(c):
+    """Something else is where the channel was."""
+    c.begin()
+    with open("/dev/null", "rb") as f:
+        os.dup2(f.fileno(), CHANNEL)
+    c.stay()
+
+
+def started_dup_onto(c):
+    """What is printed goes into the channel."""
+    c.begin()
+    os.dup2(CHANNEL, 1)
+    os.write(1, b"this is no frame, but a line\n")
+    c.stay()
+
+
+def result_shut(c):
+    """It is heard, but will never hear again."""
+    c.begin()
+    with socket.socket(fileno=os.dup(CHANNEL)) as s:
+        s.shutdown(socket.SHUT_RD)
+    send(c.result())
+    c.stay()
+
+
+def mutant(c):
+    """All that it says is as wrong as chance will have it."""
+    c.begin()
+    rng = random.Random(c.task["task_id"])
+    data = bytearray(frame(LOG, {"message": "hello"}, c.lease) + c.result())
+    for _ in range(rng.randrange(1, 5)):
+        at = rng.randrange(len(data))
+        change = rng.choice(("flip", "set", "cut", "repeat", "insert"))
+        if change == "flip":
+            data[at] ^= 1 << rng.randrange(8)
+        elif change == "set":
+            data[at] = rng.choice((0, 1, 16, 127, 128, 255))
+        elif change == "cut":
+            del data[at:at + rng.randrange(1, 20)]
+        elif change == "repeat":
+            data[at:at] = data[at:at + rng.randrange(1, 40)]
+        else:
+            data[at:at] = rng.randbytes(rng.randrange(1, 40))
+        if not data:
+            break
+    send(bytes(data))
+
+
+def gifts(c):
+    """With each frame come as many descriptors as the kernel lets through."""
+    c.begin()
+    with socket.socket(fileno=os.dup(CHANNEL)) as s:
+        for _ in range(50):
+            socket.send_fds(s, [frame(LOG, {"message": "take"}, c.lease)],
+                            [0] * 250)
+    send(c.result())
+
+
 def half_result(c):
     c.begin()
     data = c.result()
@@ -253,6 +322,14 @@ def result_after_wrong_ones(c):
     wrong = frame(RESULT, {"status": "success"}, c.lease + 1)
     send(wrong * 2000 + c.result())
     c.stay()
+
+
+def log_storm(c):
+    c.begin()
+    data = frame(LOG, {"message": "so much to say " + "x" * 100}) * 500
+    for _ in range(LOG_STORM // 500):
+        send(data)
+    send(c.result())
 
 
 def log_flood(c):

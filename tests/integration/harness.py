@@ -105,6 +105,12 @@ def proc_read(pid, name):
         return ""
 
 
+def cpu_s(pid):
+    """Processor time that it has used, in seconds."""
+    fields = proc_read(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def adopt_orphans():
     """What a killed worker leaves behind comes to us, and is seen."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -13,17 +13,12 @@ import time
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (BUILD, LIMIT, case, check, eventually,  # noqa: E402
-                     free_port, has_sanitizers, main, proc_read, same)
+from harness import (BUILD, LIMIT, case, check, cpu_s,  # noqa: E402
+                     eventually, free_port, has_sanitizers, main, proc_read, same)
 
 SPAWN = os.path.join(BUILD, "tests", "integration", ".libs", "fail_spawn.so")
 WALL = os.path.join(BUILD, "tests", "integration", ".libs", "fake_wall.so")
 TROUBLE_S = 3  # that each trouble lasts
-
-
-def cpu_s(pid):
-    fields = proc_read(pid, "stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Quiet:

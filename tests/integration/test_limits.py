@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Limits of a task while it runs, and the truth about how it ended."""
+import errno
 import os
 import re
 import signal
@@ -87,13 +88,38 @@ def hard(t, _what, kind, params):
            cause="time_limit", signal=9, exit_status=None, core=False,
            stage="in the handler")
     wall = result["error"]["details"]["wall_ms"]
-    check(1000 <= wall < 20000, f"wall time: {wall} ms")
+    check(1000 <= wall < 4000, f"wall time: {wall} ms")
     state = r"state T \(stopped\)" if params.get("stop") else "state S"
     scene.worker.wait_log(told(f"asking it to stop within 0.*{state}", "long"))
     scene.worker.wait_log(told(f"ending it: it ran longer.*{state}.* kB "
                                "resident", "long"))
     scene.worker.wait_log(told(f'task "{kind}": its child ran longer.*; in the '
                                "handler, cause time_limit, wall ", "long"))
+    scene.works_on()
+
+
+@case("a handler that cannot be stopped delays nobody else")
+def deaf_alone(t):
+    scene = Scene(t, time_limit="3s", cancel_grace="1s")
+
+    def times(name, over):
+        taken = []
+        while not over():
+            begun = time.monotonic()
+            scene.run(f"{name}-{len(taken)}", "echo")
+            taken.append(time.monotonic() - begun)
+        return sorted(taken)
+    start = time.monotonic()
+    quiet = times("quiet", lambda: time.monotonic() > start + 1)
+    scene.put("deaf", "deaf")
+    busy = times("busy", lambda: "deaf" in scene.fake.results)
+    failed(scene.fake.wait_result("deaf"), "TIMEOUT_ERROR", "time_limit")
+    for name, taken in (("before", quiet), ("meanwhile", busy)):
+        print(f"# {len(taken)} tasks {name}, median "
+              f"{taken[len(taken) // 2] * 1000:.1f} ms, at worst "
+              f"{taken[-1] * 1000:.1f} ms")
+    check(busy[len(busy) // 2] < quiet[len(quiet) // 2] * 3 + 0.1 and
+          busy[-1] < 2, "the others were delayed")
     scene.works_on()
 
 
@@ -198,6 +224,34 @@ def exit_0(t):
     scene = Scene(t)
     failed(scene.run("left", "exit_now"), "TRANSIENT_ERROR",
            "exited with status 0", cause="crash", signal=None, exit_status=0)
+    scene.works_on()
+
+
+@case("a file that is longer than max_file_size costs its own task")
+def long_file(t):
+    scene = Scene(t, max_file_size="64K")
+    scene.put("beside", "echo")
+    failed(scene.run("writes", "write_file", size=65000 + 1000,
+                     path=t.path("long")), "TRANSIENT_ERROR",
+           "was killed by signal 25 (File size limit exceeded)",
+           cause="crash", signal=signal.SIGXFSZ, stage="in the handler")
+    same(os.path.getsize(t.path("long")), 65536, "its size")
+    same(scene.run("fits", "write_file", size=65000,
+                   path=t.path("short"))["status"], "success", "a shorter one")
+    same(scene.fake.wait_result("beside")["status"], "success", "another's")
+    scene.works_on()
+
+
+@case("a handler that opens all files that it may is alone with that")
+def all_files(t):
+    scene = Scene(t, max_open_files="40")
+    for name in ("first", "second"):  # one child, which keeps them
+        data = scene.run(name, "hoard")["data"]
+        same(data["error"], os.strerror(errno.EMFILE), "error")
+        check(data["opened"] < 40, f"opened: {data}")
+    same(scene.run("same", "slow")["status"], "success", "in the same child")
+    same(scene.run("other", "echo")["status"], "success", "in another")
+    same(scene.worker.lines("WARNING|ERROR"), [], "complaints")
     scene.works_on()
 
 

@@ -3,6 +3,7 @@
 """Children are killed, or fall silent, at every step of their lives. Each
 time the task at hand gets its one result, the next one succeeds, and the
 heartbeats go on."""
+import collections
 import json
 import os
 import re
@@ -10,13 +11,19 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.dont_write_bytecode = True
 
+import fickle  # noqa: E402
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import BUILD, CHILD, SOURCE, TOKEN, Failed, case, check, \
-    descendants, eventually, main, proc_read, read, same  # noqa: E402
+from harness import (BUILD, CHILD, LIMIT, SOURCE, TOKEN,  # noqa: E402
+                     Failed, case, check, cpu_s, descendants, eventually,
+                     free_port, main, proc_read, read, same)
 
+MUTANTS = 30
+REFILLS = 25
+FRAME_S = 0.0005  # of processor time, which is far more than it needs
 HEARTBEAT_GAP = 4  # seconds; they are sent every second
 BIG = {"text": "a", "pad": "x" * (8 * 1024 * 1024 - 400)}
 PROGRAM = """#!{python} -ESs
@@ -155,6 +162,41 @@ def idle(t):
     scene.goes_on()
 
 
+@case("killed while idle, time and again: each is replaced within a moment")
+def refilled(t):
+    fake = Fake(poll_timeout=1)
+    port = free_port()
+    worker = t.worker(fake.url, light=4, heavy=1, metrics=f"port = {port}\n"
+                      "    address = 127.0.0.1")
+
+    def all_idle():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics",
+                                    timeout=LIMIT) as reply:
+            return b'category="light",state="idle"} 4\n' in reply.read()
+
+    def children():
+        return set(proc_read(worker.pid,
+                             f"task/{worker.pid}/children").split())
+    worker.wait_log("registered at")
+    times = []
+    for n in range(REFILLS):
+        eventually(all_idle, "four are idle")
+        victim = sorted(worker.serving("light"))[n % 4]
+        before = children()
+        begun = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        while not children() - before:
+            check(time.monotonic() < begun + LIMIT, "another")
+        times.append(time.monotonic() - begun)
+    times.sort()
+    print(f"# replaced after {times[len(times) // 2] * 1000:.0f} ms (median), "
+          f"{times[-1] * 1000:.0f} ms at worst")
+    check(times[-1] < 1, f"{times[-1]:.1f} s")
+    fake.put(task("next", "echo", {"n": 1}))
+    same(fake.wait_result("next")["status"], "success", "the next task")
+    worker.drain()
+
+
 @case("gone before it said started ({}): another child runs the task",
       ("take_exit", False), ("take_part_exit", True))
 def before_started(t, step, big):
@@ -203,7 +245,8 @@ def uncharged(t):
 
 
 @case("gone after started ({}): the task fails, and says why",
-      "started_exit", "started_close", "half_header", "half_result",
+      "started_exit", "started_close", "started_shut", "started_dup_over",
+      "started_dup_onto", "half_header", "half_result",
       "half_result_garbage", "result_other_lease")
 def after_started(t, step):
     scene = Scene(t, [step])
@@ -236,7 +279,7 @@ def silent(t, step):
 
 
 @case("gone after its result ({}): the result counts",
-      "result_exit", "result_crash", "result_twice")
+      "result_exit", "result_crash", "result_twice", "result_shut")
 def after_result(t, step):
     scene = Scene(t, [step])
     scene.put("first")
@@ -372,6 +415,51 @@ def log_flood(t):
     scene.goes_on()
     count = len(scene.worker.lines("so much to say"))
     check(50 < count < 100, f"{count} lines of 5000")
+
+
+@case("a flood of what is logged costs little, and no heartbeat")
+def log_storm(t):
+    scene = Scene(t, ["log_storm"], ["category/light.output_limit=10K"])
+    before = cpu_s(scene.worker.pid)
+    scene.put("first")
+    same(scene.success("first")["from"], "log_storm", "the result")
+    used = cpu_s(scene.worker.pid) - before
+    print(f"# {fickle.LOG_STORM / used:.0f} frames a second of its time")
+    check(used < fickle.LOG_STORM * FRAME_S, f"{used:.1f} s of its time")
+    scene.goes_on()
+
+
+@case("frames that chance has made cost their own tasks alone")
+def mutants(t):
+    scene = Scene(t, [None] + ["mutant"] * MUTANTS,
+                  ["category/light.time_limit=5s"])
+    scene.kill_child()
+    seed = int.from_bytes(os.urandom(4), "little")
+    print(f"# seed {seed}")
+    names = [f"{seed}-{n}" for n in range(MUTANTS)]
+    for name in names:
+        scene.put(name)
+        scene.put("slow-" + name, {"name": name}, "slow")
+    for name in names:
+        scene.fake.wait_result(name)
+        same(scene.success("slow-" + name)["slow"], name, "the other")
+    print("# " + ", ".join(
+        f"{count} {status}" for status, count in collections.Counter(
+            scene.fake.results[n][0]["status"] for n in names).items()))
+    scene.goes_on()
+
+
+@case("descriptors that come with frames are not taken")
+def gifts(t):
+    scene = Scene(t, [None, "gifts"])
+    scene.kill_child()
+    folder = f"/proc/{scene.worker.pid}/fd"
+    before = len(os.listdir(folder))
+    scene.put("first")
+    same(scene.success("first")["from"], "gifts", "the result")
+    eventually(lambda: len(os.listdir(folder)) < before + 8,
+               lambda: f"{len(os.listdir(folder))} descriptors, not {before}")
+    scene.goes_on()
 
 
 @case("a supervisor that was stopped for longer than any limit kills nobody "

@@ -327,6 +327,29 @@ def storm(t):
     scene.end()
 
 
+@case("a hundred reloads with tasks in hand lose none of these")
+def storm_at_work(t):
+    scene = Scene(t)
+    names = [f"t-{n}" for n in range(100)]
+    for n, name in enumerate(names):
+        scene.fake.put(task(name, "slow" if n % 2 else "echo", {"ms": 20}))
+    for n in range(100):
+        if n % 10 == 0:  # the others find nothing new
+            for category in ("light", "heavy"):
+                scene.edit(rf"category {category} \{{\n    children = \d+",
+                           f"category {category} {{\n    children = "
+                           f"{2 + n // 10 % 2}")
+        scene.worker.signal(signal.SIGHUP)
+        eventually(lambda: len(scene.fake.results) >= n or
+                   not scene.fake.tasks, "it goes on")
+    for name in names:
+        same(scene.fake.wait_result(name)["status"], "success", name)
+    scene.worker.wait_log(DONE)  # the last at least, whatever came of others
+    scene.works("after")
+    scene.end()
+    check(all(len(r) == 1 for r in scene.fake.results.values()), "copies")
+
+
 @case("a stop in the middle of a reload is a stop")
 def stop_meanwhile(t):
     scene = Scene(t)

@@ -461,6 +461,44 @@ litter(struct aw_task *task, void *state)
 	aw_success_data(task);
 }
 
+/* Writes a file of so many bytes; says what became of it. */
+static void
+write_file(struct aw_task *task, void *state)
+{
+	const int64_t size = int_param(task, "size", 0);
+	const char *path = text_param(task, "path");
+	char block[1000] = { 0 };
+	int64_t done = 0;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	if (path == NULL ||
+	    (fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == -1)
+		return;
+	while (done < size && (n = write(fd, block, sizeof(block))) > 0)
+		done += n;
+	if (done < size)
+		aw_failure(task, "NO_ROOM", "%s", strerror(errno));
+	else
+		aw_success_data(task);
+	(void)close(fd);
+}
+
+/* Opens files as long as it can, and leaves them open. */
+static void
+hoard(struct aw_task *task, void *state)
+{
+	int64_t count = 0;
+
+	(void)state;
+	while (open("/dev/null", O_RDONLY | O_CLOEXEC) != -1)
+		count++;
+	aw_json_int64(aw_data(task), "opened", count);
+	aw_json_string(aw_data(task), "error", strerror(errno));
+	aw_success_data(task);
+}
+
 #define ANIMAL(name, where) \
 	static const struct aw_handler handler_##name = { \
 		.size = sizeof(struct aw_handler), \
@@ -486,9 +524,11 @@ ANIMAL(deaf, "heavy");
 ANIMAL(babble, "heavy");
 ANIMAL(eat, "heavy");
 ANIMAL(litter, "light");
+ANIMAL(write_file, "heavy");
+ANIMAL(hoard, "heavy");
 
 AW_MODULE(&handler_echo, &handler_upper, &handler_slow, &handler_fail,
     &handler_retry_me, &handler_crash, &handler_exit_now, &handler_no_result,
     &handler_big_result, &handler_print, &handler_hang_up, &handler_heed,
     &handler_tell, &handler_deaf, &handler_babble, &handler_eat,
-    &handler_litter);
+    &handler_litter, &handler_write_file, &handler_hoard);
