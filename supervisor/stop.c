@@ -22,6 +22,7 @@
 #define DUPLICATE_TERM_MS ((int64_t)2000) /* platforms send two */
 #define FAREWELL_MS       ((int64_t)5000) /* notice before the deadline */
 #define LAST_DELIVERY_MS  ((int64_t)3000) /* after leases are handed back */
+#define LOOK_AGAIN_MS     ((int64_t)500)
 
 static void
 set_deadline(struct supervisor *s, int64_t ms)
@@ -198,12 +199,34 @@ final_status(const struct supervisor *s)
 		EX_OK);
 }
 
+/* True when nothing is left to be delivered now: all is, or what is not is on
+ * disk, and nobody there who would take it. Nothing tells of that but time. */
+static bool
+is_delivered(struct supervisor *s)
+{
+	const struct timeval tv = clock_timeval(LOOK_AGAIN_MS);
+
+	if (orchestrator_undelivered(s->orchestrator) == 0 ||
+	    (are_kept(s) && orchestrator_is_gone(s->orchestrator)))
+		return (true);
+	if (!evtimer_pending(&s->look_again, NULL) &&
+	    event_add(&s->look_again, &tv) == -1)
+		log_err("cannot set a timer of the stop");
+	return (false);
+}
+
+static void
+tell_end(const struct supervisor *s)
+{
+	if (orchestrator_undelivered(s->orchestrator) > 0)
+		report_undelivered(s);
+	else if (s->options->local_path == NULL)
+		log_info("stopped: every result is delivered");
+}
+
 void
 run_progress(struct supervisor *s)
 {
-	const bool delivered_all =
-	    orchestrator_undelivered(s->orchestrator) == 0;
-
 	switch (s->state) {
 	case RUN_RUNNING:
 		if (s->options->local_path != NULL &&
@@ -211,17 +234,16 @@ run_progress(struct supervisor *s)
 			run_stop(s, "all tasks are done");
 		break;
 	case RUN_DRAINING:
-		if (run_unfinished(s) == 0 && delivered_all &&
+		if (run_unfinished(s) == 0 && is_delivered(s) &&
 		    orchestrator_polls(s->orchestrator) == 0)
 			stop_children(s);
 		break;
 	case RUN_STOPPING:
 	case RUN_ABORTING:
-		if (run_unfinished(s) == 0 && delivered_all &&
+		if (run_unfinished(s) == 0 && is_delivered(s) &&
 		    orchestrator_goodbye(s->orchestrator) &&
 		    !children_left(s)) {
-			if (s->options->local_path == NULL)
-				log_info("stopped: every result is delivered");
+			tell_end(s);
 			run_end(s, final_status(s));
 		}
 		break;

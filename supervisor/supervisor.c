@@ -105,6 +105,8 @@ run_on_look_again(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->state == RUN_RUNNING)
 		orchestrator_kick(s->orchestrator);
+	else
+		run_progress(s);
 }
 
 static bool

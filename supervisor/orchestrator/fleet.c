@@ -443,6 +443,17 @@ undelivered(const struct orchestrator *o)
 	return (n);
 }
 
+static bool
+is_gone(const struct orchestrator *o)
+{
+	const struct member *m;
+
+	TAILQ_FOREACH(m, &((const struct fleet *)o)->members, entry)
+		if (!orchestrator_is_gone(part(m)))
+			return (false);
+	return (true);
+}
+
 static void
 abandon_polls(struct orchestrator *o)
 {
@@ -486,6 +497,7 @@ static const struct orchestrator_driver driver = {
 	.registered = registered,
 	.polls = polls,
 	.undelivered = undelivered,
+	.is_gone = is_gone,
 	.abandon_polls = abandon_polls,
 	.facts = facts,
 	.free = fleet_free,

@@ -109,6 +109,7 @@ struct orchestrator_driver {
 	bool (*registered)(const struct orchestrator *);
 	unsigned (*polls)(const struct orchestrator *);
 	unsigned (*undelivered)(const struct orchestrator *);
+	bool (*is_gone)(const struct orchestrator *);
 	void (*abandon_polls)(struct orchestrator *);
 	bool (*facts)(
 	    const struct orchestrator *, size_t, struct orchestrator_facts *);
@@ -211,6 +212,14 @@ static inline unsigned
 orchestrator_undelivered(const struct orchestrator *o)
 {
 	return (o->driver->undelivered(o));
+}
+
+/* After a drain: true when none of those that are still to get results has
+ * answered for some seconds. */
+static inline bool
+orchestrator_is_gone(const struct orchestrator *o)
+{
+	return (o->driver->is_gone != NULL && o->driver->is_gone(o));
 }
 
 /* Ends the polls that are out, and says in the log what that may cost. */

@@ -19,6 +19,7 @@
 #include "supervisor/orchestrator/remote.h"
 
 #define HURRY_MS      ((int64_t)500)
+#define GONE_MS       ((int64_t)5000) /* without an answer, in a hurry */
 #define IN_FLIGHT_MAX 32
 #define READY_MAX     128 /* results that are ready before their turn */
 
@@ -228,6 +229,10 @@ on_posted(const struct http_reply *reply, void *arg)
 	TAILQ_REMOVE(&r->posting.out, p, entry);
 	r->posting.in_flight--;
 	free(p);
+	if (reply->status != 0)
+		r->posting.silent_ms = 0;
+	else if (r->posting.silent_ms == 0)
+		r->posting.silent_ms = clock_now_ms();
 
 	verdict = remote_judge_object(r, reply, &why);
 	if (verdict == VERDICT_DONE)
@@ -390,11 +395,22 @@ posting_hurry(struct remote *r)
 {
 	struct lease *l;
 
+	if (!r->posting.hurry)
+		r->posting.silent_ms = r->dialect == NULL ? clock_now_ms() : 0;
 	r->posting.hurry = true;
 	r->posting.not_before_ms = 0;
 	TAILQ_FOREACH(l, &r->posting.waiting, entry)
 		l->deliver_after_ms = 0;
 	posting_kick(r);
+}
+
+bool
+posting_is_unheard(const struct remote *r)
+{
+	const struct posting *posting = &r->posting;
+
+	return (posting->hurry && posting->silent_ms != 0 &&
+	    clock_now_ms() - posting->silent_ms >= GONE_MS);
 }
 
 /* What is sent last is kept on disk alone, when there is too much. */

@@ -372,6 +372,13 @@ undelivered(const struct orchestrator *o)
 	return (r->posting.waiting_count + r->posting.in_flight);
 }
 
+static bool
+is_gone(const struct orchestrator *o)
+{
+	return (undelivered(o) == 0 ||
+	    posting_is_unheard((const struct remote *)o));
+}
+
 static void
 abandon_polls(struct orchestrator *o)
 {
@@ -441,6 +448,7 @@ static const struct orchestrator_driver driver = {
 	.registered = registered,
 	.polls = polls,
 	.undelivered = undelivered,
+	.is_gone = is_gone,
 	.abandon_polls = abandon_polls,
 	.facts = facts,
 	.free = remote_free,

@@ -125,6 +125,8 @@ struct posting {
 	struct backoff backoff;
 	int64_t not_before_ms; /* nothing is sent earlier */
 	struct event timer;
+	int64_t silent_ms; /* no attempt was answered since then; 0: the last
+			      one was, or there was none in this hurry */
 	struct outbox_client client;
 	bool hurry : 1; /* the worker stops: short waits only */
 	bool unheard : 1; /* not_before is because of no reply */
@@ -336,6 +338,8 @@ void posting_kick(struct remote *);
 void posting_resume(struct remote *); /* for remote_resume() */
 /* The worker stops: what waits is tried now, and again soon. */
 void posting_hurry(struct remote *);
+/* It has been in a hurry for a while, and nobody answers. */
+bool posting_is_unheard(const struct remote *);
 void posting_fini(struct remote *);
 
 #endif

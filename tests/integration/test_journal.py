@@ -298,6 +298,43 @@ def stopped(t):
     scene.worker.drain()
 
 
+@case("a stop does not wait for an orchestrator that is gone ({})",
+      *DIALECTS)
+def gone(t, dialect):
+    scene = Scene(t, dialect, worker="shutdown_timeout = 60s")
+    scene.undelivered()
+    scene.fake.server.shutdown()
+    scene.fake.server.server_close()
+    scene.worker.wait_log("cannot deliver results.*connect")
+    scene.worker.signal(signal.SIGTERM)
+    same(scene.worker.wait(30), 0, "exit status")
+    line, = scene.worker.lines("1 result .*waits in the journal")
+    check("next start" in line, line)
+    check(not scene.worker.lines("handing back"), "it waited for the deadline")
+    scene.fake.repair()
+    scene.fake.start()
+    scene.start()
+    same(scene.fake.wait_result("one")["status"], "success", "status")
+    scene.worker.drain()
+    same(len(scene.results("one")), 1, "copies")
+
+
+@case("a stop waits for an orchestrator that comes back")
+def comes_back(t):
+    scene = Scene(t)
+    scene.undelivered()
+    scene.fake.server.shutdown()
+    scene.fake.server.server_close()
+    scene.worker.wait_log("cannot deliver results.*connect")
+    scene.worker.signal(signal.SIGTERM)
+    scene.worker.wait_log("draining")
+    scene.fake.repair()
+    scene.fake.start()
+    scene.worker.wait_log("stopped: every result is delivered")
+    same(scene.worker.wait(), 0, "exit status")
+    same(len(scene.results("one")), 1, "copies")
+
+
 @case("durability = off keeps nothing, and says what a stop has lost")
 def off(t):
     scene = Scene(t, worker="durability = off")
