@@ -99,10 +99,12 @@ struct supervisor {
 	struct failing_view *view_failing;
 	int64_t started_ms;
 	int64_t stop_asked_ms; /* when the first stop signal came */
+	int64_t handed_back_ms; /* when leases were, at the end of a stop */
 	unsigned paused; /* enum run_pause, bits */
 	enum run_state state;
 	int exit_status;
 	bool ready_told : 1; /* whoever started us knows that we serve */
+	bool killed : 1; /* the children, when all was handed back */
 	bool reload_asked : 1; /* while the worker was starting */
 };
 

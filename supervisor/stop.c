@@ -22,6 +22,7 @@
 #define DUPLICATE_TERM_MS ((int64_t)2000) /* platforms send two */
 #define FAREWELL_MS       ((int64_t)5000) /* notice before the deadline */
 #define LAST_DELIVERY_MS  ((int64_t)3000) /* after leases are handed back */
+#define HAND_BACK_MS      ((int64_t)1000) /* then children are killed */
 #define LOOK_AGAIN_MS     ((int64_t)500)
 
 static void
@@ -148,7 +149,8 @@ drain(struct supervisor *s, const char *cause)
 	run_progress(s);
 }
 
-/* Leases first, then the children: better a task run twice than one lost. */
+/* Leases first, then the children, when the orchestrator has been told or does
+ * not listen: better a task run twice than one lost. */
 static void
 abort_run(struct supervisor *s, const char *cause)
 {
@@ -160,6 +162,7 @@ abort_run(struct supervisor *s, const char *cause)
 	orchestrator_drain(s->orchestrator);
 	orchestrator_abandon_polls(s->orchestrator);
 	set_deadline(s, LAST_DELIVERY_MS);
+	s->handed_back_ms = clock_now_ms();
 	for_all_programs(s, program_abandon);
 	run_progress(s);
 }
@@ -224,9 +227,30 @@ tell_end(const struct supervisor *s)
 		log_info("stopped: every result is delivered");
 }
 
+/* What was handed back has gone, or has had its time. */
+static void
+kill_children(struct supervisor *s, bool delivered)
+{
+	if (s->killed ||
+	    (!delivered && clock_now_ms() - s->handed_back_ms < HAND_BACK_MS))
+		return;
+	s->killed = true;
+	for_all_programs(s, program_kill);
+}
+
+/* Nothing is left to be waited for. */
+static bool
+is_over(struct supervisor *s, bool delivered)
+{
+	return (run_unfinished(s) == 0 && delivered &&
+	    orchestrator_goodbye(s->orchestrator) && !children_left(s));
+}
+
 void
 run_progress(struct supervisor *s)
 {
+	bool delivered;
+
 	switch (s->state) {
 	case RUN_RUNNING:
 		if (s->options->local_path != NULL &&
@@ -240,9 +264,11 @@ run_progress(struct supervisor *s)
 		break;
 	case RUN_STOPPING:
 	case RUN_ABORTING:
-		if (run_unfinished(s) == 0 && is_delivered(s) &&
-		    orchestrator_goodbye(s->orchestrator) &&
-		    !children_left(s)) {
+		delivered = is_delivered(s);
+		if (s->state == RUN_ABORTING)
+			kill_children(s, delivered);
+		/* That may have been the end, as seen from in there. */
+		if (s->state != RUN_ENDED && is_over(s, delivered)) {
 			tell_end(s);
 			run_end(s, final_status(s));
 		}

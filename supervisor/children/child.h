@@ -184,6 +184,8 @@ void child_cancel_all(struct child *, enum cancel_reason, int64_t grace_ms);
 /* Takes a lease away from a child that is killed next: it is the caller's to
  * end. NULL: it has none. */
 struct lease *child_take(struct child *);
+/* After that: nothing that it says is heard any more. */
+void child_let_go(struct child *);
 /* Asks an idle or starting child to leave; it is killed after a grace. */
 void child_stop(struct child *);
 /* Ends it and everything in its process group, now; reason is a sentence

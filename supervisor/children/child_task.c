@@ -56,6 +56,15 @@ child_take(struct child *c)
 	return (l);
 }
 
+void
+child_let_go(struct child *c)
+{
+	assert(c->running_len == 0);
+	frame_stream_deafen(&c->channel);
+	if (c->state == CHILD_BUSY)
+		child_set_state(c, CHILD_IDLE);
+}
+
 /* It is the child's from now on. */
 static void
 begin(struct child *c, struct child_task *t, struct lease *l,

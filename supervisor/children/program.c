@@ -535,9 +535,18 @@ program_abandon(struct program *p)
 			program_leave_running(p, l);
 			program_interrupt(p, l);
 		}
+		child_let_go(c);
+	}
+}
+
+void
+program_kill(struct program *p)
+{
+	struct child *c;
+
+	TAILQ_FOREACH(c, &p->children, entry)
 		child_kill(c, DEATH_INTERRUPTED,
 		    "was running when the worker was stopped");
-	}
 	balance(p);
 	if (TAILQ_EMPTY(&p->children))
 		emptied(p);

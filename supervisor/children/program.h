@@ -184,8 +184,11 @@ uint64_t program_first_queued(const struct program *);
 void program_retire(struct program *);
 /* Ends the children as they become idle; says emptied when none is left. */
 void program_stop(struct program *);
-/* Hands every lease back as interrupted, then kills the children. */
+/* Hands every lease back as interrupted; whatever its children do about them
+ * does not count any more. */
 void program_abandon(struct program *);
+/* After program_abandon(): kills the children. */
+void program_kill(struct program *);
 /* Frees it and kills what is left of it; NULL is fine. */
 void program_free(struct program *);
 

@@ -365,8 +365,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		event(&r, data[i], data[i + 1]);
 		check(&r);
 	}
-	if (r.emptied == 0)
+	if (r.emptied == 0) {
 		program_abandon(r.program);
+		world_turn();
+		check(&r);
+		program_kill(r.program);
+	}
 	world_turn();
 	for (i = 0; i < r.count; i++)
 		must(r.ended[i] == 1);

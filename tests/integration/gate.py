@@ -3,6 +3,7 @@
 import selectors
 import socket
 import threading
+import time
 
 from claims import LIMIT, Failed
 
@@ -15,6 +16,7 @@ class Gate:
         self.arrived = []  # (task id, pid), in order, once each
         self.is_open = False
         self.waiting = {}  # connection: (task id, pid)
+        self.left = {}  # task id: when it hung up, without being let pass
         self.lock = threading.Condition()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -51,7 +53,9 @@ class Gate:
             self.lock.notify_all()
 
     def forget(self, conn):
-        self.waiting.pop(conn, None)
+        who = self.waiting.pop(conn, None)
+        if who and not self.is_open:
+            self.left[who[0]] = time.monotonic()
         try:
             self.selector.unregister(conn)
         except (KeyError, ValueError):

@@ -8,7 +8,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from fake_orchestrator import Fake, task  # noqa: E402
+from fake_orchestrator import Fake, silent, task  # noqa: E402
 from harness import SOON, case, check, eventually, main, same  # noqa: E402
 
 
@@ -36,6 +36,10 @@ class Scene:
         same(result["error"]["code"], "TRANSIENT_ERROR", "code")
         check("interrupted" in result["error"]["message"],
               f"message: {result['error']['message']}")
+        eventually(lambda: name in self.gate.left, "it is killed")
+        at, = [r.at for r in self.fake.of_kind("result")
+               if r.json()["task_id"] == name]
+        check(at < self.gate.left[name], "it was killed before")
 
     def ended(self):
         same(self.worker.wait(), 0, "exit status")
@@ -82,6 +86,21 @@ def deadline(t):
     scene.worker.signal(signal.SIGTERM)
     scene.handed_back("running")
     scene.ended()
+
+
+@case("nobody who does not answer keeps children from being killed")
+def handed_to_nobody(t):
+    scene = Scene(t)
+    scene.fake.break_kind("result", silent)
+    scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("draining")
+    scene.worker.signal(signal.SIGINT)
+    scene.fake.wait_requests("result", 1)
+    eventually(lambda: "running" in scene.gate.left, "it is killed")
+    check(scene.worker.is_alive(), "it was killed at the very end")
+    scene.ended()
+    check(scene.worker.lines("1 result .*waits in the journal"),
+          "what is left is not told")
 
 
 @case("a task that a parked poll brings while draining is run")

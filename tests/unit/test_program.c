@@ -589,8 +589,10 @@ hands_back_when_abandoned(void)
 	RUN_UNTIL(&p, TAILQ_FIRST(&first_in(&p, CHILD_BUSY)->running)->started);
 	program_abandon(p.program);
 	ASSERT_INT(p.ndone, 2);
+	ASSERT_INT(count_in(&p, CHILD_IDLE), 1); /* it lives */
 	check_failure(running, "interrupted: the worker was stopped");
 	check_failure(queued, "interrupted: the worker was stopped");
+	program_kill(p.program);
 	RUN_UNTIL(&p, p.emptied > 0);
 	ASSERT_INT(p.ndone, 2);
 	ASSERT_INT(p.emptied, 1);

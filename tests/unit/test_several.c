@@ -523,6 +523,9 @@ a_stop_asks_all(void)
 	pass(20);
 	program_abandon(r.program);
 	world_turn();
+	ASSERT_INT(r.emptied, 0);
+	program_kill(r.program);
+	world_turn();
 	check_state(&r, "fff");
 	check_end(r.lease[2], CODE_TRANSIENT, "the worker was stopped");
 	ASSERT_INT(r.emptied, 1);
