@@ -400,7 +400,7 @@ def told_of(orch, job_id):
 
 
 @case("the guide's and the READMEs' constructs serve a real orchestrator, {}",
-      "1.0b1", "1.0b5", "1.0b28", "1.0b30")
+      "1.0b1", "1.0b5", "1.0b28", "1.0b30", limit=240)
 def python_examples(t, version):
     shop = Real(t, scripts(), version)
     for step in (guide, limits, outcomes, parsers, users, weather, readme,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """How a program starts: its forms, what it says of itself, what is refused."""
+import ast
 import os
 import subprocess
 import sys
@@ -373,6 +374,15 @@ def names(t):
     said = " ".join(s.messages("warning"))
     check("on_command" in said and "set_usage_checker" in said, s.logs)
     same(s.stop(), 0, "exit status")
+
+
+@case("the module keeps to the grammar of Python 3.9", everywhere=False)
+def grammar(t):
+    for folder, _, names in os.walk(PYTHON):
+        for name in names:
+            if name.endswith(".py"):
+                with open(os.path.join(folder, name), encoding="utf-8") as f:
+                    ast.parse(f.read(), name, feature_version=(3, 9))
 
 
 main()
