@@ -373,6 +373,10 @@ extern const size_t conf_variables_len;
 void conf_variables_without_use(const struct conf *, char **environment,
     void (*found)(const struct conf_variable *, void *arg), void *arg);
 
+/* True when SECRET_KEY, which many programs use for secrets of their own, is
+ * the key by which tasks are verified. */
+bool conf_secret_key_is_taken(const struct conf *, char **environment);
+
 /* True for a variable whose value sets a key once it is translated. */
 bool conf_sdk_knows(const char *variable);
 

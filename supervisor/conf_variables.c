@@ -44,3 +44,17 @@ conf_variables_without_use(const struct conf *conf, char **environment,
 		    conf_variable(environment, conf_variables[i].name) != NULL)
 			found(&conf_variables[i], arg);
 }
+
+bool
+conf_secret_key_is_taken(const struct conf *conf, char **environment)
+{
+	const struct conf_orchestrator *o;
+
+	if (conf_variable(environment, "SECRET_KEY") == NULL ||
+	    conf_variable(environment, "ORCHESTRATOR_SECRET_KEY") != NULL)
+		return (false);
+	TAILQ_FOREACH(o, &conf->orchestrators, entry)
+		if (o->task_key != NULL)
+			return (true);
+	return (false);
+}

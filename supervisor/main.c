@@ -401,6 +401,10 @@ serve(const struct conf *conf, const struct arguments *a,
 	else {
 		conf_variables_without_use(
 		    conf, options->environment, tell_variable, NULL);
+		if (conf_secret_key_is_taken(conf, options->environment))
+			log_info("environment: SECRET_KEY is taken for the key "
+				 "by which tasks are verified; children do not "
+				 "see it");
 		status = supervisor_run(conf, options);
 	}
 	if (pid_file != NULL)

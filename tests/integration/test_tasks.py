@@ -125,6 +125,7 @@ def signature_wrong(t, _name, forged):
 def signature_optional(t):
     fake, worker = scene(t, env={"SECRET_KEY": KEY,
                                  "REQUIRE_TASK_SIGNATURE": "false"})
+    worker.wait_log("SECRET_KEY is taken for the key")
     fake.put(task("t-1"))
     same(fake.wait_result("t-1")["status"], "success", "status")
     fake.put(signed(task("t-2"), "another key"))
