@@ -87,6 +87,25 @@ print(json.dumps({{"kind": "exec"}}))
 """
 
 
+SCRIPT = """
+import os, socket
+from avtomatika_worker import Worker
+worker = Worker()
+
+@worker.task("scripted")
+def scripted(params, task_id):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(params["gate"])
+        s.sendall(f"{task_id} {os.getpid()}".encode())
+        s.recv(1)
+    return {"data": {"kind": "script"}}
+
+@worker.task("sees")
+async def sees(params):
+    return {"data": {name: os.environ.get(name) for name in params["names"]}}
+"""
+
+
 @case("executables: a path, a list, none of it for a shell")
 def executables(t):
     send = sh(t, "send it", 'printf \'{"args": "%s|%s"}\' "$1" "$2"\n')
@@ -105,27 +124,33 @@ category light {{ max_children = 2 }}
           "how many children there are is in the log")
 
 
-@case("a category's limit holds over modules and executables together")
+@case("a category's limit holds over modules, executables and scripts together")
 def together(t):
     gated = executable(t, "gated", GATED)
+    script = t.write("gated.py", SCRIPT)
     s = Scene(t, f"""
 category default {{ max_tasks = 2 }}
 category light {{ }}
 module zoo {{ file = "{ZOO}" }}
 handler gated {{ exec = "{gated}" }}
+python gated {{ script = "{script}" }}
+handler slow {{ category = default }}
 handler echo {{ category = light }}
-""", "max_concurrent_tasks = 6")
+""", "max_concurrent_tasks = 9")
     gate = t.gate()
     for i in range(3):
         s.put(f"e-{i}", "gated", {"gate": gate.path})
         s.put(f"m-{i}", "slow", {"gate": gate.path})
+        s.put(f"p-{i}", "scripted", {"gate": gate.path})
     gate.wait(2)
+    eventually(lambda: not s.fake.tasks, "all are here")
     same(s.success("other", "echo", {})["echo"], {}, "of another category")
     same(len(gate.wait(2)), 2, "tasks that run at once")
     gate.open()
     for i in range(3):
         same(s.result(f"e-{i}")["status"], "success", "of an executable")
         same(s.result(f"m-{i}")["status"], "success", "of a module")
+        same(s.result(f"p-{i}")["status"], "success", "of a script")
 
 
 def example_of(name):
@@ -174,6 +199,7 @@ channel talk {{
     exec = {{ "{SPEAKER}", {{}} }}
     set = "SPEAKS=yes"
 }}
+python script {{ script = "{t.write("sees.py", SCRIPT)}" }}
 module zoo {{ file = "{ZOO}" }}
 handler echo {{ set = "D=4" }}
 handler upper {{ set = "D=4" }}
@@ -181,6 +207,8 @@ handler upper {{ set = "D=4" }}
     same(s.success("t-1", "show"), {"s": "1 3 hush"}, "of an executable")
     same(s.success("t-2", "speak", {"env": ["A", "SPEAKS", "C_FILE"]})["env"],
          ["1", "yes", secret], "of a channel program")
+    same(s.success("t-3", "sees", {"names": ["A", "B", "C_FILE", "C"]}),
+         {"A": "1", "B": "2", "C_FILE": secret, "C": None}, "of a script")
 
 
 @case("settings that cannot be are problems of the configuration: {0}",
@@ -198,6 +226,7 @@ category default {{ {keys} }}
 @case("handlers that share children cannot have two values of a setting")
 def two_values(t):
     ends(t, f"""
+python script {{ script = "{t.write("sees.py", SCRIPT)}" }}
 module zoo {{ file = "{ZOO}" }}
 handler echo {{ set = "D=4" }}
 handler upper {{ set = "D=5" }}
