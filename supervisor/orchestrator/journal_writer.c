@@ -30,7 +30,7 @@
 #define CHUNK_ENTRIES  2000u /* of one transaction */
 #define CHUNK_BYTES    ((size_t)8 * 1024 * 1024)
 #define RETRY_FIRST_MS ((int64_t)100)
-#define RETRY_MAX_MS   ((int64_t)5000)
+#define RETRY_MAX_MS   ((int64_t)1000)
 
 struct journal_writer {
 	/* The thread's. */
@@ -58,6 +58,7 @@ struct journal_writer {
 	int64_t last_id;
 	int64_t letters;
 	enum journal_opening opening;
+	int64_t quit_by_ms; /* with quit: what fails is not tried any more */
 	bool opened : 1; /* or not: opening says */
 	bool quit : 1;
 	bool over : 1; /* the thread is about to end */
@@ -227,6 +228,7 @@ static void
 wait_for_work(struct journal_writer *w, bool failing)
 {
 	const int64_t delay_ms = failing ? backoff_next_ms(&w->backoff) : 0;
+	const bool quit = w->quit;
 	struct timespec until;
 
 	if (!failing) {
@@ -242,12 +244,19 @@ wait_for_work(struct journal_writer *w, bool failing)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000L;
 	}
-	while (!w->quit &&
+	while (w->quit == quit &&
 	    pthread_cond_timedwait(&w->work_there, &w->lock, &until) == 0)
 		;
 }
 
-/* Until there is nothing left to do, or that cannot be done, at the end. */
+/* At the end: nothing is left to be written, or no time to try again. */
+static bool
+is_done(const struct journal_writer *w)
+{
+	return ((STAILQ_EMPTY(&w->work) && STAILQ_EMPTY(&w->queue)) ||
+	    clock_now_ms() >= w->quit_by_ms);
+}
+
 static void
 serve(struct journal_writer *w)
 {
@@ -256,7 +265,7 @@ serve(struct journal_writer *w)
 
 	(void)pthread_mutex_lock(&w->lock);
 	do {
-		if (!quit)
+		if (!quit || failing)
 			wait_for_work(w, failing);
 		quit = w->quit;
 		STAILQ_CONCAT(&w->work, &w->queue);
@@ -277,7 +286,7 @@ serve(struct journal_writer *w)
 		}
 		if (awaited)
 			wake_loop(w);
-	} while (!quit || (!failing && !STAILQ_EMPTY(&w->queue)));
+	} while (!quit || !is_done(w));
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -500,6 +509,7 @@ journal_writer_end(
 	until.tv_sec += limit_ms / 1000;
 	(void)pthread_mutex_lock(&w->lock);
 	w->quit = true;
+	w->quit_by_ms = clock_now_ms() + limit_ms - RETRY_MAX_MS;
 	(void)pthread_cond_signal(&w->work_there);
 	while (!w->over &&
 	    pthread_cond_timedwait(&w->state_changed, &w->lock, &until) == 0)
