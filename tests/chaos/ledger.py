@@ -89,7 +89,6 @@ class Ledger:
         self.faults = 0  # requests that were answered wrongly
         self.result_faults = 0
         self.beats = []  # seconds
-        self.last_us = 0
 
     def read(self):
         """What has come since."""
@@ -107,7 +106,6 @@ class Ledger:
         self.part = b""
 
     def take(self, e):
-        self.last_us = e["at_us"]
         self.faults += bool(e.get("fault"))
         if e["event"] == "task":
             self.tasks += 1

@@ -140,7 +140,6 @@ class Socket:
         self.handler = handler
         self.request = request
         self.messages = []  # objects that came
-        self.pings = 0  # that came
         self.code = None  # with which the worker has closed it
         self.over = False
         self.at = time.monotonic()
@@ -195,8 +194,6 @@ class Socket:
             if opcode == TEXT:
                 self.messages.append(json.loads(payload))
                 self.fake.told.append(("message", self.messages[-1]))
-            elif opcode == PING:
-                self.pings += 1
             elif opcode == CLOSE:
                 self.code = struct.unpack(">H", payload[:2])[0]
             self.fake.changed.notify_all()

@@ -12,10 +12,10 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from child_driver import (CANCEL, CHILD, EVENT, PROGRESS, READY, RESULT,
-                          SRC, STARTED, STOP,
-                          TASK, Child, Skip, case, compile_module, contains,
-                          describe, equal, main, serve, wait_gone)
+from child_driver import (CANCEL, CHILD, EVENT, PROGRESS, RESULT, SRC,
+                          STARTED, STOP, TASK, Child, Skip, case,
+                          compile_module, contains, describe, equal, main,
+                          serve, wait_gone)
 
 TO_CHILD_MAX = 8 * 1024 * 1024
 FROM_CHILD_MAX = 1024 * 1024

@@ -9,8 +9,8 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from child_driver import (CANCEL, LIMIT_S, READY, RESULT, STARTED, Child,
-                          case, contains, equal, main, wait_gone)
+from child_driver import (CANCEL, LIMIT_S, STARTED, Child, case, contains,
+                          equal, main, wait_gone)
 
 EX_OSERR = 71
 

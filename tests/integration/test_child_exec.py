@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Executables as handlers: avtoworker-child --kind exec, over its channel."""
-import json
 import os
 import shutil
 import signal

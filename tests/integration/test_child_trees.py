@@ -11,8 +11,8 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from child_driver import (BUILD, SRC, Child, Skip, case, contains, equal,
-                          main, serve, wait_gone)
+from child_driver import (BUILD, Skip, case, contains, equal, main, serve,
+                          wait_gone)
 
 LIMIT_S = 20
 # For what is promised within one second; see SOON of the harness.

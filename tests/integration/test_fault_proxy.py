@@ -12,7 +12,7 @@ import threading
 sys.dont_write_bytecode = True
 
 import peers  # noqa: E402
-from fake_orchestrator import Fake, replying, task  # noqa: E402
+from fake_orchestrator import Fake, task  # noqa: E402
 from fault_proxy import (OK, BlackHole, FaultProxy, bomb, dripping,  # noqa: E402
                          endless, hanging, in_turn, reset, sending, status,
                          with_length)

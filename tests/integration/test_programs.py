@@ -397,10 +397,10 @@ channel talk {{ exec = {{ "{SPEAKER}", {json.dumps(json.dumps(offer))} }} }}
 
 @case("a program that ends, or never says ready, is told of as such")
 def never_ready(t):
-    ends(t, f"""
-channel ends {{ exec = {{ "/bin/sh", "-c", "exit 3" }} }}
-channel hangs {{ exec = {{ "/bin/sleep", "1000" }} }}
-category default {{ start_timeout = 1s }}
+    ends(t, """
+channel ends { exec = { "/bin/sh", "-c", "exit 3" } }
+channel hangs { exec = { "/bin/sleep", "1000" } }
+category default { start_timeout = 1s }
 """, 75, "channel ends: while it started, its child exited with status 3",
          "channel hangs: was not ready within start_timeout")
 

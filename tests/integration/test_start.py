@@ -201,9 +201,6 @@ def no_handlers(t):
 
 # Configuration -------------------------------------------------------------
 
-ORCH = 'orchestrator main {\n    url = "http://127.0.0.1:1"\n}\n'
-
-
 @case("refuses a configuration, with file and line: {}",
       ("unknown key", "worker {\n    idd = x\n}\n", 2, "id"),
       ("unknown block", "worker {\n}\n\nwroker {\n}\n", 4, "worker"),

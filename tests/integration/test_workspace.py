@@ -8,7 +8,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import (SOON, ZOO, Worker, case, check, eventually,  # noqa: E402
+from harness import (ZOO, Worker, case, check, eventually,  # noqa: E402
                      main, same)
 
 CONFIG_EXIT = 78
