@@ -44,6 +44,9 @@ enum frame_type {
 	FRAME_TASK = 1, /* idle: {task_id, job_id, type, params, ...} */
 	FRAME_CANCEL = 2, /* busy: {reason, grace_ms} */
 	FRAME_STOP = 3, /* idle, busy: finish, then exit; {} */
+	/* idle, busy, and only to who has named commands in ready: */
+	FRAME_SPEAK = 4, /* it speaks for its program from now on; {} */
+	FRAME_COMMAND = 5, /* {name, command} */
 
 	/* from the child */
 	FRAME_READY = 16, /* starting: {version, handlers: [...]} or {error} */
@@ -53,7 +56,7 @@ enum frame_type {
 	FRAME_PROGRESS = 20, /* busy: {progress, message} */
 	FRAME_EVENT = 21, /* busy: {type, payload} */
 	FRAME_STATE = 22, /* any but starting: {hot_cache, hot_skills,
-			     leaving} */
+			     leaving, full, usage} */
 };
 
 /*

@@ -42,6 +42,10 @@ known_name(unsigned type)
 		return ("cancel");
 	case FRAME_STOP:
 		return ("stop");
+	case FRAME_SPEAK:
+		return ("speak");
+	case FRAME_COMMAND:
+		return ("command");
 	case FRAME_READY:
 		return ("ready");
 	case FRAME_STARTED:

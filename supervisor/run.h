@@ -28,12 +28,14 @@
 struct at_work;
 struct control;
 struct http;
+struct jslice;
 struct memory;
 struct metrics;
 struct notify;
 struct orchestrator_ops;
 struct outbox;
 struct poison;
+struct used;
 
 /* state, name, states that may follow */
 #define RUN_STATES(X) \
@@ -100,6 +102,7 @@ struct supervisor {
 	int64_t started_ms;
 	int64_t stop_asked_ms; /* when the first stop signal came */
 	int64_t handed_back_ms; /* when leases were, at the end of a stop */
+	unsigned unknown_commands; /* of orchestrators, that nobody takes */
 	unsigned paused; /* enum run_pause, bits */
 	enum run_state state;
 	int exit_status;
@@ -130,6 +133,12 @@ void run_offer(struct supervisor *);
 void run_at_work(struct orchestrator *, struct at_work *, void *arg);
 bool run_is_hot(struct orchestrator *, const char *type, void *arg);
 size_t run_hot_cache(struct orchestrator *, char **, size_t max, void *arg);
+
+/* speak.c */
+void run_command(struct orchestrator *, const char *name,
+    const struct jslice *message, void *arg);
+bool run_is_full(struct orchestrator *, const char *type, void *arg);
+void run_used(struct orchestrator *, struct used *, void *arg);
 
 /* stop.c */
 /* As SIGTERM; once. */

@@ -403,6 +403,9 @@ const struct orchestrator_ops run_orchestrator_ops = {
 	.at_work = run_at_work,
 	.is_hot = run_is_hot,
 	.hot_cache = run_hot_cache,
+	.is_full = run_is_full,
+	.used = run_used,
+	.command = run_command,
 };
 
 /*

@@ -26,6 +26,7 @@
 
 #define STOP_TIMEOUT_MS ((int64_t)5 * 1000)
 #define LATE_MS         ((int64_t)2 * 1000) /* no load explains that */
+#define UNREAD_MAX      ((size_t)1024 * 1024) /* that a child is told */
 #define OUTPUT_MAX      ((int64_t)1024 * 1024) /* before its first task */
 
 static const struct {
@@ -507,6 +508,24 @@ bool
 child_is_free(const struct child *c)
 {
 	return (c->state == CHILD_IDLE && child_is_open(c));
+}
+
+int
+child_tell(struct child *c, enum frame_type type, const char *payload,
+    size_t len, struct why *why)
+{
+	assert(child_is_open(c));
+	if (len > CHANNEL_TO_CHILD_MAX ||
+	    frame_stream_unsent(&c->channel) + len > UNREAD_MAX) {
+		why_set(
+		    why, "child %d does not read what it is told", (int)c->pid);
+		return (-1);
+	}
+	if (frame_stream_send(&c->channel, type, 0, payload, len) == 0)
+		return (0);
+	why_errno(why, "cannot tell a child");
+	child_kill(c, DEATH_PROTOCOL, why->text); /* half of it may be sent */
+	return (-1);
 }
 
 void

@@ -135,6 +135,7 @@ struct child {
 			      its child */
 	bool was_ready : 1; /* it has said ready */
 	bool put_off : 1; /* its limits were, in this state: see on_timer() */
+	bool complained : 1; /* that a state frame of its is no good */
 	bool closed : 1; /* it has closed its channel */
 	bool dying : 1; /* dead, and being read for the last time */
 	bool answered : 1; /* its last result came when it was dead already */
@@ -186,6 +187,10 @@ void child_cancel_all(struct child *, enum cancel_reason, int64_t grace_ms);
 struct lease *child_take(struct child *);
 /* After that: nothing that it says is heard any more. */
 void child_let_go(struct child *);
+/* Tells an open child what is about none of its tasks. -1 and why: there is no
+ * memory for it, or the child reads nothing any more. */
+int child_tell(struct child *, enum frame_type, const char *payload, size_t len,
+    struct why *why);
 /* Asks an idle or starting child to leave; it is killed after a grace. */
 void child_stop(struct child *);
 /* Ends it and everything in its process group, now; reason is a sentence

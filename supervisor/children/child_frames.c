@@ -182,10 +182,11 @@ on_state(struct child *c, struct child_task *t, const struct frame_header *h,
 	struct why why;
 
 	(void)t;
-	if (held_read(payload, h->length, &c->held, &why) == -1)
-		log_line(LOG_LEVEL_WARN, &ctx, "a state frame is left out: %s",
-		    why.text);
-	else if (c->ops->held != NULL)
+	if (held_read(payload, h->length, &c->held, &why) == -1) {
+		log_line(c->complained ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, &ctx,
+		    "a state frame is left out: %s", why.text);
+		c->complained = true;
+	} else if (c->ops->held != NULL)
 		c->ops->held(c, c->arg);
 }
 

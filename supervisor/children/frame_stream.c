@@ -223,6 +223,12 @@ frame_stream_send(struct frame_stream *s, enum frame_type type, uint64_t lease,
 	return (0);
 }
 
+size_t
+frame_stream_unsent(const struct frame_stream *s)
+{
+	return (evbuffer_get_length(s->out));
+}
+
 void
 frame_stream_drain(struct frame_stream *s)
 {

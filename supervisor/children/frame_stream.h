@@ -51,6 +51,8 @@ int frame_stream_open(struct frame_stream *, struct event_base *, int fd,
  * memory is short; a dead reader is no error: its death is told elsewhere. */
 int frame_stream_send(struct frame_stream *, enum frame_type, uint64_t lease,
     const char *payload, size_t len);
+/* Bytes that the other side has not taken yet. */
+size_t frame_stream_unsent(const struct frame_stream *);
 /* Reads no more: what else comes is not worth anything. */
 void frame_stream_deafen(struct frame_stream *);
 /* Reads what a dead child left, up to one frame's worth; never waits for an

@@ -4,60 +4,9 @@
 
 #include "child/json_scan.h"
 #include "supervisor/children/held.h"
+#include "supervisor/children/names.h"
 #include "supervisor/task.h"
-
-#define NAMES_MAX 1000
-
-/* A text that jscan_check() has passed before. */
-static void
-begin(struct jscan_iter *it, const char *text)
-{
-	const struct jslice list = { text, strlen(text), JSCAN_ARRAY };
-
-	jscan_begin(it, &list);
-}
-
-static bool
-is_list_of_names(const struct jslice *list)
-{
-	struct jscan_iter it;
-	struct jslice name;
-	unsigned n = 0;
-	char *text;
-
-	if (list->type != JSCAN_ARRAY)
-		return (false);
-	jscan_begin(&it, list);
-	while (jscan_next(&it, NULL, &name)) {
-		text = jscan_strdup(&name, TASK_ID_MAX);
-		free(text);
-		if (text == NULL || ++n > NAMES_MAX)
-			return (false);
-	}
-	return (true);
-}
-
-/* A copy of a list that is there; NULL and why when it is none. */
-static int
-read_list(
-    const struct jslice *root, const char *name, char **out, struct why *why)
-{
-	struct jslice list;
-
-	*out = NULL;
-	if (!jscan_get(root, name, &list))
-		return (0);
-	if (!is_list_of_names(&list)) {
-		why_set(why, "its %s is not a list of at most %d names", name,
-		    NAMES_MAX);
-		return (-1);
-	}
-	if ((*out = strndup(list.p, list.len)) == NULL) {
-		why_errno(why, "%s", name);
-		return (-1);
-	}
-	return (0);
-}
+#include "supervisor/used.h"
 
 static void
 replace(char **old, char *new)
@@ -68,12 +17,31 @@ replace(char **old, char *new)
 	*old = new;
 }
 
+/* What a frame has; what it has not is NULL. */
+static int
+read_members(const struct jslice *root, struct held *said, struct why *why)
+{
+	struct jslice value;
+
+	if (names_read(root, "hot_cache", &said->cache, why) == -1 ||
+	    names_read(root, "hot_skills", &said->skills, why) == -1 ||
+	    names_read(root, "full", &said->full, why) == -1)
+		return (-1);
+	if (!jscan_get(root, "usage", &value))
+		return (0);
+	if ((said->used = calloc(1, sizeof(*said->used))) == NULL) {
+		why_errno(why, "usage");
+		return (-1);
+	}
+	return (used_read(&value, said->used, why));
+}
+
 int
 held_read(const char *payload, size_t len, struct held *held, struct why *why)
 {
+	struct held said = { 0 };
 	struct jscan_error error;
 	struct jslice root, value;
-	char *cache, *skills;
 
 	if (jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
 	    -1) {
@@ -84,14 +52,17 @@ held_read(const char *payload, size_t len, struct held *held, struct why *why)
 		why_set(why, "not an object");
 		return (-1);
 	}
-	if (read_list(&root, "hot_cache", &cache, why) == -1)
-		return (-1);
-	if (read_list(&root, "hot_skills", &skills, why) == -1) {
-		free(cache);
+	if (read_members(&root, &said, why) == -1) {
+		held_fini(&said);
 		return (-1);
 	}
-	replace(&held->cache, cache);
-	replace(&held->skills, skills);
+	replace(&held->cache, said.cache);
+	replace(&held->skills, said.skills);
+	replace(&held->full, said.full);
+	if (said.used != NULL) {
+		used_free(held->used);
+		held->used = said.used;
+	}
 	if (jscan_get(&root, "leaving", &value))
 		held->leaving = value.type == JSCAN_TRUE;
 	return (0);
@@ -100,16 +71,7 @@ held_read(const char *payload, size_t len, struct held *held, struct why *why)
 bool
 held_has_skill(const struct held *held, const char *type)
 {
-	struct jscan_iter it;
-	struct jslice name;
-
-	if (held->skills == NULL)
-		return (true);
-	begin(&it, held->skills);
-	while (jscan_next(&it, NULL, &name))
-		if (jscan_string_is(&name, type))
-			return (true);
-	return (false);
+	return (held->skills == NULL || names_have(held->skills, type));
 }
 
 static bool
@@ -132,7 +94,7 @@ held_add_cache(const struct held *held, char **names, size_t count, size_t max)
 
 	if (held->cache == NULL)
 		return (count);
-	begin(&it, held->cache);
+	names_begin(&it, held->cache);
 	while (count < max && jscan_next(&it, NULL, &name)) {
 		text = jscan_strdup(&name, TASK_ID_MAX);
 		if (text == NULL || is_among(text, names, count))
@@ -148,5 +110,7 @@ held_fini(struct held *held)
 {
 	free(held->cache);
 	free(held->skills);
+	free(held->full);
+	used_free(held->used);
 	*held = (struct held){ 0 };
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* held.h: what a child says of itself in its state frames: what it holds in
- * memory, by which orchestrators choose who would have to load least; and that
- * it wants to go. */
+/* held.h: what a child says in its state frames: what it holds in memory, by
+ * which orchestrators choose who would have to load least; that it wants to go;
+ * and, as the speaker of its program, what that has to say of the machine. */
 #ifndef AVTOWORKER_HELD_H
 #define AVTOWORKER_HELD_H
 
@@ -10,10 +10,14 @@
 
 #include "supervisor/base/why.h"
 
+struct used;
+
 /* Checked JSON text: arrays of names. Owned; NULL: it has not said. */
 struct held {
 	char *cache; /* models, or whatever it loads */
 	char *skills; /* task types for which it has all that they need */
+	char *full; /* task types that are not to come just now */
+	struct used *used; /* of the machine */
 	bool leaving; /* it wants to be told to stop */
 };
 

@@ -4,6 +4,7 @@
 
 #include "child/channel.h"
 #include "child/json_scan.h"
+#include "supervisor/children/names.h"
 #include "supervisor/children/offer.h"
 #include "supervisor/task.h"
 
@@ -180,7 +181,8 @@ offer_read(const char *payload, size_t len, struct offer *out, struct why *why)
 		return (-1);
 	if (read_handlers(&root, &offer, why) == -1 ||
 	    read_limits(&root, &offer, why) == -1 ||
-	    read_worker(&root, &offer, why) == -1) {
+	    read_worker(&root, &offer, why) == -1 ||
+	    names_read(&root, "commands", &offer.commands, why) == -1) {
 		offer_fini(&offer);
 		return (-1);
 	}
@@ -235,7 +237,9 @@ offer_copy(const struct offer *from, struct offer *copy)
 	}
 	if (copy_limits(from, copy) == -1 ||
 	    (from->worker != NULL &&
-		(copy->worker = strdup(from->worker)) == NULL)) {
+		(copy->worker = strdup(from->worker)) == NULL) ||
+	    (from->commands != NULL &&
+		(copy->commands = strdup(from->commands)) == NULL)) {
 		offer_fini(copy);
 		return (-1);
 	}
@@ -290,5 +294,6 @@ offer_fini(struct offer *offer)
 	if (offer->worker != NULL) /* it may hold a token */
 		explicit_bzero(offer->worker, strlen(offer->worker));
 	free(offer->worker);
+	free(offer->commands);
 	*offer = (struct offer){ 0 };
 }

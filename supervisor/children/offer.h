@@ -27,6 +27,9 @@ struct offer {
 	struct offer_limit *limits; /* owned */
 	size_t limits_len;
 	char *worker; /* owned; JSON: what it says of the worker; or NULL */
+	char *commands; /* owned; names, as names.h has them: commands that one
+			   child takes for all, the speaker; NULL: it needs
+			   none */
 };
 
 /* Reads a ready frame. -1 and why: the child's own reason when it could not

@@ -82,6 +82,7 @@ due_ms(const struct program *p, int64_t now_ms)
 	due = earlier(due, pool_due_ms(&p->pool));
 	due = earlier(due, program_review_ms(p));
 	due = earlier(due, program_recycle_ms(p, now_ms));
+	due = earlier(due, program_spoken_ms(p));
 	if (now_ms < p->not_before_ms)
 		due = earlier(due, p->not_before_ms);
 	return (due);
@@ -131,6 +132,9 @@ balance_once(struct program *p)
 		program_recycle(p, &n, now_ms);
 		n.waiting = count_waiting(p, &n); /* not what was withdrawn */
 		program_start_missing(p, &n, now_ms);
+		program_choose_speaker(p);
+		if (program_forget_spoken(p, now_ms))
+			p->ops->room(p->arg);
 	}
 	set_timer(p, now_ms);
 }
@@ -325,6 +329,8 @@ on_gone(struct child *c, const struct death *death, void *arg)
 	program_judge(p, c, death);
 	if (!c->was_ready)
 		leave_gate(p);
+	if (c == p->speaker)
+		p->speaker = NULL;
 	child_free(c);
 	share(p, p->yields);
 	if (p->stopping && TAILQ_EMPTY(&p->children))
@@ -335,11 +341,15 @@ static void
 on_held(struct child *c, void *arg)
 {
 	struct program *p = arg;
+	bool more;
 
 	program_check_used(p, c);
+	more = program_hear(p, c);
 	if (p->ops->held != NULL)
 		p->ops->held(p->arg);
-	program_balance(p);
+	balance(p);
+	if (more)
+		p->ops->room(p->arg);
 }
 
 const struct child_ops program_child_ops = {
@@ -570,6 +580,7 @@ program_free(struct program *p)
 		(void)event_del(&p->timer);
 	command_fini(&p->command);
 	offer_fini(&p->offer);
+	program_spoken_fini(p);
 	free(p->lanes);
 	free(p->name);
 	free(p);

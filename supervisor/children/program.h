@@ -30,6 +30,7 @@ struct lease_table;
 struct places;
 struct poison;
 struct program;
+struct used;
 
 struct program_ops {
 	/* A lease has its result; the result is the callee's to take. */
@@ -66,6 +67,16 @@ struct lane {
 	struct program_queue queue; /* no free child, or no room, yet */
 	unsigned queued;
 	unsigned running; /* its part of the category's */
+	bool full; /* the speaker wants none of its tasks just now */
+};
+
+/* What the speaker of a program has said of the machine. */
+struct spoken {
+	char *full; /* names of task types that are not to come now; NULL: it
+		       has not said */
+	struct used *used; /* NULL: it has not said */
+	int64_t full_ms; /* when it said so */
+	int64_t used_ms;
 };
 
 struct program {
@@ -85,6 +96,8 @@ struct program {
 	struct start_gate *gate; /* borrowed; or NULL */
 	struct command command; /* starts one child */
 	struct offer offer; /* what each child of a source that stays offers */
+	struct child *speaker; /* of the children; NULL: none is */
+	struct spoken spoken;
 	struct program_children children; /* idle ones first, and of these
 					     the last used one */
 	struct lane *lanes; /* by category */
@@ -164,6 +177,15 @@ void program_place_more(
     struct program *, const struct category *only, struct places *);
 /* True when its skills can be offered. */
 bool program_is_offered(const struct program *);
+/* True when its speaker has said that this type is not to come just now. */
+bool program_is_full(const struct program *, const char *type);
+/* What its speaker has said of the machine of late; NULL: nothing. */
+const struct used *program_used(const struct program *);
+/* True when it takes commands of that name. */
+bool program_takes_command(const struct program *, const char *name);
+/* Gives its speaker one, the payload of a command frame. -1 and why. */
+int program_command(
+    struct program *, const char *payload, size_t len, struct why *why);
 /* Compares what is with what should be: called by itself after every change of
  * its own, and by the owner when a task of another program has ended, for
  * which leases may have waited here, or when a category was paused. */

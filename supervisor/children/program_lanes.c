@@ -196,7 +196,7 @@ program_place_more(
 
 	for (i = 0; i < p->lanes_len; i++) {
 		lane = &p->lanes[i];
-		if (only != NULL && lane->category != only)
+		if (lane->full || (only != NULL && lane->category != only))
 			continue;
 		n = least(p->spare, lane->category->left);
 		take_places(p, lane->category, n);

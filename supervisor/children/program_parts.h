@@ -3,8 +3,9 @@
  * program_parts.h: what the files of the program know of each other:
  * program.c (its life, and balance(), which calls the others in their order),
  * program_lease.c (queue, dispatch, results of our own making),
- * program_start.c (starts, failures, back-off) and program_recycle.c (which
- * children leave while nothing is wrong). Nobody else includes this.
+ * program_start.c (starts, failures, back-off), program_recycle.c (which
+ * children leave while nothing is wrong) and program_speaker.c (which of them
+ * speaks for all). Nobody else includes this.
  */
 #ifndef AVTOWORKER_PROGRAM_PARTS_H
 #define AVTOWORKER_PROGRAM_PARTS_H
@@ -113,5 +114,21 @@ void program_check_used(struct program *, struct child *);
 void program_recycle(struct program *, struct pool_counts *, int64_t now_ms);
 /* When the next one is too old; INT64_MAX: never. */
 int64_t program_recycle_ms(const struct program *, int64_t now_ms);
+
+/*
+ * program_speaker.c
+ */
+
+/* Sees to it that one child speaks for the program, if that wants it. */
+void program_choose_speaker(struct program *);
+/* A child has said anew what it holds: takes what the speaker has to say. True
+ * when leases may come that were held back. */
+bool program_hear(struct program *, struct child *);
+/* Forgets what was said too long ago; true when leases may come that were held
+ * back. */
+bool program_forget_spoken(struct program *, int64_t now_ms);
+/* When there is something to forget; INT64_MAX: never. */
+int64_t program_spoken_ms(const struct program *);
+void program_spoken_fini(struct program *);
 
 #endif

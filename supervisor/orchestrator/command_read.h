@@ -6,18 +6,21 @@
 
 #include <stddef.h>
 
+#include "child/json_scan.h"
 #include "supervisor/base/why.h"
 #include "supervisor/task.h"
 
 enum command_kind {
 	COMMAND_CANCEL, /* the task that is named, or all of the job */
-	COMMAND_OTHER, /* nothing that is known here; why says what it is */
+	COMMAND_OTHER, /* one for whoever has a use for it */
+	COMMAND_NONE, /* nothing that is understood; why says what it is */
 };
 
-/* "" where there is none. */
 struct command {
-	char task_id[TASK_ID_MAX + 1];
-	char job_id[TASK_ID_MAX + 1];
+	char task_id[TASK_ID_MAX + 1]; /* of a cancel; "": there is none */
+	char job_id[TASK_ID_MAX + 1]; /* the same */
+	char name[TASK_ID_MAX + 1]; /* of another; printable */
+	struct jslice message; /* the same; of the text */
 };
 
 enum command_kind command_read(

@@ -18,6 +18,7 @@ struct conf_resources;
 struct conf_storage;
 struct lease;
 struct skill;
+struct used;
 
 #define PATH_REGISTER     "/_worker/workers/register"
 #define PATH_WORKER       "/_worker/workers/%s"
@@ -68,9 +69,10 @@ struct beat_facts {
 	const char *const *ids; /* of tasks and jobs at work */
 	size_t ids_count;
 	int64_t running; /* tasks */
-	bool has_usage; /* the next two are told */
+	bool has_usage; /* the next three are told */
 	double cpu_percent;
 	double memory_gb;
+	const struct used *devices; /* its devices alone; NULL: none */
 	bool sync; /* the skills are told whole */
 	bool tells_websocket; /* the next one is told */
 	bool websocket; /* commands can be sent over one */

@@ -21,6 +21,7 @@
 #include "supervisor/orchestrator/dialect_json.h"
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
+#include "supervisor/used.h"
 
 #define STORAGE_HASH_LEN 16
 #define ENVELOPE_MAX     1024u /* bytes that seal() adds, and costs */
@@ -360,6 +361,47 @@ ids_of(const struct beat_facts *beat)
 }
 
 static json_t *
+device_usage(const struct used_device *d)
+{
+	json_t *object;
+
+	object = json_pack("{s:s, s:o}", "unit_id", d->id, "load_percent",
+	    dialect_tenths(d->load_percent));
+	if (object == NULL ||
+	    set_declared(object, "metrics", d->metrics) == -1) {
+		json_decref(object);
+		return (NULL);
+	}
+	return (object);
+}
+
+static json_t *
+usage_of(const struct beat_facts *beat)
+{
+	json_t *object, *list;
+	size_t i;
+
+	object = json_pack("{s:o, s:o}", "cpu_load_percent",
+	    dialect_tenths(beat->cpu_percent), "ram_used_gb",
+	    dialect_tenths(beat->memory_gb));
+	if (object == NULL || beat->devices == NULL ||
+	    beat->devices->devices_len == 0)
+		return (object);
+	list = json_array();
+	if (json_object_set_new(object, "devices_usage", list) == -1) {
+		json_decref(object);
+		return (NULL);
+	}
+	for (i = 0; i < beat->devices->devices_len; i++)
+		if (json_array_append_new(
+			list, device_usage(&beat->devices->devices[i])) == -1) {
+			json_decref(object);
+			return (NULL);
+		}
+	return (object);
+}
+
+static json_t *
 heartbeat_of(const struct worker_facts *facts, const struct beat_facts *beat,
     const char *hash)
 {
@@ -383,10 +425,7 @@ heartbeat_of(const struct worker_facts *facts, const struct beat_facts *beat,
 		}
 	}
 	if ((beat->has_usage &&
-		json_object_set_new(message, "usage",
-		    json_pack("{s:o, s:o}", "cpu_load_percent",
-			dialect_tenths(beat->cpu_percent), "ram_used_gb",
-			dialect_tenths(beat->memory_gb))) == -1) ||
+		json_object_set_new(message, "usage", usage_of(beat)) == -1) ||
 	    (beat->sync &&
 		json_object_set_new(
 		    message, "supported_skills", skills(facts)) == -1)) {

@@ -247,10 +247,14 @@ mark_cache(struct remote *r)
 
 /* Where only what is free is offered: not this one, just now. */
 static bool
-is_full(const struct remote *r, const struct skill *skill)
+is_full(struct remote *r, const struct skill *skill)
 {
+	const struct orchestrator_ops *ops = r->base.ops;
+
 	return (r->conf->offer == CONF_OFFER_FREE &&
-	    r->base.ops->places(skill->category, r->base.arg) == 0);
+	    (ops->places(skill->category, r->base.arg) == 0 ||
+		(ops->is_full != NULL &&
+		    ops->is_full(&r->base, skill->name, r->base.arg))));
 }
 
 /* Nothing of what is offered could be run at once. */
@@ -289,22 +293,43 @@ distance(double a, double b)
 	return (a > b ? a - b : b - a);
 }
 
+/* What is in use now: as programs say it, and else as we see it. */
+static void
+look(struct remote *r, struct usage_sample *now, struct used *used)
+{
+	usage_look(&r->heartbeat.usage, now);
+	if (r->base.ops->used != NULL)
+		r->base.ops->used(&r->base, used, r->base.arg);
+	if (used->cpu_percent > 0)
+		now->cpu_percent = used->cpu_percent;
+	if (used->memory_gb > 0)
+		now->memory_gb = used->memory_gb;
+}
+
 /* Usage is told when it has changed by more than the dead band, or not for
  * long. */
 static void
-put_usage(struct heartbeat *h, struct beat_facts *beat)
+put_usage(struct remote *r, struct beat_facts *beat)
 {
+	struct heartbeat *h = &r->heartbeat;
 	const int64_t now_ms = clock_now_ms();
+	struct used used = { 0 };
 	struct usage_sample now;
 	double band = h->told_memory * h->usage_deadband / 100;
 
 	if (band < USAGE_GB)
 		band = USAGE_GB;
-	usage_look(&h->usage, &now);
+	look(r, &now, &used);
 	if (h->usage_told && now_ms - h->usage_ms < h->usage_interval_ms &&
 	    distance(now.cpu_percent, h->told_cpu) <= h->usage_deadband &&
-	    distance(now.memory_gb, h->told_memory) <= band)
+	    distance(now.memory_gb, h->told_memory) <= band &&
+	    !used_devices_differ(&used, &h->told_used, h->usage_deadband)) {
+		used_fini(&used);
 		return;
+	}
+	used_fini(&h->told_used);
+	h->told_used = used;
+	beat->devices = &h->told_used;
 	h->usage_told = true;
 	h->usage_ms = now_ms;
 	beat->has_usage = true;
@@ -346,7 +371,7 @@ put_full(struct remote *r, struct bytes *body, struct why *why)
 	beat.tells_websocket = beat.websocket != h->websocket_told;
 	(void)heartbeat_mark_hot(r);
 	if (r->dialect->forgets)
-		put_usage(h, &beat);
+		put_usage(r, &beat);
 	if (r->dialect->heartbeat(&r->facts, &beat, body, why) == -1)
 		return (-1);
 	h->told_newest = work.newest;
@@ -597,5 +622,6 @@ void
 heartbeat_fini(struct remote *r)
 {
 	stop_beating(r);
+	used_fini(&r->heartbeat.told_used);
 	free_names(r->hot_cache, r->facts.hot_cache_count);
 }

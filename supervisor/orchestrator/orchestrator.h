@@ -14,10 +14,12 @@
 #include "supervisor/lease.h"
 
 struct declared;
+struct jslice;
 struct orchestrator;
 struct task;
 struct task_event;
 struct task_fault;
+struct used;
 
 #define AT_WORK_MAX   1000 /* ids that a heartbeat tells */
 #define HOT_CACHE_MAX 1000 /* names that one tells */
@@ -58,6 +60,15 @@ struct orchestrator_ops {
 	 * may_come, of one that has not come yet. May be NULL. */
 	void (*cancelled)(
 	    struct orchestrator *, const char *id, bool may_come, void *arg);
+	/* True when tasks of that type are not to come just now, because their
+	 * program says so. May be NULL. */
+	bool (*is_full)(struct orchestrator *, const char *type, void *arg);
+	/* Adds what programs have to say of the machine. May be NULL. */
+	void (*used)(struct orchestrator *, struct used *, void *arg);
+	/* It sends a command that is none of ours: the message, a JSON object
+	 * that is borrowed. May be NULL. */
+	void (*command)(struct orchestrator *, const char *name,
+	    const struct jslice *message, void *arg);
 };
 
 /* A task type as it is offered. */

@@ -23,6 +23,7 @@
 #include "supervisor/orchestrator/rate.h"
 #include "supervisor/orchestrator/tls.h"
 #include "supervisor/orchestrator/usage.h"
+#include "supervisor/used.h"
 
 /* The silence after which a rate limit forgets: their windows slide (S8). */
 #define REMOTE_SILENCE_MS RATE_SILENCE_MS
@@ -79,6 +80,7 @@ struct heartbeat {
 	int64_t usage_ms; /* when it was told */
 	int64_t usage_interval_ms; /* after which it is told again */
 	double usage_deadband; /* points, and percent */
+	struct used told_used; /* of which the devices count */
 	struct usage usage;
 	enum parting parting;
 	bool started : 1;

@@ -250,6 +250,13 @@ on_message(const char *text, size_t len, void *arg)
 		cancel(r, &command);
 		break;
 	case COMMAND_OTHER:
+		log_debug(
+		    "%s sends the command \"%s\"", r->conf->url, command.name);
+		if (r->base.ops->command != NULL)
+			r->base.ops->command(&r->base, command.name,
+			    &command.message, r->base.arg);
+		break;
+	case COMMAND_NONE:
 		log_debug("%s sends %s", r->conf->url, why.text);
 		break;
 	}

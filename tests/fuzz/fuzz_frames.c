@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "supervisor/children/frame_stream.h"
+#include "supervisor/children/held.h"
 #include "supervisor/children/offer.h"
 #include "supervisor/result.h"
 
@@ -35,6 +36,7 @@ static void
 on_frame(const struct frame_header *h, const char *payload, void *arg)
 {
 	struct heard *heard = arg;
+	struct held held = { 0 };
 	struct result result;
 	struct offer offer;
 	struct why why;
@@ -54,6 +56,10 @@ on_frame(const struct frame_header *h, const char *payload, void *arg)
 			result_fini(&result);
 		} else
 			must(why.text[0] != '\0');
+	} else if (h->type == FRAME_STATE) {
+		if (held_read(payload, h->length, &held, &why) == -1)
+			must(why.text[0] != '\0');
+		held_fini(&held);
 	}
 }
 

@@ -29,7 +29,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static const char ready[] =
-    "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}]}";
+    "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}],"
+    "\"commands\":[\"c\"]}";
 
 struct rig {
 	struct reaper reaper;
@@ -257,6 +258,12 @@ listen_to(struct fake_child *c)
 static void
 act(uint8_t what, uint8_t who)
 {
+	static const char *const states[] = {
+		"{\"progress\":0.5,\"message\":\"x\"}",
+		"{}",
+		"{\"full\":[\"t\"],\"usage\":{\"devices\":[]}}",
+		"{\"full\":[],\"usage\":{\"cpu_load_percent\":1}}",
+	};
 	static const char *const results[] = {
 		"{\"status\":\"success\"}",
 		"{\"status\":\"failure\",\"error\":{\"code\":\"X\"}}",
@@ -295,12 +302,21 @@ act(uint8_t what, uint8_t who)
 		break;
 	case 6:
 		world_say(c, (enum frame_type)(16 + (who >> 3 & 7)), c->lease,
-		    who & 64 ? "{}" : "{\"progress\":0.5,\"message\":\"x\"}");
+		    states[who >> 6]);
 		break;
 	default:
 		if (c->output_fd != -1)
 			(void)!write(c->output_fd, "x\n", 1 + (who >> 7));
 	}
+}
+
+static void
+command(struct rig *r)
+{
+	struct why why;
+
+	if (program_takes_command(r->program, "c"))
+		(void)program_command(r->program, "{}", 2, &why);
 }
 
 static void
@@ -323,8 +339,10 @@ event(struct rig *r, uint8_t what, uint8_t how)
 		if (r->count > 0 && r->ended[how % r->count] == 0)
 			(void)program_cancel(
 			    r->program, r->lease[how % r->count]);
-	} else if (what < 248)
+	} else if (what < 244)
 		world.no_spawn = how & 1;
+	else if (what < 248)
+		command(r);
 	else if (what < 254)
 		orders[how & 1](r->program);
 	else if (r->emptied == 0)
@@ -334,19 +352,23 @@ event(struct rig *r, uint8_t what, uint8_t how)
 		world_turn();
 }
 
-/* Running are those that a child has, and no others. */
+/* Running are those that a child has, and no others; who speaks is there. */
 static void
 check(const struct rig *r)
 {
+	bool speaks = r->program->speaker == NULL;
 	const struct child_task *t;
 	const struct child *c;
 	unsigned held = 0;
 
-	TAILQ_FOREACH(c, &r->program->children, entry)
+	TAILQ_FOREACH(c, &r->program->children, entry) {
+		speaks = speaks || c == r->program->speaker;
 		TAILQ_FOREACH(t, &c->running, entry) {
 			must(t->lease->state == LEASE_RUNNING);
 			held++;
 		}
+	}
+	must(speaks);
 	must(r->leases.count[LEASE_RUNNING] == held);
 	must(r->leases.count[LEASE_QUEUED] == r->program->queued);
 }

@@ -259,6 +259,9 @@ class Orchestrator(Program):
     def cancel(self, job_id):
         return self.ask("POST", f"/jobs/{job_id}/cancel")
 
+    def command(self, worker_id, message):
+        return self.ask("POST", f"/workers/{worker_id}/command", message)
+
     def jobs(self):
         """{job id: outcome}"""
         return self.ask("GET", "/jobs")

@@ -13,6 +13,7 @@ drive it without knowing the client's dialect:
     GET  /jobs/ID           {"outcome", "state", "timeline"}
     POST /jobs/ID/cancel    as a client does it
     POST /jobs/ID/state     changes members of the job's record
+    POST /workers/ID/command    a command over its WebSocket
     GET  /workers           the worker records, as stored
 
 A submit may also have what dispatching takes (DISPATCH below), "transitions",
@@ -314,6 +315,11 @@ class Peer:
         return answer(await self.storage.update_job_state(
             request.match_info["id"], await request.json()))
 
+    async def command(self, request):
+        """Whatever the orchestrator's own code might send to a worker."""
+        return answer({"sent": await self.engine.ws_manager.send_command(
+            request.match_info["id"], await request.json())})
+
     async def told(self, _request):
         return answer(self.messages)
 
@@ -343,6 +349,7 @@ class Peer:
         app.router.add_post("/jobs/{id}/cancel", self.cancel)
         app.router.add_post("/jobs/{id}/state", self.change)
         app.router.add_get("/workers", self.workers)
+        app.router.add_post("/workers/{id}/command", self.command)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.args.control_port).start()

@@ -156,7 +156,7 @@ def harmless(t, _name, classic):
     scene.works("after")
     same(len(scene.fake.results["over"]), 1, "results")
     check(not scene.socket.over, "it was closed")
-    scene.worker.wait_log("not known here: dance")
+    scene.worker.wait_log("command \"dance\": no script has an on_command")
     scene.end()
 
 

@@ -13,6 +13,7 @@
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/orchestrator.h"
 #include "supervisor/orchestrator/rxon_sign.h"
+#include "supervisor/used.h"
 #include "tests/test.h"
 
 static const struct skill skills[] = {
@@ -481,6 +482,12 @@ static void
 rxon_beats(void)
 {
 	static const char *const ids[] = { "t-1", "j-1" };
+	struct used_device devices[] = {
+		{ (char *)"gpu-0", 33.333, 2.25,
+		    (char *)"{\"memory_used_gb\":2.25,\"on\":true}" },
+		{ (char *)"gpu-1", 0, 0, (char *)"{\"nothing\":{}}" },
+	};
+	const struct used used = { .devices = devices, .devices_len = 2 };
 	const struct worker_facts facts = make_facts();
 	struct beat_facts beat = idle;
 	char nonce[33], registered[65], hash[65];
@@ -501,6 +508,7 @@ rxon_beats(void)
 
 	beat = (struct beat_facts){
 		.status = BEAT_DRAINING,
+		.devices = &used,
 		.ids = ids,
 		.ids_count = 2,
 		.has_usage = true,
@@ -516,7 +524,10 @@ rxon_beats(void)
 	    "\"current_tasks\":[\"t-1\",\"j-1\"],"
 	    "\"hot_skills\":[\"thumb.nail\"],"
 	    "\"available_skills\":[\"echo\",\"thumb.nail\"],"
-	    "\"usage\":{\"cpu_load_percent\":12.3,\"ram_used_gb\":2.0},"
+	    "\"usage\":{\"cpu_load_percent\":12.3,\"ram_used_gb\":2.0,"
+	    "\"devices_usage\":[{\"unit_id\":\"gpu-0\",\"load_percent\":"
+	    "33.3,\"metrics\":{\"memory_used_gb\":2.25,\"on\":true}},"
+	    "{\"unit_id\":\"gpu-1\",\"load_percent\":0.0}]},"
 	    "\"supported_skills\":["
 	    "{\"name\":\"echo\",\"version\":\"1.0.0\"},"
 	    "{\"name\":\"thumb.nail\",\"version\":\"2.1\","

@@ -8,6 +8,8 @@ static const enum frame_type types[] = {
 	FRAME_TASK,
 	FRAME_CANCEL,
 	FRAME_STOP,
+	FRAME_SPEAK,
+	FRAME_COMMAND,
 	FRAME_READY,
 	FRAME_STARTED,
 	FRAME_RESULT,
@@ -138,6 +140,8 @@ knows_its_types(void)
 	ASSERT_STR(frame_name(FRAME_PROGRESS), "progress");
 	ASSERT_STR(frame_name(FRAME_EVENT), "event");
 	ASSERT_STR(frame_name(FRAME_STATE), "state");
+	ASSERT_STR(frame_name(FRAME_SPEAK), "speak");
+	ASSERT_STR(frame_name(FRAME_COMMAND), "command");
 	ASSERT_STR(frame_name(UINT16_MAX + 1 + FRAME_TASK), "unknown");
 }
 

@@ -4,6 +4,7 @@
 
 #include "child/bytes.h"
 #include "supervisor/children/held.h"
+#include "supervisor/used.h"
 #include "tests/test.h"
 
 static void
@@ -69,6 +70,27 @@ wants_to_go_when_it_says_so(void)
 	held_fini(&held);
 }
 
+static void
+says_what_a_speaker_has_to_say(void)
+{
+	struct held held = { 0 };
+
+	say(&held, "{\"hot_cache\":[]}", 0);
+	ASSERT(held.full == NULL && held.used == NULL);
+	say(&held,
+	    "{\"full\":[\"a\",\"b\"],\"usage\":{\"devices\":["
+	    "{\"unit_id\":\"0\",\"load_percent\":7}]}}",
+	    0);
+	ASSERT_STR(held.full, "[\"a\",\"b\"]");
+	ASSERT_INT(held.used->devices_len, 1);
+	say(&held, "{\"full\":[]}", 0);
+	ASSERT_STR(held.full, "[]");
+	ASSERT_INT(held.used->devices_len, 1);
+	say(&held, "{\"usage\":{\"ram_used_gb\":1}}", 0);
+	ASSERT_INT(held.used->devices_len, 0);
+	held_fini(&held);
+}
+
 static const char *const refused[] = {
 	"",
 	"[]",
@@ -78,6 +100,9 @@ static const char *const refused[] = {
 	"{\"hot_cache\":[\"a\"],\"hot_skills\":[[]]}",
 	"{\"hot_cache\":[\"a\\u0000\"]}",
 	"{\"hot_cache\":[\"a\"]} x",
+	"{\"hot_cache\":[\"a\"],\"full\":true}",
+	"{\"hot_cache\":[\"a\"],\"usage\":[]}",
+	"{\"hot_cache\":[\"a\"],\"usage\":{\"devices\":[7]}}",
 };
 
 static void
@@ -98,6 +123,8 @@ static const struct test tests[] = {
 	{ "what a child holds is what it said last, and the union is told",
 	    keeps_what_was_said_last },
 	{ "a child that wants to go has said so", wants_to_go_when_it_says_so },
+	{ "a speaker says what is full, and what is in use",
+	    says_what_a_speaker_has_to_say },
 	{ "what is malformed changes nothing", refuses_what_is_malformed },
 };
 TEST_MAIN(tests)

@@ -90,14 +90,12 @@ class Program:
                 if session is not None:
                     session.stop()
                 return
-        if frame.kind not in (_channel.TASK, _channel.CANCEL):
+        if frame.kind not in (_channel.TASK, _channel.CANCEL, _channel.SPEAK,
+                              _channel.COMMAND):
             raise _channel.ProtocolError(f"a frame of type {frame.kind}")
         if session is None:
             return  # we are leaving; a task not started goes to another child
-        if frame.kind == _channel.TASK:
-            session.take_task(frame)
-        else:
-            session.take_cancel(frame)
+        session.take(frame)
 
     def attach(self, session: Any) -> bool:
         """From now on frames go to it. False when we are to leave already."""

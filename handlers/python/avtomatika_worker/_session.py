@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 from . import _channel, _output
 from ._channel import Frame
 from ._program import Program
+from ._speaker import Speaker
 from ._task import Running
 from ._threads import Threads
 
@@ -27,14 +28,22 @@ class Session:
         self._threads = Threads()
         self._running: Dict[int, Running] = {}
         self._leave = asyncio.Event()
+        self._speaker = Speaker(worker, program.channel, self._threads)
         self._told: Optional[Dict[str, List[str]]] = None
 
     # From the reader ---------------------------------------------------------
 
-    def take_task(self, frame: Frame) -> None:
-        self._in_loop(self._begin, frame)
+    def take(self, frame: Frame) -> None:
+        if frame.kind == _channel.TASK:
+            self._in_loop(self._begin, frame)
+        elif frame.kind == _channel.CANCEL:
+            self._cancel(frame)
+        elif frame.kind == _channel.SPEAK:
+            self._in_loop(self._speaker.begin)
+        else:
+            self._in_loop(self._speaker.take_command, frame.payload)
 
-    def take_cancel(self, frame: Frame) -> None:
+    def _cancel(self, frame: Frame) -> None:
         running = self._running.get(frame.lease)
         if running is not None:
             running.cancel(str(frame.payload.get("reason", "cancel")),
@@ -76,6 +85,7 @@ class Session:
                 self._program.say_ready(self.worker.offer())
                 self.say_state()
             await self._leave.wait()
+            self._speaker.end()
             await self._finish()
         except BaseException:  # main() was cancelled, and so is all of it
             for running in list(self._running.values()):
@@ -84,6 +94,7 @@ class Session:
             raise
         finally:
             self._leave.set()
+            self._speaker.end()
             self._program.detach()
             self._threads.end()
             _output.flush()

@@ -272,7 +272,9 @@ class Running:
         """A worker of the SDK does not ask for a task that its checker does
         not want. This one is here already, and waits."""
         checker = self._worker.capacity_checker
-        while checker is not None and not checker(self.type):
+        loop = asyncio.get_running_loop()
+        while checker is not None and not await self._threads.wait(
+                Call(lambda: checker(self.type), loop)):
             await asyncio.sleep(CAPACITY_AGAIN)
 
     def _context(self, params: Any) -> Dict[str, Any]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""Plain data that scripts name: what they say of a machine, of files and of
-events, and the parts of tasks and results."""
+"""Plain data that scripts name: what they say of a machine, of files, of
+events and of commands, and the parts of tasks and results."""
 from __future__ import annotations
 
 import dataclasses
@@ -21,6 +21,16 @@ class ResourcesUsage:
     cpu_load_percent: float = 0.0
     ram_used_gb: float = 0.0
     devices_usage: Optional[List[DeviceUsage]] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerCommand:
+    """What a handler of on_command() is given."""
+    command: str
+    task_id: Optional[str] = None
+    job_id: Optional[str] = None
+    params: Optional[Dict[str, Any]] = None
+    metadata: Optional[Dict[str, Any]] = None
 
 
 @dataclasses.dataclass(frozen=True)

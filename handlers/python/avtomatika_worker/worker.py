@@ -82,6 +82,8 @@ class Worker:
             self.config.WORKER_SKILLS_DIR
         self._skill_info_class: Type[SkillInfo] = \
             given.get("skill_info_class") or SkillInfo
+        self.usage_checker: Optional[Callable[[], Any]] = None
+        self.command_handlers: Dict[str, Callable] = {}
         self.handlers: Dict[str, Handler] = {}
         self.middlewares: List[Middleware] = []
         # Whoever has set up OpenTelemetry wants it, with metrics or without.
@@ -183,20 +185,35 @@ class Worker:
         self.middlewares.append(middleware)
 
     def on_command(self, command_name: str) -> Callable:
-        """Accepted, so that the script runs; the log says that nobody calls
-        it."""
+        """Registers the decorated function for commands of the orchestrator
+        of that name. One child of the script takes them, as a
+        WorkerCommand."""
+        if not isinstance(command_name, str) or not command_name or \
+                len(command_name.encode("utf-8", "replace")) > 128:
+            raise ValueError(f"command name {command_name!r:.200} is no text "
+                             "of 1 to 128 bytes")
+
         def decorate(function: Callable) -> Callable:
-            logger.warning("on_command(\"%s\"): commands of orchestrators do "
-                           "not reach scripts; it is never called",
-                           command_name)
+            self._refuse_late(f"on_command(\"{command_name}\")")
+            if command_name == "cancel_task":
+                logger.warning("on_command(\"cancel_task\") is never called: "
+                               "the supervisor cancels tasks itself")
+            self.command_handlers[command_name] = function
             return function
         return decorate
 
     def set_usage_checker(self, checker: Callable[[], Any]) -> None:
-        """Accepted, so that the script runs; the log says that it is not
-        asked."""
-        logger.warning("set_usage_checker(): the supervisor measures the "
-                       "machine itself; it is never called")
+        """The function says what of the machine is in use, as a
+        ResourcesUsage. It is asked in one child of the script."""
+        self._refuse_late("set_usage_checker()")
+        self.usage_checker = checker
+
+    def _refuse_late(self, what: str) -> None:
+        """Which child speaks for the script is settled by what is there when
+        main() begins."""
+        if self._session is not None:
+            logger.warning("%s comes too late: it is to be called before "
+                           "main()", what)
 
     # What is at hand in this child -------------------------------------------
 
@@ -342,6 +359,9 @@ class Worker:
             depends = self._dependencies.get(handler["type"])
             if depends:
                 handler["dependencies"] = [str(one) for one in depends]
+        if self.command_handlers or self.usage_checker is not None or \
+                self.capacity_checker is not None:
+            said["commands"] = sorted(self.command_handlers)
         if self._limits:
             said["limits"] = self._limits
         settings = {**self.config.told(), **self._settings}

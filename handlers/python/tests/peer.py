@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.dirname(HERE)  # where the module is
 RUN = os.path.join(PYTHON, "avtoworker_run.py")
 
-TASK, CANCEL, STOP = 1, 2, 3
+TASK, CANCEL, STOP, SPEAK, COMMAND = 1, 2, 3, 4, 5
 READY, STARTED, RESULT, LOG = 16, 17, 18, 19
 PROGRESS, EVENT, STATE = 20, 21, 22
 NAMES = {READY: "ready", STARTED: "started", RESULT: "result", LOG: "log",

@@ -370,9 +370,7 @@ def names(t):
         worker.task("it")(lambda params: None)
         worker.run()
     """)
-    s.ready()
-    said = " ".join(s.messages("warning"))
-    check("on_command" in said and "set_usage_checker" in said, s.logs)
+    same(s.ready()["commands"], ["reboot"], "commands")
     same(s.stop(), 0, "exit status")
 
 
