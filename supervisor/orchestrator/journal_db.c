@@ -39,7 +39,7 @@
 	"TEXT, details TEXT, metadata TEXT, data_metadata TEXT, ran_ms " \
 	"INTEGER, output BLOB"
 
-/* From one version of the schema to the next. */
+/* From one version of the schema to the next: so far from nothing to the first. */
 static const char *const steps[JOURNAL_SCHEMA] = {
 	"CREATE TABLE lease (" COLUMNS ");"
 	"CREATE TABLE dead_letter (" COLUMNS
@@ -225,14 +225,17 @@ set_wal(struct journal_db *db, struct why *why)
 static enum journal_opening
 migrate(struct journal_db *db, const char *path, struct why *why)
 {
-	int64_t version, application;
-	char sql[64];
+	int64_t version, application, objects;
+	char sql[96];
 
 	if (ask_number(db, "PRAGMA user_version", &version, why) == -1 ||
-	    ask_number(db, "PRAGMA application_id", &application, why) == -1)
+	    ask_number(db, "PRAGMA application_id", &application, why) == -1 ||
+	    ask_number(
+		db, "SELECT count(*) FROM sqlite_master", &objects, why) == -1)
 		return (JOURNAL_FAILED);
+	/* What has never been one is taken when it is empty. */
 	if (application != APPLICATION_ID &&
-	    (application != 0 || version != 0)) {
+	    (application != 0 || version != 0 || objects != 0)) {
 		why_set(why, "%s is a database, but no journal of ours", path);
 		return (JOURNAL_REFUSED);
 	}
@@ -251,12 +254,9 @@ migrate(struct journal_db *db, const char *path, struct why *why)
 	for (; version < JOURNAL_SCHEMA; version++)
 		if (run(db, steps[version], why) == -1)
 			goto fail;
-	(void)snprintf(
-	    sql, sizeof(sql), "PRAGMA user_version = %d", JOURNAL_SCHEMA);
-	if (run(db, sql, why) == -1)
-		goto fail;
-	(void)snprintf(
-	    sql, sizeof(sql), "PRAGMA application_id = %d", APPLICATION_ID);
+	(void)snprintf(sql, sizeof(sql),
+	    "PRAGMA user_version = %d; PRAGMA application_id = %d",
+	    JOURNAL_SCHEMA, APPLICATION_ID);
 	if (run(db, sql, why) == -1 || journal_db_commit(db, why) == -1)
 		goto fail;
 	return (JOURNAL_OPENED);

@@ -501,6 +501,37 @@ refuses_what_is_newer(void)
 }
 
 static void
+fills_what_is_empty(void)
+{
+	struct scene s;
+
+	scene_init(&s);
+	change(&s, "VACUUM"); /* a database, with nothing in it */
+	scene_open(&s);
+	(void)put_lease(&s, 1);
+	scene_close(&s);
+	scene_open(&s);
+	ASSERT_INT(s.rows, 1);
+	scene_close(&s);
+	scene_fini(&s);
+}
+
+static void
+refuses_what_is_of_others(void)
+{
+	struct scene s;
+	struct why why;
+
+	scene_init(&s);
+	change(&s, "CREATE TABLE photos (x)");
+	ASSERT_INT(open_it(&s, &why), EX_CONFIG);
+	ASSERT(strstr(why.text, "no journal of ours") != NULL);
+	change(&s, "SELECT x FROM photos");
+	change(&s, "CREATE TABLE lease (y)"); /* there is none */
+	scene_fini(&s);
+}
+
+static void
 is_opened_by_one(void)
 {
 	struct scene s;
@@ -527,6 +558,8 @@ static const struct test tests[] = {
 	    survives_being_killed },
 	{ "survives every failing allocation", out_of_memory },
 	{ "refuses what is newer", refuses_what_is_newer },
+	{ "makes an empty database its own", fills_what_is_empty },
+	{ "refuses what is of others", refuses_what_is_of_others },
 	{ "is opened by one", is_opened_by_one },
 };
 
