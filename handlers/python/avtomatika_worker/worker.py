@@ -65,7 +65,8 @@ class Worker:
                  resources: Any = None) -> None:
         """The SDK's parameters in the SDK's order, and those of the guide. An
         Ellipsis, as in the guide's Worker(...), is nothing given."""
-        given = {name: value for name, value in locals().items()
+        given = dict(locals())  # a debugger may write to locals() itself
+        given = {name: value for name, value in given.items()
                  if name != "self" and value is not None and
                  value is not Ellipsis}
         if given.pop("clients", None):
