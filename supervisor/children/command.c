@@ -320,6 +320,36 @@ add_module_settings(
 	return (0);
 }
 
+/* The limits that its tasks have: an executable's own, or else those of its
+ * category. */
+static int
+add_limits(char ***envp, const struct command_settings *set, struct why *why)
+{
+	const struct conf_category *conf = set->conf;
+	const struct handler *h = NULL;
+	int64_t hard_ms = conf->time_limit_ms;
+	int64_t soft_ms = conf->soft_time_limit_ms;
+
+	if (set->source != NULL && set->source->kind == SOURCE_EXEC)
+		h = handler_find(set->handlers, set->source->name);
+	if (h != NULL && h->time_limit_ms > 0)
+		hard_ms = h->time_limit_ms;
+	if (h != NULL && h->soft_time_limit_ms > 0)
+		soft_ms = h->soft_time_limit_ms;
+	if (environment_set_number(envp, "AVTOWORKER_TIME_LIMIT_MS", hard_ms) ==
+		-1 ||
+	    environment_set_number(
+		envp, "AVTOWORKER_SOFT_TIME_LIMIT_MS", soft_ms) == -1 ||
+	    environment_set_number(envp, "AVTOWORKER_CPU_TIME_LIMIT_MS",
+		conf->cpu_time_limit_ms) == -1 ||
+	    environment_set_number(envp, "AVTOWORKER_MEMORY_LIMIT_BYTES",
+		conf->memory_limit) == -1) {
+		why_errno(why, "category %s", set->category);
+		return (-1);
+	}
+	return (0);
+}
+
 /* The category's, and then what is nearer to the handlers. */
 static char **
 make_envp(const struct command_settings *set, struct why *why)
@@ -332,7 +362,9 @@ make_envp(const struct command_settings *set, struct why *why)
 	    set->category, set->conf->env_file, why);
 	if (envp == NULL)
 		return (NULL);
-	rc = environment_add_settings(&envp, &set->conf->settings, why);
+	rc = add_limits(&envp, set, why);
+	if (rc == 0)
+		rc = environment_add_settings(&envp, &set->conf->settings, why);
 	if (rc == 0 && set->source == NULL)
 		rc = add_module_settings(&envp, set, why);
 	else if (rc == 0 && set->source->settings != NULL)

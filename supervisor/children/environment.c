@@ -280,6 +280,26 @@ environment_add(char ***env, const char *name, const char *value)
 	return (set(env, text_format("%s=%s", name, value)));
 }
 
+int
+environment_set_number(char ***env, const char *name, int64_t value)
+{
+	const size_t len = strlen(name);
+	char **e;
+
+	if (value != 0)
+		return (
+		    set(env, text_format("%s=%lld", name, (long long)value)));
+	for (e = *env; *e != NULL; e++)
+		if (strncmp(*e, name, len) == 0 && (*e)[len] == '=') {
+			free(*e);
+			do
+				e[0] = e[1];
+			while (*e++ != NULL);
+			break;
+		}
+	return (0);
+}
+
 static int
 add_file_setting(char ***env, const char *setting, struct why *why)
 {

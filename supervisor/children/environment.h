@@ -3,6 +3,8 @@
 #ifndef AVTOWORKER_ENVIRONMENT_H
 #define AVTOWORKER_ENVIRONMENT_H
 
+#include <stdint.h>
+
 #include "supervisor/base/why.h"
 
 struct conf_settings;
@@ -27,6 +29,9 @@ char **environment_of_category(
 
 /* Adds a variable to such a copy, unless it has it. -1 with errno. */
 int environment_add(char ***, const char *name, const char *value);
+/* Sets a variable of such a copy to a number; 0: it is none of it. -1 with
+ * errno. */
+int environment_set_number(char ***, const char *name, int64_t value);
 /* Adds settings: KEY=VALUE as it is, and KEY_FILE=PATH, for a file that must be
  * there. -1 and why; the environment is still good. */
 int environment_add_settings(

@@ -4,7 +4,8 @@
 
 usage: speaker.py [OFFER]: the members of its ready frame, in JSON. What a task
 does, its params say: "gate" (a socket to wait at), "say" (frames before the
-result), "die" (an exit status), "env" (names of variables to tell), "result".
+result), "die" (an exit status), "env" (names of variables to tell), "litter" (names of
+files in its workspace), "result".
 """
 import json
 import os
@@ -49,11 +50,15 @@ def run(lease, task):
             s.connect(params["gate"])
             s.sendall(f"{task['task_id']} {os.getpid()}".encode())
             s.recv(1)
+    if "litter" in params:
+        os.mkdir(task["workspace"], 0o700)
+        for name in params["litter"]:
+            open(os.path.join(task["workspace"], name), "w").close()
     if "die" in params:
         os._exit(params["die"])
     send(RESULT, params.get("result", {"status": "success", "data": {
         "type": task["type"], "pid": os.getpid(),
-        "argv": sys.argv[1:],
+        "argv": sys.argv[1:], "workspace": task.get("workspace"),
         "env": [os.environ.get(n) for n in params.get("env", [])]}}), lease)
 
 

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from harness import (SOURCE, TOKEN, ZOO, Worker, case, check,  # noqa: E402
-                     eventually, free_port, main, same)
+                     eventually, free_port, main, module, same)
 
 SPEAKER = os.path.join(SOURCE, "speaker.py")
 
@@ -124,33 +124,32 @@ category light {{ max_children = 2 }}
           "how many children there are is in the log")
 
 
-@case("a category's limit holds over modules, executables and scripts together")
+@case("a category's limit holds over programs of every kind together")
 def together(t):
     gated = executable(t, "gated", GATED)
-    script = t.write("gated.py", SCRIPT)
     s = Scene(t, f"""
-category default {{ max_tasks = 2 }}
+category default {{ max_tasks = 4 }}
 category light {{ }}
 module zoo {{ file = "{ZOO}" }}
 handler gated {{ exec = "{gated}" }}
-python gated {{ script = "{script}" }}
+python gated {{ script = "{t.write("gated.py", SCRIPT)}" }}
 handler slow {{ category = default }}
 handler echo {{ category = light }}
-""", "max_concurrent_tasks = 9")
+""" + speaker("talk", "speak"), "max_concurrent_tasks = 20")
     gate = t.gate()
+    kinds = ("gated", "slow", "scripted", "speak")
     for i in range(3):
-        s.put(f"e-{i}", "gated", {"gate": gate.path})
-        s.put(f"m-{i}", "slow", {"gate": gate.path})
-        s.put(f"p-{i}", "scripted", {"gate": gate.path})
-    gate.wait(2)
+        for kind in kinds:
+            s.put(f"{kind}-{i}", kind, {"gate": gate.path})
+        same({name for name, _ in gate.wait(4)}, {f"{k}-0" for k in kinds},
+             "what runs at once")
     eventually(lambda: not s.fake.tasks, "all are here")
     same(s.success("other", "echo", {})["echo"], {}, "of another category")
-    same(len(gate.wait(2)), 2, "tasks that run at once")
+    same(len(gate.wait(4)), 4, "tasks that run at once")
     gate.open()
     for i in range(3):
-        same(s.result(f"e-{i}")["status"], "success", "of an executable")
-        same(s.result(f"m-{i}")["status"], "success", "of a module")
-        same(s.result(f"p-{i}")["status"], "success", "of a script")
+        for kind in kinds:
+            same(s.result(f"{kind}-{i}")["status"], "success", f"{kind}-{i}")
 
 
 def example_of(name):
@@ -187,19 +186,37 @@ category default {{ children = 1 soft_time_limit = 300ms }}
     check("killed" not in s.worker.log(), s.worker.log())
 
 
-@case("settings go to every kind, the nearest first")
+LIMITS = ["AVTOWORKER_TIME_LIMIT_MS", "AVTOWORKER_SOFT_TIME_LIMIT_MS",
+          "AVTOWORKER_CPU_TIME_LIMIT_MS", "AVTOWORKER_MEMORY_LIMIT_BYTES"]
+
+
+@case("settings go to every kind, the nearest first, and so do limits")
 def settings(t):
     show = sh(t, "show",
               'printf \'{"s": "%s %s %s"}\' "$A" "$B" "$(cat "$C_FILE")"')
+    tell = sh(t, "tell", "printf '{\"s\": \"%s %s %s %s\"}' " + " ".join(
+        f'"${{{name}-none}}"' for name in LIMITS))
     secret = t.write("secret", "hush")
     s = Scene(t, f"""
-category default {{ set = {{ "A=1", "B=2" }} set_file = "C={secret}" }}
+category default {{
+    set = {{ "A=1", "B=2" }}
+    set_file = "C={secret}"
+    soft_time_limit = 50s
+    time_limit = 60s
+    memory_limit = 8G
+}}
+category forest {{ set = "A=5" set_file = "C={secret}" cpu_time_limit = 9s }}
 handler show {{ exec = "{show}" set = "B=3" }}
+handler tell {{ exec = "{tell}" time_limit = 70s }}
 channel talk {{
     exec = {{ "{SPEAKER}", {{}} }}
     set = "SPEAKS=yes"
 }}
-python script {{ script = "{t.write("sees.py", SCRIPT)}" }}
+python script {{
+    script = "{t.write("sees.py", SCRIPT)}"
+    set = "A=6"
+}}
+module forest {{ file = "{module("forest")}" }}
 module zoo {{ file = "{ZOO}" }}
 handler echo {{ set = "D=4" }}
 handler upper {{ set = "D=4" }}
@@ -208,7 +225,19 @@ handler upper {{ set = "D=4" }}
     same(s.success("t-2", "speak", {"env": ["A", "SPEAKS", "C_FILE"]})["env"],
          ["1", "yes", secret], "of a channel program")
     same(s.success("t-3", "sees", {"names": ["A", "B", "C_FILE", "C"]}),
-         {"A": "1", "B": "2", "C_FILE": secret, "C": None}, "of a script")
+         {"A": "6", "B": "2", "C_FILE": secret, "C": None}, "of a script")
+    for i, (name, value) in enumerate((
+            ("A", "5"), ("C_FILE", secret), (LIMITS[2], "9000"),
+            (LIMITS[0], None))):
+        same(s.success(f"m-{i}", "settings", {"variable": name}).get("value"),
+             value, f"{name} of a module")
+    memory = str(8 << 30)
+    same(s.success("t-4", "tell"), {"s": f"70000 50000 none {memory}"},
+         "limits of an executable")
+    same(s.success("t-5", "speak", {"env": LIMITS})["env"],
+         ["60000", "50000", None, memory], "limits of a channel program")
+    same(list(s.success("t-6", "sees", {"names": LIMITS}).values()),
+         ["60000", "50000", None, memory], "limits of a script")
 
 
 @case("settings that cannot be are problems of the configuration: {0}",

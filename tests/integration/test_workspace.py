@@ -8,8 +8,8 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import (ZOO, Worker, case, check, eventually,  # noqa: E402
-                     main, same)
+from harness import (SOURCE, ZOO, Worker, case, check,  # noqa: E402
+                     eventually, main, same)
 
 CONFIG_EXIT = 78
 
@@ -133,6 +133,22 @@ def full(t):
          "message")
     worker.kill()
     os.close(worker.keep)
+
+
+@case("a channel program has one for each task, and need not remove it")
+def channel(t):
+    tasks = t.write("tasks", "".join(json.dumps(
+        {"type": "speak", "params": params}) + "\n" for params in
+        [{"litter": ["a", "b"]}, {}, {"litter": ["c"], "die": 3}] * 5))
+    worker = Worker(t, f"""
+channel talk {{ exec = "{os.path.join(SOURCE, "speaker.py")}" }}
+""", ["--local", tasks])
+    same(worker.wait(60), 1, "exit status")
+    results = [json.loads(line) for line in worker.output().splitlines()]
+    paths = {r["data"]["workspace"] for r in results if "data" in r}
+    same((len(results), len(paths)), (15, 10), "results, and directories")
+    same(left(t.path("tmp")), [], "left")
+    check("cannot remove" not in worker.log(), worker.log())
 
 
 @case("an executable runs in it, and what it leaves there goes with it")

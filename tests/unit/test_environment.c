@@ -219,6 +219,27 @@ refuses_a_file(void)
 	ASSERT_INT(unlink(path), 0);
 }
 
+static void
+sets_numbers(void)
+{
+	static char *const base[] = { (char *)"A=1", (char *)"LIMIT=7",
+		(char *)"LIMITED=1", NULL };
+	static const char *const without[] = { "A=1", "LIMITED=1",
+		"AVTOWORKER_CATEGORY=x", NULL };
+	static const char *const with[] = { "A=1", "LIMIT=8589934592",
+		"LIMITED=1", "AVTOWORKER_CATEGORY=x", NULL };
+	struct why why;
+	char **env;
+
+	env = environment_of_category(base, "x", NULL, &why);
+	ASSERT_INT(environment_set_number(&env, "LIMIT", 0), 0);
+	ASSERT_INT(environment_set_number(&env, "OTHER", 0), 0);
+	check(env, without);
+	env = environment_of_category(base, "x", NULL, &why);
+	ASSERT_INT(environment_set_number(&env, "LIMIT", 8589934592), 0);
+	check(env, with);
+}
+
 static const struct test tests[] = {
 	{ "the clean one holds what any program may want, and no more",
 	    cleans },
@@ -229,5 +250,6 @@ static const struct test tests[] = {
 	    adds_a_file },
 	{ "a line that is wrong is refused by its number", refuses_a_line },
 	{ "a file that is no such file is refused at once", refuses_a_file },
+	{ "a number is set anew, and removed where it is none", sets_numbers },
 };
 TEST_MAIN(tests)
