@@ -149,8 +149,12 @@ take_limits(const char *from, const struct offer *offer, void *arg)
 
 	for (l = offer->limits; l < offer->limits + offer->limits_len; l++) {
 		cat = category_find(&g->categories, l->category);
-		if (cat == NULL)
-			continue; /* none of its handlers is of it */
+		if (cat == NULL) {
+			log_warn("%s: it limits category %s, which no handler "
+				 "has",
+			    from, l->category);
+			continue;
+		}
 		own = conf_category_limit(cat->conf);
 		if (own == 0 && (cat->limit == 0 || l->tasks < cat->limit))
 			cat->limit = l->tasks;

@@ -252,7 +252,7 @@ read_next(struct figures *f)
 
 	bytes_fini(&f->text);
 	f->text = (struct bytes){ 0 };
-	if (f->interpreters == NULL || f->interpreters[f->next] == NULL)
+	if (f->interpreters[f->next] == NULL)
 		give_up(f, "no interpreter of a script has prometheus_client");
 	else if (start(f, f->interpreters[f->next++], &why) == -1)
 		give_up(f, why.text);
@@ -325,9 +325,11 @@ figures_ask(
 	STAILQ_INSERT_TAIL(&f->askers, a, entry);
 	if (f->process.pid != 0)
 		return;
-	f->interpreters = copy(interpreters);
 	f->next = 0;
-	read_next(f);
+	if ((f->interpreters = copy(interpreters)) == NULL)
+		give_up(f, "out of memory");
+	else
+		read_next(f);
 }
 
 void

@@ -15,6 +15,7 @@
 
 #include "supervisor/children/output.h"
 
+#define FATAL     "Fatal Python error: " /* faulthandler's first words */
 #define READ_SIZE 8192
 #define DRAIN_MAX 64 /* reads in a row; a babbling child waits its turn */
 
@@ -46,9 +47,11 @@ output_takes(struct output *o, size_t bytes)
 static void
 end_line(struct output *o, size_t bytes)
 {
-	const size_t len = o->len;
+	size_t len = o->len;
 
 	o->len = 0;
+	while (o->fatal && len > 0 && o->buf[len - 1] == '\n')
+		len--;
 	if (!output_takes(o, bytes) || len == 0)
 		return;
 	o->buf[len] = '\0';
@@ -60,6 +63,20 @@ flush(struct output *o)
 {
 	if (o->len > 0)
 		end_line(o, o->len);
+	o->fatal = false;
+}
+
+/* A newline has come. */
+static void
+take_newline(struct output *o)
+{
+	if (o->len >= sizeof(FATAL) - 1 &&
+	    memcmp(o->buf, FATAL, sizeof(FATAL) - 1) == 0)
+		o->fatal = true;
+	if (o->fatal && o->len < OUTPUT_LINE_MAX)
+		o->buf[o->len++] = '\n';
+	else
+		end_line(o, o->len + 1);
 }
 
 /* Puts bytes into the buffer, without NULs, as far as the line goes. */
@@ -85,13 +102,14 @@ feed(struct output *o, const char *p, size_t len)
 		len -= n;
 		if (len == 0)
 			return;
-		if (*p != '\n')
-			flush(o); /* too long: what follows is another line */
-		else {
-			end_line(o, o->len + 1);
-			p++;
-			len--;
+		if (*p != '\n') {
+			/* Too long: what follows is another line. */
+			end_line(o, o->len);
+			continue;
 		}
+		take_newline(o);
+		p++;
+		len--;
 	}
 	o->dropped += (int64_t)len;
 }

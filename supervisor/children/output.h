@@ -2,7 +2,8 @@
 /*
  * output.h: what a child writes to stdout and stderr, line by line into the
  * log. It comes in sections, one for each task and one for each time between
- * two; each may be so long, and what is beyond that is read and dropped.
+ * two; each may be so long, and what is beyond that is read and dropped. The
+ * traceback of a Python that dies of a signal is one line, as far as it goes.
  * Embedded in its owner.
  */
 #ifndef AVTOWORKER_OUTPUT_H
@@ -39,6 +40,7 @@ struct output {
 	int64_t given; /* bytes of this section, newlines included */
 	int64_t dropped; /* bytes of this section; > 0: so is all the rest */
 	int fd; /* owned; -1 when closed */
+	bool fatal; /* what an interpreter says that dies: the lines are one */
 };
 
 /* Takes fd on success. -1 and errno. */

@@ -262,11 +262,16 @@ async def exits(params):
 async def dies(params):
     os._exit(3)
 
+@worker.task("crashes")
+async def crashes(params):
+    import ctypes
+    ctypes.string_at(0)
+
 @worker.task("good")
 async def good(params):
     return {"data": {"good": True}}
 """, [(k, {}) for k in ("large", "prints", "scalar", "nan", "closes", "exits",
-                        "dies", "good")],
+                        "dies", "crashes", "good")],
                             "category default { children = 1 }\n")
     error = results["large"]["error"]
     check(error["code"] == "PERMANENT_ERROR" and
@@ -280,6 +285,8 @@ async def good(params):
     same(results["closes"]["error"]["code"], "TRANSIENT_ERROR", "closes")
     check("sys.exit(3)" in results["exits"]["error"]["message"], "exits")
     check("exit" in results["dies"]["error"]["message"], results["dies"])
+    line, = worker.lines("Fatal Python error")
+    check("in crashes" in line, f"its traceback is one line: {line}")
     same(results["good"]["data"], {"good": True}, "good")
     check(len(worker.log()) < 20 << 20, "the log has all of it")
 

@@ -97,6 +97,38 @@ splits_lines(void)
 }
 
 static void
+keeps_a_traceback_together(void)
+{
+	static const char text[] = "one\nFatal Python error: Aborted\n\n"
+				   "Thread 0x1:\n  File \"a\", line 1\n";
+	char *lines = NULL;
+	struct ends e;
+	size_t i;
+
+	open_ends(&e);
+	for (i = 0; i < sizeof(text) - 1; i++)
+		say(&e, text + i, 1);
+	turn(&e);
+	output_drain(&e.output);
+	CHECK(&e,
+	    "|one||Fatal Python error: Aborted\n\nThread 0x1:\n  File "
+	    "\"a\", line 1|");
+	say(&e, "two\nthree\n", 10);
+	turn(&e);
+	ASSERT_INT(e.lines, 4);
+	/* One that is too long is several. */
+	ASSERT((lines = malloc(OUTPUT_LINE_MAX)) != NULL);
+	memset(lines, '\n', OUTPUT_LINE_MAX);
+	say(&e, "Fatal Python error: x\n", 22);
+	say(&e, lines, OUTPUT_LINE_MAX);
+	say(&e, "end\n", 4);
+	output_drain(&e.output);
+	ASSERT_INT(e.lines, 6);
+	free(lines);
+	close_ends(&e);
+}
+
+static void
 leaves_out_nuls(void)
 {
 	struct ends e;
@@ -275,6 +307,8 @@ keeps_the_tail_of_one_line(void)
 
 static const struct test tests[] = {
 	{ "lines come whole, empty ones not at all", splits_lines },
+	{ "keeps the traceback of a dying interpreter together",
+	    keeps_a_traceback_together },
 	{ "NULs are left out", leaves_out_nuls },
 	{ "long lines are cut", cuts_long_lines },
 	{ "what is there is read without waiting", drains_what_is_there },

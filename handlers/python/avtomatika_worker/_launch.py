@@ -110,7 +110,11 @@ def _run(program: _program.Program, target: Target, ours: str) -> int:
         # First the traceback: what has failed is ended when it has said so.
         trace = _program.trace_outside(e)
         try:
-            sys.excepthook(type(e), e.with_traceback(trace), trace)
+            if sys.excepthook is sys.__excepthook__:
+                program.log("error", "", _output.shortened("".join(
+                    traceback.format_exception(type(e), e, trace))))
+            else:
+                sys.excepthook(type(e), e.with_traceback(trace), trace)
         finally:
             program.say_failed(f"{target.name}: {_where(e)}"
                                f"{type(e).__name__}: {e}")

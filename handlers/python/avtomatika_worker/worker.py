@@ -368,10 +368,6 @@ class Worker:
         settings = {**self.config.told(), **self._settings}
         if settings:
             said["worker"] = settings
-        categories = {h.category for h in self.handlers.values()}
-        for name in sorted(set(self._limits) - categories):
-            logger.warning("a limit is set for \"%s\", but no handler has "
-                           "that task_type", name)
         return said
 
 
