@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 
 #include <bsd/string.h>
 
@@ -60,7 +61,10 @@ death_read(struct death *d, pid_t pid, int status, const struct rusage *usage)
 	} else {
 		d->exit_status = WEXITSTATUS(status);
 		(void)snprintf(d->text, sizeof(d->text),
-		    "exited with status %d", d->exit_status);
+		    "exited with status %d%s", d->exit_status,
+		    d->exit_status == EX_PROTOCOL ?
+			", its channel was closed or misused" :
+			"");
 	}
 }
 

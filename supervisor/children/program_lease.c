@@ -188,8 +188,9 @@ program_give_queue_back(struct program *p)
 
 	while ((l = program_dequeue(p)) != NULL) {
 		r = result_failure(CODE_TRANSIENT,
-		    "no child of category \"%s\" could be started: %s",
-		    p->category->name, p->failure);
+		    "handler \"%s\": no child of category \"%s\" could be "
+		    "started: %s",
+		    l->task.type, p->category->name, p->failure);
 		finish(p, l, &r);
 	}
 }
@@ -331,12 +332,15 @@ death_result(
 	    poison_add(p->poison, l->task.job_id, l->task.type, death, all,
 		sizeof(all)))
 		r = result_failure(CODE_PERMANENT,
-		    "%s; the last, child %d of category \"%s\", %s", all,
-		    (int)death->pid, p->category->name, death->text);
+		    "handler \"%s\": %s; the last, child %d of category "
+		    "\"%s\", %s",
+		    l->task.type, all, (int)death->pid, p->category->name,
+		    death->text);
 	else
 		r = result_failure(death_code(death->cause),
-		    "child %d of category \"%s\" %s", (int)death->pid,
-		    p->category->name, death->text);
+		    "handler \"%s\": child %d of category \"%s\" %s",
+		    l->task.type, (int)death->pid, p->category->name,
+		    death->text);
 	if (death->tail[0] != '\0')
 		r.tail = strdup(death->tail);
 	death_put_details(death, &r.details);

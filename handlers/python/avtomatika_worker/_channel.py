@@ -77,6 +77,7 @@ class Channel:
                     self._socket.sendall(self._waiting.popleft())
             except OSError:
                 self._waiting.clear()
+                self.check()
             finally:
                 self._sending = False
 
@@ -111,6 +112,18 @@ class Channel:
                 return None
             got += count
         return data
+
+    def check(self, *others: int) -> None:
+        """Ends this process when a handler has closed the channel or one of
+        the others: who waits would never be woken, and nobody would hear of
+        the task."""
+        if self._socket.fileno() == -1:
+            return  # we have closed it, in a process that was forked
+        try:
+            for fd in (self._socket.fileno(), *others):
+                os.fstat(fd)
+        except OSError:
+            os._exit(os.EX_PROTOCOL)
 
     def leave_to_parent(self) -> None:
         """In a process that was forked: the channel is the parent's."""

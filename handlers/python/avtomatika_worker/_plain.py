@@ -27,10 +27,13 @@ class CannotSend(Exception):
 
 class Converter:
     """One conversion. Afterwards not_numbers says how many values have been
-    replaced by null because they were NaN or infinite."""
+    replaced by null because they were NaN or infinite, doubles how many keys
+    were the same text as another of their object, and paths how many texts
+    were paths below the folder."""
 
-    def __init__(self) -> None:
-        self.not_numbers = 0
+    def __init__(self, folder: str = "") -> None:
+        self.not_numbers = self.doubles = self.paths = 0
+        self._below = (folder + "/",) if folder else ()
         self._tokens = 0
 
     def plain(self, value: Any, depth: int = 1) -> Any:
@@ -38,7 +41,10 @@ class Converter:
         if value is None or value is True or value is False:
             return value
         kind = type(value)
-        if kind is str or kind is int:
+        if kind is str:
+            self.paths += value.startswith(self._below)
+            return value
+        if kind is int:
             return value
         if kind is float:
             return self._number(value)
@@ -76,6 +82,7 @@ class Converter:
             self._count()
             if type(key) is not str:
                 key = key_text(key)
+            self.doubles += key in out
             out[key] = self.plain(value, depth)
         return out
 
@@ -96,6 +103,7 @@ class Converter:
             return self._number(float(value))
         text = scalar_text(value)
         if text is not None:
+            self.paths += text.startswith(self._below)
             return text
         if is_left_out(value):
             return {}

@@ -82,11 +82,12 @@ def cancelled(reason: Optional[str]) -> Dict[str, Any]:
                    {"exception": asyncio.CancelledError.__name__})
 
 
-def from_value(handler: str, value: Any, check_data: Any = None) -> Outcome:
+def from_value(handler: str, value: Any, check_data: Any = None,
+               folder: str = "") -> Outcome:
     """The result for what a handler returned. check_data(data) returns what is
-    wrong with the data, or None."""
+    wrong with the data, or None; folder is the task's."""
     try:
-        payload, remarks = _read(value)
+        payload, remarks = _read(value, folder)
         wrong = check_data(payload.get("data", {})) if check_data else None
     except Breach as e:
         return Outcome(_violation(handler, str(e)))
@@ -121,7 +122,7 @@ def _violation(handler: str, what: str) -> Dict[str, Any]:
                    f"handler \"{handler}\" returned {what}")
 
 
-def _read(value: Any) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
+def _read(value: Any, folder: str) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
     if value is None:
         return {"status": "success", "data": {}}, ()
     remarks = []
@@ -131,7 +132,7 @@ def _read(value: Any) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
     if unsent:
         remarks.append("returned what is not sent, since it stands beside "
                        f"\"data\": {', '.join(sorted(unsent))}"[:1000])
-    converter = Converter()
+    converter = Converter(folder)
     status = _status(value.get("status", "success"))
     payload: Dict[str, Any] = {"status": status}
     data = value.get("data")
@@ -149,6 +150,13 @@ def _read(value: Any) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
     if converter.not_numbers:
         remarks.append(f"returned {converter.not_numbers} values that are NaN "
                        "or infinite; they are sent as null")
+    if converter.doubles:
+        remarks.append(f"returned {converter.doubles} keys that are the same "
+                       "text as another of their object; the last counts")
+    if converter.paths:
+        remarks.append("returned the path of a file of its task; the path is "
+                       "sent and the file removed, for this worker does not "
+                       "speak S3")
     return payload, tuple(remarks)
 
 

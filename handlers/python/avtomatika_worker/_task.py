@@ -24,7 +24,7 @@ from ._plain import CannotSend, Converter
 from ._threads import Call, Threads
 from .observability import ObservabilityManager
 from .orchestrator_client import OrchestratorClient
-from .s3 import S3Manager
+from .s3 import S3Manager, names_s3
 from .task_files import TaskFiles
 
 logger = logging.getLogger("avtomatika_worker.worker")
@@ -216,13 +216,18 @@ class Running:
         schema = handler.info.output_schema if handler.is_skill else None
         return _result.from_value(
             self.type, value,
-            (lambda data: _schema.problem(data, schema)) if schema else None)
+            (lambda data: _schema.problem(data, schema)) if schema else None,
+            files.path)
 
     async def _value(self, handler: Handler, files: "_Folder") -> Any:
         """What the handler, in its middlewares, returns."""
         await self._wait_for_capacity()
         self._channel.send(_channel.STARTED, {}, self.lease)
         given = self.task.get("params") or {}
+        if names_s3(given):
+            self._worker.remark(
+                self.type, "has got an \"s3://\" address in its params as it "
+                "is: this worker does not speak S3, and fetches no files")
         if isinstance(given, dict):
             given = handler.params(given)
         observability = self._worker.observability
@@ -312,14 +317,14 @@ class _Folder:
         given = task.get("workspace")
         self._given = bool(given)
         name = os.path.basename(str(task.get("task_id") or "")) or "task"
-        self._path = str(given) if given else os.path.join(root, name)
+        self.path = str(given) if given else os.path.join(root, name)
         self._helpers: List[TaskFiles] = []
 
     def helper(self, job_id: str, task_id: str) -> TaskFiles:
-        helper = TaskFiles(self._path, job_id=job_id, task_id=task_id)
+        helper = TaskFiles(self.path, job_id=job_id, task_id=task_id)
         self._helpers.append(helper)
         return helper
 
     def remove(self) -> None:
-        if not self._given and self._helpers and os.path.isdir(self._path):
-            shutil.rmtree(self._path, ignore_errors=True)
+        if not self._given and self._helpers and os.path.isdir(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)

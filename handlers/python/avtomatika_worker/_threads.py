@@ -15,8 +15,16 @@ import queue
 import threading
 from typing import Any, Callable, List, Optional
 
+from . import _program
+
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+
+def _descriptors(loop: Any) -> List[int]:
+    """What it is woken by, as far as it is asyncio's own."""
+    parts = [getattr(loop, name, None) for name in ("_csock", "_selector")]
+    return [part.fileno() for part in parts if part is not None]
 
 
 class Call:
@@ -63,6 +71,9 @@ class Call:
             _set_async_exc(ident, ctypes.py_object())
 
     def deliver(self) -> None:
+        program = _program.current()
+        if program is not None:
+            program.channel.check(*_descriptors(self._loop))
         try:
             self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:

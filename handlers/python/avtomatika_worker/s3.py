@@ -28,7 +28,7 @@ class S3Manager:
             metadata: Optional[Dict[str, FileMetadata]] = None
     ) -> Dict[str, Any]:
         """The params; RuntimeError when there is a file to be fetched."""
-        if _names_s3(params):
+        if names_s3(params):
             raise RuntimeError(REFUSED)
         return params
 
@@ -45,9 +45,10 @@ class S3Manager:
         """Nothing: no transfer is ever under way."""
 
 
-def _names_s3(value: Any) -> bool:
+def names_s3(value: Any) -> bool:
+    """True when some text in it is the address of a file."""
     if isinstance(value, str):
         return value.startswith("s3://")
     if isinstance(value, dict):
-        return any(map(_names_s3, value.values()))
-    return isinstance(value, list) and any(map(_names_s3, value))
+        return any(map(names_s3, value.values()))
+    return isinstance(value, list) and any(map(names_s3, value))

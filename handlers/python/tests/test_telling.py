@@ -89,6 +89,12 @@ TELLING = """
             "there": await files.exists("c.bin"),
             "path": files.path_to_sync("s3://bucket/e.txt")}}
 
+    @worker.task("addresses")
+    async def addresses(params, files: TaskFiles):
+        root = await files.get_root()
+        return {"data": {"got": params["from"], "made": f"{root}/out.bin",
+                         "keys": {1: "a", "1": "b"}}}
+
     @worker.task("s3")
     async def s3(params, files: TaskFiles):
         await files.upload_file("x")
@@ -155,6 +161,15 @@ def task_files(t):
     check(not os.path.exists(t.folder + "/own/t-2"), "ours is still there")
     error = s.run("s3")["error"]
     check("S3 is not spoken" in error["message"], error)
+    for _ in range(2):
+        data = s.run("addresses", {"from": "s3://bucket/in"})["data"]
+        same((data["got"], data["keys"]), ("s3://bucket/in", {"1": "b"}),
+             "what is left as it is")
+    for words in ("has got an \"s3://\" address in its params",
+                  "returned the path of a file of its task",
+                  "returned 1 keys that are the same text"):
+        same(len([m for m in s.messages("warning") if words in m and
+                  "\"addresses\"" in m]), 1, words)
     same(s.stop(), 0, "exit status")
 
 
