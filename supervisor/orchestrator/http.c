@@ -6,6 +6,7 @@
  * calls.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -61,6 +62,30 @@ header_of(CURL *easy, const char *name)
 	return (header->value);
 }
 
+/* False when there are several lengths, which libcurl takes the last of, or one
+ * that is no number: who knows then what the body is. */
+static bool
+has_one_length(CURL *easy)
+{
+	struct curl_header *header;
+	char first[24] = "";
+	size_t i, count = 1;
+
+	for (i = 0; i < count; i++) {
+		if (curl_easy_header(easy, "Content-Length", i, CURLH_HEADER,
+			-1, &header) != CURLHE_OK)
+			break;
+		count = header->amount;
+		if (i == 0)
+			(void)snprintf(
+			    first, sizeof(first), "%s", header->value);
+		if (strcmp(header->value, first) != 0 || first[0] == '\0' ||
+		    first[strspn(first, "0123456789")] != '\0')
+			return (false);
+	}
+	return (true);
+}
+
 static void
 call_finish(struct http_call *call, CURLcode code)
 {
@@ -74,7 +99,9 @@ call_finish(struct http_call *call, CURLcode code)
 	};
 
 	(void)curl_multi_remove_handle(multi_handle(h->multi), call->easy);
-	if (code == CURLE_OK) {
+	if (code == CURLE_OK && !has_one_length(call->easy))
+		reply.error = "the reply's Content-Length makes no sense";
+	else if (code == CURLE_OK) {
 		(void)curl_easy_getinfo(
 		    call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
 		reply.date = header_of(call->easy, "Date");
@@ -85,7 +112,7 @@ call_finish(struct http_call *call, CURLcode code)
 	    (reply.error = tls_explain(code, call->error, call->nameless)) ==
 		NULL)
 		reply.error = curl_easy_strerror(code);
-	if (call->reply.len > 0) {
+	if (reply.error == NULL && call->reply.len > 0) {
 		reply.body = call->reply.p;
 		reply.body_len = call->reply.len;
 	}

@@ -11,6 +11,7 @@ import itertools
 import select
 import socket
 import struct
+import threading
 import time
 
 from recording_proxy import RecordingProxy
@@ -168,3 +169,72 @@ class BlackHole:
     def close(self):
         for sock in (*self.fillers, self.listener):
             sock.close()
+
+
+class Link:
+    """Hands bytes on from an address to a port of this machine."""
+    REQUESTS, REPLIES = "requests", "replies"
+
+    def __init__(self, host, port):
+        self.port = port
+        self.lost = None  # of these all bytes vanish
+        self.rate = None  # bytes of requests a second, over all connections
+        self.free_at = 0  # when the next of them may go
+        self.lock = threading.Lock()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            self.listener.setsockopt(socket.IPPROTO_IPV6,
+                                     socket.IPV6_V6ONLY, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(100)
+        self.open = []
+
+    def to(self, port):
+        threading.Thread(target=self.accept, args=(port,),
+                         daemon=True).start()
+
+    def accept(self, port):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", port))
+            except OSError:
+                return
+            self.open += [near, far]
+            for way in ((near, far, self.REQUESTS), (far, near, self.REPLIES)):
+                threading.Thread(target=self.pump, args=way,
+                                 daemon=True).start()
+
+    def pump(self, source, sink, what):
+        try:
+            while data := source.recv(1024):
+                if what == self.REQUESTS and self.rate:
+                    self.pass_slowly(len(data))
+                if self.lost != what:
+                    sink.sendall(data)
+        except OSError:
+            pass
+        for sock in (source, sink):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def pass_slowly(self, size):
+        """Takes the time that so many bytes need."""
+        with self.lock:
+            now = time.monotonic()
+            self.free_at = max(now, self.free_at) + size / self.rate
+            wait = self.free_at - now
+        time.sleep(wait)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for sock in self.open:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass

@@ -7,15 +7,15 @@ worker's clock goes faster here (fast_clock.c), so that it soon tries again."""
 import itertools
 import socket
 import sys
-import threading
+import time
 
 sys.dont_write_bytecode = True
 
 import peers  # noqa: E402
 from fake_orchestrator import Fake, task  # noqa: E402
-from fault_proxy import (OK, BlackHole, FaultProxy, bomb, dripping,  # noqa: E402
-                         endless, hanging, in_turn, reset, sending, status,
-                         with_length)
+from fault_proxy import (OK, BlackHole, FaultProxy, Link, bomb,  # noqa: E402
+                         dripping, endless, hanging, in_turn, reset, sending,
+                         status, with_length)
 from harness import (FAST_CLOCK, TOKEN, Orchestrator, case,  # noqa: E402
                      check, eventually, free_port, has_sanitizers, main, same)
 
@@ -32,8 +32,8 @@ FAULTS = {
     "one byte at a time": dripping(OK + b"X-Long: " + b"y" * 10000),
     "1xx without end": endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
     "HTTP/0.9": sending(GOOD),
-    "two lengths": sending(OK + b"Content-Length: 16\r\n"
-                           b"Content-Length: 900\r\n\r\n" + GOOD),
+    "two lengths": sending(OK + b"Content-Length: 900\r\n"
+                           b"Content-Length: 16\r\n\r\n" + GOOD),
     "a bad chunk": sending(OK + b"Transfer-Encoding: chunked\r\n\r\n"
                            b"zz\r\n" + GOOD + b"\r\n0\r\n\r\n"),
     "chunks without end": endless(b"1\r\n \r\n" * 1000),
@@ -226,7 +226,7 @@ def moves(t):
     if addresses != {"127.0.0.1", "::1"}:
         return  # this machine's localhost has one address alone
     fake = Fake(start=False, poll_timeout=0.5)
-    old = Relay("::1", fake.port)
+    old = Link("::1", fake.port)
     fake.port, listening = free_port(), fake.port
     fake.start()
     old.to(fake.port)
@@ -238,7 +238,7 @@ def moves(t):
     fake.wait_result("before")
     old.close()
     worker.wait_log(COMPLAINT)
-    new = Relay("127.0.0.1", listening)
+    new = Link("127.0.0.1", listening)
     new.to(fake.port)
     fake.put(task("after"))
     fake.wait_result("after", 60)
@@ -246,57 +246,69 @@ def moves(t):
     new.close()
 
 
-class Relay:
-    """Hands bytes on from an address to a port."""
+# Links that are bad -----------------------------------------------------------
 
-    def __init__(self, host, port):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.socket(family)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            self.listener.setsockopt(socket.IPPROTO_IPV6,
-                                     socket.IPV6_V6ONLY, 1)
-        self.listener.bind((host, port))
-        self.listener.listen(100)
-        self.open = []
+def over_link(t, classic, request_timeout="1s"):
+    """An orchestrator of straw, the link to it, and a worker."""
+    fake = Fake(classic, poll_timeout=0.5)
+    link = Link("127.0.0.1", free_port())
+    link.to(fake.port)
+    worker = t.worker(f"http://127.0.0.1:{link.port}", worker="""
+    heartbeat_interval = 1s""", orchestrator=f"""
+    protocol = {"classic" if classic else "rxon"}
+    request_timeout = {request_timeout}
+    poll_timeout = 3s""")
+    return fake, link, worker
 
-    def to(self, port):
-        threading.Thread(target=self.accept, args=(port,),
-                         daemon=True).start()
 
-    def accept(self, port):
-        while True:
-            try:
-                near = self.listener.accept()[0]
-                far = socket.create_connection(("127.0.0.1", port))
-            except OSError:
-                return
-            self.open += [near, far]
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=self.pump, args=pair,
-                                 daemon=True).start()
+def longest_gap(fake, since):
+    """Between heartbeats since then."""
+    beats = [x.at for x in fake.of_kind("heartbeat") if x.at >= since]
+    return max(b - a for a, b in zip(beats, beats[1:]))
 
-    @staticmethod
-    def pump(source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        for sock in (source, sink):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for sock in self.open:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+@case("{}: {} vanish: it is said, heartbeats are tried on, and the result is "
+      "delivered when they come through again",
+      *((name, lost, classic) for lost in (Link.REQUESTS, Link.REPLIES)
+        for name, classic in (("rxon", False), ("classic", True))))
+def one_way(t, _dialect, lost, classic):
+    fake, link, worker = over_link(t, classic)
+    gate = t.gate()
+    fake.put(task("held", params={"gate": gate.path}))
+    gate.wait(1)
+    link.lost = lost
+    since = time.monotonic()
+    gate.open()
+    worker.wait_log("heartbeat failed.*Timeout", count=4)
+    worker.wait_log("cannot deliver.*Timeout")
+    worker.wait_log("poll failed.*Timeout")
+    check("held" in fake.results or lost == Link.REQUESTS, "nothing came")
+    check("held" not in fake.results or lost == Link.REPLIES, "it came")
+    if lost == Link.REPLIES:
+        check(longest_gap(fake, since) < 2, "heartbeats were late")
+    link.lost = None
+    fake.wait_result("held", 60)
+    fake.put(task("after"))
+    fake.wait_result("after", 60)
+    worker.drain()
+
+
+@case("{}: a large result goes through 64 kbit/s at the first try, and no "
+      "heartbeat is late meanwhile", ("rxon", False), ("classic", True))
+def slow_link(t, _dialect, classic):
+    size = 120_000  # 15 s, which is more than the limit
+    fake, link, worker = over_link(t, classic, "14s")
+    fake.wait_requests("poll", 1)
+    link.rate = 64000 // 8
+    fake.put(task("large", "big_result", {"size": size}))
+    since = time.monotonic()
+    result = fake.wait_result("large", 60)
+    took = time.monotonic() - since
+    same(len(result["data"]["big"]), size, "size")
+    check(took > size / link.rate * 0.9, f"it took {took:.1f} s only")
+    same(len(fake.of_kind("result")), 1, "times that it was sent")
+    check(longest_gap(fake, since) < 2, "heartbeats were late")
+    worker.drain()
 
 
 # An orchestrator that goes away ----------------------------------------------
