@@ -187,6 +187,7 @@ struct conf_category {
 	int64_t max_tasks; /* that run at once; 0: see conf_category_limit() */
 	int64_t idle_timeout_ms; /* of children beyond the minimum */
 	int64_t start_timeout_ms; /* from start to ready */
+	int64_t stop_timeout_ms; /* from being told to leave to the kill */
 	int64_t withdraw_after_ms; /* without a ready child */
 	int64_t tasks_per_child; /* at once; of programs that stay */
 	/* When one is replaced, between tasks; 0: never. */

@@ -24,10 +24,10 @@
 #include "supervisor/children/workspace.h"
 #include "supervisor/lease.h"
 
-#define STOP_TIMEOUT_MS ((int64_t)5 * 1000)
-#define LATE_MS         ((int64_t)2 * 1000) /* no load explains that */
-#define UNREAD_MAX      ((size_t)1024 * 1024) /* that a child is told */
-#define OUTPUT_MAX      ((int64_t)1024 * 1024) /* before its first task */
+#define CLOSED_MS  ((int64_t)5 * 1000) /* alive, and deaf and mute */
+#define LATE_MS    ((int64_t)2 * 1000) /* no load explains that */
+#define UNREAD_MAX ((size_t)1024 * 1024) /* that a child is told */
+#define OUTPUT_MAX ((int64_t)1024 * 1024) /* before its first task */
 
 static const struct {
 	const char *name;
@@ -168,7 +168,7 @@ on_closed(void *arg)
 	    c->state == CHILD_STOPPING)
 		return;
 	c->closed = true;
-	child_set_limit(c, STOP_TIMEOUT_MS);
+	child_set_limit(c, CLOSED_MS);
 }
 
 static const struct frame_stream_ops stream_ops = {
@@ -208,7 +208,7 @@ limit_over(struct child *c)
 		child_kill(
 		    c, DEATH_START, "was not ready within start_timeout");
 	else
-		child_kill(c, DEATH_STOP, "did not leave within 5 s");
+		child_kill(c, DEATH_STOP, "did not leave within stop_timeout");
 }
 
 /* We did not run for so long, being stopped, or frozen together with our
@@ -442,6 +442,7 @@ child_new(const struct child_start *how, struct why *why)
 	c->category = how->category;
 	c->reaper = env->reaper;
 	c->workspaces = env->workspaces;
+	c->stop_timeout_ms = how->stop_timeout_ms;
 	c->cpu_limit_ms = how->cpu_limit_ms;
 	c->launched = how->launched;
 	c->born_ms = c->since_ms = clock_now_ms();
@@ -535,7 +536,7 @@ child_stop(struct child *c)
 		return;
 	child_set_state(c, CHILD_STOPPING);
 	(void)frame_stream_send(&c->channel, FRAME_STOP, 0, "{}", 2);
-	child_set_limit(c, STOP_TIMEOUT_MS);
+	child_set_limit(c, c->stop_timeout_ms);
 }
 
 void

@@ -115,6 +115,7 @@ struct child {
 			     lasted long enough; 0: no such limit */
 	int64_t due_ms; /* when the timer was to fire; valid while it is set */
 	int64_t cpu_limit_ms; /* that the child keeps by itself; 0: none */
+	int64_t stop_timeout_ms; /* how long it may take to leave */
 	int64_t born_ms; /* when it was started */
 	int64_t since_ms; /* when the state began */
 	int pidfd;
@@ -151,6 +152,7 @@ struct child_start {
 	char *const *envp;
 	const struct spawn_files *files; /* that it is born with; or NULL */
 	int64_t timeout_ms; /* until it must be ready */
+	int64_t stop_timeout_ms; /* until it is gone when told to leave */
 	int64_t cpu_limit_ms; /* processor time of one task, which the child
 				 limits by itself; 0: it does not */
 	bool launched; /* a launcher stays above the handler's process */

@@ -428,6 +428,7 @@ command_fill(struct child_start *how, const struct command *c,
 	how->envp = c->envp;
 	how->files = &c->files;
 	how->timeout_ms = set->conf->start_timeout_ms;
+	how->stop_timeout_ms = set->conf->stop_timeout_ms;
 	how->cpu_limit_ms = set->conf->cpu_time_limit_ms;
 	how->launched = is_launched(set);
 	how->memory_limit = set->conf->memory_limit;

@@ -78,6 +78,7 @@ start(struct file *f, struct why *why)
 		.envp =
 		    conf_inherits(d->conf) ? d->env->inherited : d->env->clean,
 		.timeout_ms = DESCRIBE_TIMEOUT_MS,
+		.stop_timeout_ms = DESCRIBE_TIMEOUT_MS,
 		.ops = &ops,
 		.arg = f,
 	    },

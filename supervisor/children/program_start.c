@@ -231,8 +231,10 @@ program_judge(
 	if (c->was_ready && clock_now_ms() - c->born_ms >= STABLE_MS)
 		backoff_reset(&p->backoff);
 	if (program_was_dismissed(c)) {
-		log_line(LOG_LEVEL_DEBUG, &ctx, "child %s (%s)", death->text,
-		    c->leaving);
+		/* What it was cut off from may matter to somebody. */
+		log_line(death->cause == DEATH_STOP ? LOG_LEVEL_WARN :
+						      LOG_LEVEL_DEBUG,
+		    &ctx, "child %s (%s)", death->text, c->leaving);
 		return;
 	}
 	if (p->stopping) {

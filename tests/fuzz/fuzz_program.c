@@ -135,6 +135,7 @@ configure(struct conf_category *conf, uint8_t sizes, uint8_t limits)
 	conf->tasks_per_child = sizes & 8 ? 3 : 1;
 	conf->max_child_age_ms = sizes & 0x40 ? 2000 : 0;
 	conf->start_timeout_ms = 1000;
+	conf->stop_timeout_ms = 1000;
 	conf->withdraw_after_ms = 3000;
 	conf->idle_timeout_ms = 500;
 	conf->output_limit = 1000;

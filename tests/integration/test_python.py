@@ -178,6 +178,29 @@ def skills(t):
     worker.drain()
 
 
+@case("what comes behind main() has stop_timeout, and is ended then")
+def stop_timeout(t):
+    text = PRELUDE + """
+@worker.task("it")
+def it(params):
+    return {}
+
+try:
+    worker.run()
+finally:
+    time.sleep(SECONDS)
+    print("all is put away")
+"""
+    for limit, seconds, done in (("60s", 0.5, True), ("200ms", 600, False)):
+        worker, results = local(
+            t, text.replace("SECONDS", str(seconds)), [("it", {})],
+            f"category default {{ stop_timeout = {limit} }}\n")
+        same(results["it"]["status"], "success", "status")
+        same(bool(worker.lines("all is put away")), done, "the end")
+        same(bool(worker.lines("did not leave within stop_timeout")),
+             not done, f"killed with {limit}")
+
+
 # What goes wrong -------------------------------------------------------------
 
 @case("a script that cannot start is named, with its reason: {}",

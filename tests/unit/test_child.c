@@ -150,6 +150,7 @@ start_child(struct scene *s, const char *type, int64_t cpu_limit_ms)
 		.argv = argv,
 		.envp = (char **)s->env.clean,
 		.timeout_ms = LIMIT_S * 1000,
+		.stop_timeout_ms = LIMIT_S * 1000,
 		.cpu_limit_ms = cpu_limit_ms,
 		.ops = &ops,
 		.arg = s,

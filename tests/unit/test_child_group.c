@@ -136,6 +136,7 @@ start_child(struct stage *s, int64_t memory_limit)
 		.argv = argv,
 		.envp = envp,
 		.timeout_ms = LIMIT_S * 1000,
+		.stop_timeout_ms = LIMIT_S * 1000,
 		.memory_limit = memory_limit,
 		.ops = &ops,
 		.arg = s,

@@ -174,6 +174,7 @@ open_base(struct rig *p, const char *type, const char *module)
 	ASSERT((p->poison = poison_new(2)) != NULL);
 	start_gate_init(&p->gate, 1);
 	p->conf.start_timeout_ms = LIMIT_S * 1000;
+	p->conf.stop_timeout_ms = LIMIT_S * 1000;
 	p->conf.withdraw_after_ms = LIMIT_S * 1000;
 	p->conf.idle_timeout_ms = LIMIT_S * 1000;
 	p->conf.output_limit = 1000000;

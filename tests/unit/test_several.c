@@ -134,6 +134,7 @@ open_rig(struct rig *r, bool module)
 		.children = 1,
 		.tasks_per_child = 3,
 		.start_timeout_ms = 1000,
+		.stop_timeout_ms = 200,
 		.withdraw_after_ms = 10000,
 		.idle_timeout_ms = 10000,
 		.cancel_grace_ms = 50,
@@ -640,6 +641,23 @@ leaves_when_it_has_none(void)
 }
 
 static void
+has_its_time_to_leave(void)
+{
+	struct rig r;
+
+	open_rig(&r, false);
+	start(&r, false);
+	program_stop(r.program);
+	ASSERT_INT(heard(0, FRAME_STOP, NULL), 1);
+	pass(199);
+	ASSERT_INT(child(&r, 0)->state, CHILD_STOPPING);
+	expect_log("did not leave within stop_timeout");
+	pass(1);
+	ASSERT_INT(r.emptied, 1);
+	close_rig(&r);
+}
+
+static void
 modules_have_one(void)
 {
 	struct rig r;
@@ -674,6 +692,8 @@ static const struct test tests[] = {
 	    is_recycled_when_it_has_none },
 	{ "one grows old while it is busy", ages_while_it_is_busy },
 	{ "one that wants to leave does so then", leaves_when_it_has_none },
+	{ "one that is told to leave has stop_timeout for it",
+	    has_its_time_to_leave },
 	{ "children of C modules have one at a time", modules_have_one },
 };
 TEST_MAIN(tests)

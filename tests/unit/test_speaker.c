@@ -130,6 +130,7 @@ open_rig(struct rig *r, const char *ready)
 	r->conf = (struct conf_category){
 		.children = CHILDREN,
 		.start_timeout_ms = 1000,
+		.stop_timeout_ms = 1000,
 		.withdraw_after_ms = 100000,
 		.idle_timeout_ms = 100000,
 	};
