@@ -163,14 +163,15 @@ def bad_line(t, _name, line):
     check(re.search(r"(line |:)3\b", said), f"no line number: {said}")
 
 
-@case("a type that no handler has fails")
+@case("a type that no handler has fails, and those that there are are named")
 def unknown_type(t):
     run = Run(t, [task("x", "no_such_type"), task("y")])
     same(run.status, SOME_FAILED, "exit status")
     x = run.of("x")
     same(x["status"], "failure", "status")
     same(x["type"], "no_such_type", "type")
-    check("handler" in x["error"]["message"], f"message: {x}")
+    check(re.search(r'no handler of type "no_such_type"; there are: .*, echo,',
+                    x["error"]["message"]), f"message: {x}")
     same(run.of("y")["status"], "success", "the other one")
 
 
