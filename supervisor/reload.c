@@ -5,10 +5,13 @@
  * changed start their children; only when all of them work are the two
  * swapped. Whatever fails on the way is said, and nothing has changed.
  */
+#include <string.h>
+
 #include "supervisor/base/log.h"
 #include "supervisor/children/memory.h"
 #include "supervisor/children/poison.h"
 #include "supervisor/conf.h"
+#include "supervisor/conf_keys.h"
 #include "supervisor/edges/daemon.h"
 #include "supervisor/edges/notify.h"
 #include "supervisor/orchestrator/orchestrator.h"
@@ -119,6 +122,47 @@ reload_progress(struct supervisor *s)
 	swap(s);
 }
 
+/* Whether some script says that of a key; value: and no other value. */
+static bool
+is_told(const struct conf_tolds *tolds, const struct conf_told *t, bool value)
+{
+	size_t i;
+
+	for (i = 0; i < tolds->len; i++)
+		if (tolds->list[i].key == t->key &&
+		    strcmp(tolds->list[i].from, t->from) == 0 &&
+		    (!value || strcmp(tolds->list[i].value, t->value) == 0))
+			return (true);
+	return (false);
+}
+
+static void
+say_told(const struct conf_told *t)
+{
+	log_warn("reload: %s says something else of %s.%s than at the start; "
+		 "that takes effect when the worker is started again",
+	    t->from, t->key->section, t->key->name);
+}
+
+/* Scripts are not asked about themselves again while the worker runs. */
+static void
+compare_told(const struct supervisor *s, const struct generation *g)
+{
+	struct conf_tolds now = { 0 };
+	struct why why;
+	size_t i;
+
+	if (generation_told(g, &now, &why) == -1)
+		log_warn("reload: %s", why.text);
+	for (i = 0; i < now.len; i++)
+		if (!is_told(&s->told, &now.list[i], true))
+			say_told(&now.list[i]);
+	for (i = 0; i < s->told.len; i++)
+		if (!is_told(&now, &s->told.list[i], false))
+			say_told(&s->told.list[i]);
+	conf_told_fini(&now);
+}
+
 static void
 on_described(struct generation *g, void *arg)
 {
@@ -138,6 +182,7 @@ on_described(struct generation *g, void *arg)
 		refuse(s, "the handlers are not usable");
 		return;
 	}
+	compare_told(s, g);
 	if (generation_make_programs(g, &common, &why) == -1) {
 		refuse(s, why.text);
 		return;

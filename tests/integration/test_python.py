@@ -201,6 +201,35 @@ finally:
              not done, f"killed with {limit}")
 
 
+@case("a reload names the settings of a script that count after a restart")
+def reload_settings(t):
+    fake = Fake()
+    text = PRELUDE.replace("Worker()", "Worker(TOLD)") + """
+@worker.task("it")
+def it(params):
+    return {}
+
+worker.run()
+"""
+    path = t.write("settings.py", text.replace(
+        "TOLD", "max_concurrent_tasks=3, worker_type='a'"))
+    worker = start(t, fake.url, path)
+    fake.wait_requests("register", 1)
+    worker.signal(signal.SIGHUP)
+    worker.wait_log("reload: done")
+    same(worker.lines("than at the start"), [], "lines without a change")
+    t.write("settings.py", text.replace(
+        "TOLD", "max_concurrent_tasks=4, worker_token='secret-one'"))
+    worker.signal(signal.SIGHUP)
+    worker.wait_log("reload: done", count=2)
+    said = worker.lines("says something else of .* than at the start")
+    same(sorted(re.search("of ([a-z._]+) than", x).group(1) for x in said),
+         ["orchestrator.token", "worker.max_concurrent_tasks", "worker.type"],
+         "settings")
+    check("secret-one" not in worker.log(), "a token is in the log")
+    worker.drain()
+
+
 # What goes wrong -------------------------------------------------------------
 
 @case("a script that cannot start is named, with its reason: {}",
