@@ -112,6 +112,7 @@ task_begin(
 	}
 	task->payload = payload;
 	task->payload_len = len;
+	task->reports_until_ms = 0; /* whatever the task before has told */
 	if (make_room(task, len, why) == -1)
 		return (-1);
 	if (get_id(task, &root, "task_id", &task->task_id, why) == -1 ||

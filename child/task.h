@@ -58,7 +58,8 @@ struct aw_task {
 	uint64_t lease; /* of the task frame */
 	const char *cancel_reason; /* static; NULL: go on */
 	struct timespec looked; /* when the channel was last looked at */
-	int64_t reports_until_ms; /* when the bucket of reports is full again */
+	int64_t reports_until_ms; /* when the bucket of reports is full again;
+				     each task has its own */
 	bool writing : 1; /* data has been begun */
 	bool has_result : 1; /* result holds one */
 	bool succeeded : 1; /* and it is a success */
