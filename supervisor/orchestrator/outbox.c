@@ -443,13 +443,21 @@ resend(struct journal_row *row, struct why *why, void *arg)
 	struct outbox *o = arg;
 	struct outbox_client *client = client_of(o, row);
 	const int64_t id = row->id;
+	bool may = false;
 
 	if (client == NULL)
 		why_set(why,
 		    "dead letter %" PRId64 " is of worker %.64s at %.100s, "
 		    "which this one is not",
 		    id, row->worker_id, row->url);
-	if (client == NULL || !journal_row_ok(row, why)) {
+	else if (row->finished_ms == 0)
+		why_set(why,
+		    "the disk has lost the result of dead letter %" PRId64
+		    "; drop it",
+		    id);
+	else
+		may = journal_row_ok(row, why);
+	if (!may) {
 		journal_row_free(row);
 		return (false);
 	}

@@ -62,6 +62,7 @@ static struct rig {
 	unsigned count; /* tasks that were given out */
 	unsigned places;
 	bool classic;
+	bool has_lost; /* the disk, something that it was said to have */
 } rig;
 
 static void
@@ -185,6 +186,14 @@ fake_http_on_cancel(struct http_call *call)
 		act(call);
 }
 
+/* True when it may be given out once more. What is a dead letter, or was lost by
+ * the disk with its end, would be here twice then. */
+static bool
+may_come_again(const struct known *k)
+{
+	return (!k->buried && !(rig.has_lost && k->acted > 0));
+}
+
 /* The answer that is wanted. */
 static void
 answer_well(struct http_call *call, uint8_t how)
@@ -205,7 +214,8 @@ answer_well(struct http_call *call, uint8_t how)
 		k->told = true;
 	} else if (is(call, "poll") && how < 128 && rig.count < TASKS_MAX) {
 		/* One of before, now and then. */
-		if (how < 112 || rig.count == 0)
+		if (how < 112 || rig.count == 0 ||
+		    !may_come_again(&rig.tasks[how % rig.count]))
 			(void)snprintf(text, sizeof(text), "t-%u", rig.count++);
 		else
 			(void)snprintf(
@@ -561,6 +571,7 @@ break_journal(bool loses)
 	struct known *k;
 
 	fake_journal_break(loses);
+	rig.has_lost = rig.has_lost || loses;
 	for (k = rig.tasks; k < rig.tasks + rig.count; k++)
 		if (k->id != 0 && !fake_journal_record(k->id)->sending)
 			k->unwritten = k->unwritten || loses;
@@ -738,6 +749,7 @@ prepare(uint8_t how)
 	o->rate_budget = how & 2 ? CONF_RATE_AUTO : CONF_RATE_OFF;
 	rig.places = 1 + (how >> 2 & 3);
 	rig.count = 0;
+	rig.has_lost = false;
 }
 
 int
