@@ -24,6 +24,7 @@
 #include "supervisor/handler.h"
 
 #define DESCRIBE_TIMEOUT_MS ((int64_t)60 * 1000)
+#define LEAVE_TIMEOUT_MS    ((int64_t)5000) /* once it is described */
 
 void
 discovery_check(struct discovery *d)
@@ -78,7 +79,7 @@ start(struct file *f, struct why *why)
 		.envp =
 		    conf_inherits(d->conf) ? d->env->inherited : d->env->clean,
 		.timeout_ms = DESCRIBE_TIMEOUT_MS,
-		.stop_timeout_ms = DESCRIBE_TIMEOUT_MS,
+		.stop_timeout_ms = LEAVE_TIMEOUT_MS,
 		.ops = &ops,
 		.arg = f,
 	    },
