@@ -178,6 +178,13 @@ world_turn(void)
 			abort();
 }
 
+void
+world_pass(int64_t ms)
+{
+	world.now_ms += ms;
+	world_turn();
+}
+
 /* Processes. */
 
 static void
@@ -199,6 +206,22 @@ world_reset(void)
 		close_ends(&world.children[i]);
 	world = (struct fake_world){ .now_ms = 1000000 };
 	nevents = 0;
+}
+
+struct child_env
+world_env(void)
+{
+	static char *const environment[] = { NULL };
+	static struct event_base *base; /* nothing runs on it */
+
+	if (base == NULL && (base = event_base_new()) == NULL)
+		abort();
+	return ((struct child_env){
+	    .base = base,
+	    .program = "/avtoworker-child",
+	    .clean = environment,
+	    .inherited = environment,
+	});
 }
 
 struct fake_child *
@@ -232,6 +255,16 @@ world_say(struct fake_child *c, enum frame_type type, uint64_t lease,
 	    send(c->channel_fd, raw, sizeof(raw), MSG_NOSIGNAL) == -1)
 		return;
 	(void)!send(c->channel_fd, payload, strlen(payload), MSG_NOSIGNAL);
+}
+
+void
+world_say_all(enum frame_type type, const char *payload)
+{
+	unsigned i;
+
+	for (i = 0; i < world.count; i++)
+		world_say(&world.children[i], type, 0, payload);
+	world_turn();
 }
 
 bool

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "child/frame.h"
+#include "supervisor/children/child.h"
 
 #define WORLD_CHILDREN_MAX 64
 
@@ -37,11 +38,15 @@ extern struct fake_world world;
 
 /* Everything anew. */
 void world_reset(void);
+/* What its children are started with; the reaper is to be set. */
+struct child_env world_env(void);
 /* The n-th of the children that live, in a circle; NULL: there is none. */
 struct fake_child *world_child(unsigned n);
 /* It says that. */
 void world_say(
     struct fake_child *, enum frame_type, uint64_t lease, const char *payload);
+/* All that live say that, of no lease, and it is done. */
+void world_say_all(enum frame_type, const char *payload);
 /* Takes one frame that it was sent; false when there is none. */
 bool world_hear(
     struct fake_child *, struct frame_header *, char *payload, size_t size);
@@ -49,5 +54,7 @@ bool world_hear(
 void world_die(struct fake_child *, int status);
 /* Does all that is due or readable; aborts when that has no end. */
 void world_turn(void);
+/* The same after so many milliseconds. */
+void world_pass(int64_t ms);
 
 #endif

@@ -13,17 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/event.h>
-
 #include "supervisor/base/log.h"
-#include "supervisor/children/poison.h"
-#include "supervisor/children/program.h"
-#include "supervisor/conf.h"
-#include "supervisor/handler.h"
-#include "supervisor/lease.h"
 #include "tests/fuzz/fake_world.h"
+#include "tests/unit/program_rig.h"
 
-#define LEASES_MAX 200
 #define EVENTS_MAX 400
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
@@ -32,21 +25,7 @@ static const char ready[] =
     "{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}],"
     "\"commands\":[\"c\"]}";
 
-struct rig {
-	struct reaper reaper;
-	struct child_env env;
-	struct handler_table handlers;
-	struct lease_table leases;
-	struct conf_category conf;
-	struct poison *poison;
-	struct start_gate gate;
-	struct category_list categories;
-	struct category *category;
-	struct program *program;
-	struct lease *lease[LEASES_MAX];
-	unsigned ended[LEASES_MAX]; /* results it has got */
-	unsigned count, emptied;
-};
+static unsigned ended[RIG_LEASES_MAX]; /* results that each lease has got */
 
 static void
 must(bool claim)
@@ -69,8 +48,8 @@ end(struct rig *r, struct lease *l, struct result *result)
 
 	for (i = 0; i < r->count && r->lease[i] != l; i++)
 		continue;
-	must(i < r->count && r->ended[i] == 0);
-	r->ended[i]++;
+	must(i < r->count && ended[i] == 0);
+	ended[i]++;
 	lease_finish(&r->leases, l, result);
 }
 
@@ -92,19 +71,6 @@ on_returned(struct lease *l, void *arg)
 }
 
 static void
-on_settled(struct program *program, void *arg)
-{
-	(void)program;
-	(void)arg;
-}
-
-static void
-on_room(void *arg)
-{
-	(void)arg;
-}
-
-static void
 on_emptied(struct program *program, void *arg)
 {
 	struct rig *r = arg;
@@ -112,14 +78,6 @@ on_emptied(struct program *program, void *arg)
 	must(TAILQ_EMPTY(&program->children));
 	r->emptied++;
 }
-
-static const struct program_ops ops = {
-	.finished = on_finished,
-	.settled = on_settled,
-	.room = on_room,
-	.returned = on_returned,
-	.emptied = on_emptied,
-};
 
 /* Limits short enough to be met, by the first bytes. */
 static void
@@ -148,97 +106,45 @@ configure(struct conf_category *conf, uint8_t sizes, uint8_t limits)
 static void
 open_rig(struct rig *r, uint8_t sizes, uint8_t limits)
 {
-	static struct event_base *base; /* nothing runs on it */
-	static char *const environment[] = { NULL };
-	struct offer offer = { 0 };
-	struct handler *h;
-	char **words;
-	struct why why;
+	/* One that may have several tasks at once, or C modules. */
+	const bool speaks = sizes & 8;
 
-	*r = (struct rig){ 0 };
+	memset(ended, 0, sizeof(ended));
 	world_reset();
-	if (base == NULL)
-		must((base = event_base_new()) != NULL);
-	reaper_init(&r->reaper);
-	r->env = (struct child_env){
-		.base = base,
-		.reaper = &r->reaper,
-		.program = "/avtoworker-child",
-		.clean = environment,
-		.inherited = environment,
-	};
-	handler_table_init(&r->handlers);
-	must((h = handler_add(&r->handlers, "t", "pool", "/t.so")) != NULL);
-	if (sizes & 8) { /* a program that may have several tasks at once */
-		must((words = calloc(2, sizeof(*words))) != NULL);
-		must((words[0] = strdup("/t")) != NULL);
-		h->source = handler_source_add(
-		    &r->handlers, SOURCE_CHANNEL, "t", "pool", words);
-		must(h->source != NULL);
-	}
-	lease_table_init(&r->leases);
+	rig_init(r, world_env());
+	rig_add_handler(
+	    r, "t", "pool", speaks ? rig_add_source(r, "pool") : NULL);
 	must((r->poison = poison_new(2)) != NULL);
-	start_gate_init(&r->gate, 1);
 	configure(&r->conf, sizes, limits);
-	TAILQ_INIT(&r->categories);
-	must((r->category = category_new("pool", &r->conf)) != NULL);
-	TAILQ_INSERT_TAIL(&r->categories, r->category, entry);
-	r->program = program_new(
+	rig_add_category(r, "pool");
+	r->ops.finished = on_finished;
+	r->ops.returned = on_returned;
+	r->ops.emptied = on_emptied;
+	rig_open(r,
 	    &(struct program_settings){
 		.name = "pool",
-		.category = r->category,
-		.source = h->source,
-		.categories = &r->categories,
-		.handlers = &r->handlers,
-		.leases = &r->leases,
-		.env = &r->env,
-		.poison = r->poison,
 		.gate = &r->gate,
 		.max_running = limits >> 4,
-		.ops = &ops,
-		.arg = r,
-	    },
-	    &why);
-	must(r->program != NULL);
-	if (h->source != NULL) {
-		must(offer_read(ready, strlen(ready), &offer, &why) == 0);
-		program_adopt(r->program, NULL, &offer);
-	}
+	    });
+	if (speaks)
+		rig_describe(r, ready);
 	program_start(r->program);
-}
-
-static void
-close_rig(struct rig *r)
-{
-	program_free(r->program);
-	category_free(r->category);
-	poison_free(r->poison);
-	lease_table_fini(&r->leases);
-	handler_table_fini(&r->handlers);
-	world_reset();
 }
 
 static void
 submit(struct rig *r, uint8_t how)
 {
-	char id[16];
-	struct task task = { 0 };
+	char task_id[16], job_id[16];
+	struct lease *l;
 
-	if (r->count == LEASES_MAX)
+	if (r->count == RIG_LEASES_MAX)
 		return;
-	(void)snprintf(id, sizeof(id), "t-%u", r->count);
-	task.task_id = strdup(id);
-	(void)snprintf(id, sizeof(id), "j-%u", how & 3);
-	task.job_id = strdup(id);
-	task.type = strdup("t");
-	bytes_puts(&task.params, "{}");
-	must(task.task_id != NULL && task.job_id != NULL && task.type != NULL &&
-	    !bytes_failed(&task.params));
-	r->lease[r->count] = lease_new(&r->leases, &task, NULL, world.now_ms);
-	must(r->lease[r->count] != NULL);
+	(void)snprintf(task_id, sizeof(task_id), "t-%u", r->count);
+	(void)snprintf(job_id, sizeof(job_id), "j-%u", how & 3);
+	l = rig_lease(r, "t", task_id, job_id, "{}");
 	if (how & 4)
-		r->lease[r->count]->deadline_ms = world.now_ms + how;
-	program_submit(r->program, r->lease[r->count++]);
+		l->deadline_ms = world.now_ms + how;
+	program_submit(r->program, l);
 }
 
 /* Takes what there is; what it is told last is its task. */
@@ -337,7 +243,7 @@ event(struct rig *r, uint8_t what, uint8_t how)
 	else if (what < 224)
 		act((what - 96) >> 4, how);
 	else if (what < 240) {
-		if (r->count > 0 && r->ended[how % r->count] == 0)
+		if (r->count > 0 && ended[how % r->count] == 0)
 			(void)program_cancel(
 			    r->program, r->lease[how % r->count]);
 	} else if (what < 244)
@@ -396,9 +302,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	world_turn();
 	for (i = 0; i < r.count; i++)
-		must(r.ended[i] == 1);
+		must(ended[i] == 1);
 	must(TAILQ_EMPTY(&r.program->children) && world.count == 0);
 	must(r.emptied > 0);
-	close_rig(&r);
+	rig_close(&r);
+	world_reset();
 	return (0);
 }

@@ -6,122 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bsd/string.h>
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
-#include "supervisor/children/program.h"
 #include "supervisor/children/environment.h"
-#include "supervisor/children/poison.h"
-#include "supervisor/conf.h"
 #include "supervisor/edges/signals.h"
-#include "supervisor/handler.h"
-#include "supervisor/lease.h"
-#include "supervisor/places.h"
 #include "tests/test.h"
+#include "tests/unit/program_rig.h"
 
-#define LIMIT_S  30
-#define DONE_MAX 16
+#define LIMIT_S 30
 
 extern char **environ;
 
-struct rig {
-	struct event_base *base;
+/* What stands around the rig; one for each case. */
+static struct {
 	struct event *limit;
 	struct signals signals;
-	struct reaper reaper;
-	struct child_env env;
-	struct handler_table handlers;
-	struct lease_table leases;
-	struct conf_category conf;
-	struct poison *poison;
-	struct start_gate gate;
-	struct category_list categories;
-	struct category *category;
-	struct program *program;
 	char child[PATH_MAX];
-	char reasons[256]; /* why children ended, one after the other */
-	struct lease *done[DONE_MAX]; /* in the order they ended */
-	unsigned ndone;
-	unsigned settled;
-	unsigned room;
-	unsigned emptied;
-	struct lease *returned; /* the last one */
 	bool late;
-};
+} loop;
 
 static void
 on_limit(evutil_socket_t fd, short what, void *arg)
 {
-	struct rig *p = arg;
-
 	(void)fd;
 	(void)what;
-	p->late = true;
+	(void)arg;
+	loop.late = true;
 }
-
-static void
-on_finished(struct lease *l, struct result *result, void *arg)
-{
-	struct rig *p = arg;
-
-	ASSERT(p->ndone < DONE_MAX);
-	lease_finish(&p->leases, l, result);
-	p->done[p->ndone++] = l;
-}
-
-static void
-on_settled(struct program *program, void *arg)
-{
-	struct rig *p = arg;
-
-	(void)program;
-	p->settled++;
-}
-
-static void
-on_room(void *arg)
-{
-	struct rig *p = arg;
-
-	p->room++;
-}
-
-static void
-on_emptied(struct program *program, void *arg)
-{
-	struct rig *p = arg;
-
-	(void)program;
-	p->emptied++;
-}
-
-static void
-on_returned(struct lease *l, void *arg)
-{
-	struct rig *p = arg;
-
-	p->returned = l;
-}
-
-static void
-on_child_ended(struct program *program, const char *reason, void *arg)
-{
-	struct rig *p = arg;
-
-	(void)program;
-	(void)strlcat(p->reasons, reason, sizeof(p->reasons));
-	(void)strlcat(p->reasons, " ", sizeof(p->reasons));
-}
-
-static const struct program_ops ops = {
-	.finished = on_finished,
-	.settled = on_settled,
-	.room = on_room,
-	.returned = on_returned,
-	.child_ended = on_child_ended,
-	.emptied = on_emptied,
-};
 
 /* A child that somebody traces can be reaped later than its pidfd says. */
 static void
@@ -143,36 +55,31 @@ open_base(struct rig *p, const char *type, const char *module)
 {
 	const struct timeval limit = { LIMIT_S, 0 };
 	const char *top = getenv("top_builddir");
-	char file[PATH_MAX];
-	struct why why;
-
-	*p = (struct rig){ 0 };
-	if (top == NULL)
-		top = ".";
-	(void)snprintf(p->child, sizeof(p->child), "%s/avtoworker-child", top);
-	(void)snprintf(file, sizeof(file), "%s/tests/integration/.libs/%s.so",
-	    top, module);
-	ASSERT((p->base = event_base_new()) != NULL);
-	ASSERT((p->limit = evtimer_new(p->base, on_limit, p)) != NULL);
-	ASSERT_INT(evtimer_add(p->limit, &limit), 0);
-	ASSERT_INT(
-	    signals_open(&p->signals, p->base, signal_rows, 1, p, &why), 0);
-	reaper_init(&p->reaper);
-	p->env = (struct child_env){
-		.base = p->base,
-		.reaper = &p->reaper,
-		.program = p->child,
+	struct child_env env = {
+		.base = event_base_new(),
+		.program = loop.child,
 		.clean = environment_clean(environ),
 		.inherited = environment_inherited(environ),
 	};
-	ASSERT(p->env.clean != NULL && p->env.inherited != NULL);
-	handler_table_init(&p->handlers);
+	char file[PATH_MAX];
+	struct why why;
+
+	if (top == NULL)
+		top = ".";
+	(void)snprintf(
+	    loop.child, sizeof(loop.child), "%s/avtoworker-child", top);
+	(void)snprintf(file, sizeof(file), "%s/tests/integration/.libs/%s.so",
+	    top, module);
+	ASSERT(env.base != NULL && env.clean != NULL && env.inherited != NULL);
+	ASSERT((loop.limit = evtimer_new(env.base, on_limit, NULL)) != NULL);
+	ASSERT_INT(evtimer_add(loop.limit, &limit), 0);
+	ASSERT_INT(
+	    signals_open(&loop.signals, env.base, signal_rows, 1, p, &why), 0);
+	rig_init(p, env);
 	ASSERT(handler_add(&p->handlers, type, "pool", file) != NULL);
 	ASSERT(
 	    handler_add(&p->handlers, "other", "elsewhere", "/none") != NULL);
-	lease_table_init(&p->leases);
 	ASSERT((p->poison = poison_new(2)) != NULL);
-	start_gate_init(&p->gate, 1);
 	p->conf.start_timeout_ms = LIMIT_S * 1000;
 	p->conf.stop_timeout_ms = LIMIT_S * 1000;
 	p->conf.withdraw_after_ms = LIMIT_S * 1000;
@@ -184,26 +91,9 @@ open_base(struct rig *p, const char *type, const char *module)
 static void
 open_program(struct rig *p)
 {
-	struct why why;
-
-	TAILQ_INIT(&p->categories);
-	ASSERT((p->category = category_new("pool", &p->conf)) != NULL);
-	TAILQ_INSERT_TAIL(&p->categories, p->category, entry);
-	p->program = program_new(
-	    &(struct program_settings){
-		.name = "pool",
-		.category = p->category,
-		.categories = &p->categories,
-		.handlers = &p->handlers,
-		.leases = &p->leases,
-		.env = &p->env,
-		.poison = p->poison,
-		.gate = &p->gate,
-		.ops = &ops,
-		.arg = p,
-	    },
-	    &why);
-	ASSERT(p->program != NULL);
+	rig_add_category(p, "pool");
+	rig_open(
+	    p, &(struct program_settings){ .name = "pool", .gate = &p->gate });
 }
 
 /* A pool of always so many children. */
@@ -230,26 +120,22 @@ open_dynamic(struct rig *p, unsigned min, unsigned max, int64_t idle_timeout_ms)
 static void
 close_pool(struct rig *p)
 {
-	program_free(p->program);
-	category_free(p->category);
-	poison_free(p->poison);
-	lease_table_fini(&p->leases);
-	handler_table_fini(&p->handlers);
+	rig_close(p);
 	environment_free((char **)p->env.clean);
 	environment_free((char **)p->env.inherited);
-	signals_close(&p->signals);
-	event_free(p->limit);
-	event_base_free(p->base);
+	signals_close(&loop.signals);
+	event_free(loop.limit);
+	event_base_free(p->env.base);
 }
 
 /* Runs the loop until the claim holds. */
 #define RUN_UNTIL(p, claim) \
 	do { \
 		while (!(claim)) { \
-			if ((p)->late) \
+			if (loop.late) \
 				test_fail(__FILE__, __LINE__, \
 				    "not within %d s: %s", LIMIT_S, #claim); \
-			(void)event_base_loop((p)->base, EVLOOP_ONCE); \
+			(void)event_base_loop((p)->env.base, EVLOOP_ONCE); \
 		} \
 	} while (0)
 
@@ -278,16 +164,8 @@ first_in(const struct rig *p, enum child_state state)
 static struct lease *
 submit(struct rig *p, const char *type, const char *task_id, const char *params)
 {
-	struct task task = {
-		.task_id = strdup(task_id),
-		.job_id = strdup("j-1"),
-		.type = strdup(type),
-	};
-	struct lease *l;
+	struct lease *l = rig_lease(p, type, task_id, "j-1", params);
 
-	bytes_puts(&task.params, params);
-	ASSERT(!bytes_failed(&task.params));
-	ASSERT((l = lease_new(&p->leases, &task, NULL, 0)) != NULL);
 	program_submit(p->program, l);
 	return (l);
 }
@@ -303,11 +181,8 @@ holds(const struct bytes *b, const char *text)
 static int
 places(struct rig *p)
 {
-	struct places places = { 0 };
+	const struct places places = rig_places(p, NULL);
 
-	p->category->left = category_room(p->category);
-	program_place_waiting(p->program, &places);
-	program_place_more(p->program, NULL, &places);
 	return (
 	    (int)(places.children + places.taken) - (int)p->program->queued);
 }
@@ -775,8 +650,8 @@ recycles_by_age(void)
 		ASSERT(count_in(&p, CHILD_STARTING) <= 2);
 		ASSERT(count_in(&p, CHILD_STOPPING) <= 2);
 		ASSERT(count_in(&p, CHILD_IDLE) >= 6);
-		ASSERT(!p.late);
-		(void)event_base_loop(p.base, EVLOOP_ONCE);
+		ASSERT(!loop.late);
+		(void)event_base_loop(p.env.base, EVLOOP_ONCE);
 	}
 	p.conf.max_child_age_ms = 0;
 	ASSERT(strncmp(p.reasons, "recycled_age recycled_age ", 26) == 0);
@@ -900,7 +775,7 @@ withdraws_after_a_while(void)
 	ASSERT(!program_is_offered(p.program));
 	ASSERT_INT(p.settled, 2);
 	/* It comes back as soon as a child does. */
-	set_child(&p, p.child);
+	set_child(&p, p.env.program);
 	RUN_UNTIL(&p, p.settled == 3);
 	ASSERT(program_is_offered(p.program));
 	stop(&p);
@@ -923,7 +798,7 @@ on_demand_is_on_trust(void)
 	ASSERT(!program_is_offered(p.program));
 	ASSERT_INT(p.settled, 2);
 	/* It goes on trying, without a lease. */
-	set_child(&p, p.child);
+	set_child(&p, p.env.program);
 	RUN_UNTIL(&p, p.settled == 3);
 	ASSERT(program_is_offered(p.program));
 	/* And that child leaves again. */

@@ -2,133 +2,24 @@
 /* Children that have several tasks at once, without processes and time. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <bsd/string.h>
-#include <event2/event.h>
-
-#include "supervisor/children/poison.h"
-#include "supervisor/children/program.h"
-#include "supervisor/conf.h"
-#include "supervisor/handler.h"
-#include "supervisor/lease.h"
-#include "supervisor/places.h"
 #include "tests/fuzz/fake_world.h"
 #include "tests/test.h"
+#include "tests/unit/program_rig.h"
 
-#define LEASES_MAX 16
 #define READY \
 	"{\"version\":1,\"handlers\":[{\"type\":\"t\",\"category\":\"pool\"}]}"
 #define SUCCESS "{\"status\":\"success\",\"data\":{}}"
-
-struct rig {
-	struct reaper reaper;
-	struct child_env env;
-	struct handler_table handlers;
-	struct lease_table leases;
-	struct conf_category conf;
-	struct poison *poison;
-	struct category_list categories;
-	struct category *category;
-	struct program *program;
-	struct lease *lease[LEASES_MAX]; /* as they were submitted */
-	struct lease *returned; /* the last one */
-	char reasons[256]; /* why children ended, one after the other */
-	unsigned count, ended, emptied;
-};
-
-static void
-on_finished(struct lease *l, struct result *result, void *arg)
-{
-	struct rig *r = arg;
-
-	lease_finish(&r->leases, l, result);
-	r->ended++;
-}
-
-static void
-on_returned(struct lease *l, void *arg)
-{
-	struct rig *r = arg;
-
-	r->returned = l;
-}
-
-static void
-on_settled(struct program *program, void *arg)
-{
-	(void)program;
-	(void)arg;
-}
-
-static void
-on_room(void *arg)
-{
-	(void)arg;
-}
-
-static void
-on_child_ended(struct program *program, const char *reason, void *arg)
-{
-	struct rig *r = arg;
-
-	(void)program;
-	(void)strlcat(r->reasons, reason, sizeof(r->reasons));
-	(void)strlcat(r->reasons, " ", sizeof(r->reasons));
-}
-
-static void
-on_emptied(struct program *program, void *arg)
-{
-	struct rig *r = arg;
-
-	(void)program;
-	r->emptied++;
-}
-
-static const struct program_ops ops = {
-	.finished = on_finished,
-	.settled = on_settled,
-	.room = on_room,
-	.returned = on_returned,
-	.child_ended = on_child_ended,
-	.emptied = on_emptied,
-};
 
 /* A channel program, or a C module, whose children may have three tasks. */
 static void
 open_rig(struct rig *r, bool module)
 {
-	static char *const environment[] = { NULL };
-	static struct event_base *base; /* nothing runs on it */
-	struct handler_source *source = NULL;
-	struct handler *h;
-	char **words;
-
-	*r = (struct rig){ 0 };
 	world_reset();
-	if (base == NULL)
-		ASSERT((base = event_base_new()) != NULL);
-	reaper_init(&r->reaper);
-	r->env = (struct child_env){
-		.base = base,
-		.reaper = &r->reaper,
-		.program = "/avtoworker-child",
-		.clean = environment,
-		.inherited = environment,
-	};
-	handler_table_init(&r->handlers);
-	ASSERT((h = handler_add(&r->handlers, "t", "pool", "/t")) != NULL);
-	if (!module) {
-		ASSERT((words = calloc(2, sizeof(*words))) != NULL);
-		ASSERT((words[0] = strdup("/t")) != NULL);
-		source = handler_source_add(
-		    &r->handlers, SOURCE_CHANNEL, "t", "pool", words);
-		ASSERT(source != NULL);
-		h->source = source;
-	}
-	lease_table_init(&r->leases);
+	rig_init(r, world_env());
+	rig_add_handler(
+	    r, "t", "pool", module ? NULL : rig_add_source(r, "pool"));
 	ASSERT((r->poison = poison_new(1)) != NULL);
 	r->conf = (struct conf_category){
 		.children = 1,
@@ -145,68 +36,29 @@ open_rig(struct rig *r, bool module)
 static void
 start(struct rig *r, bool module)
 {
-	struct offer offer = { 0 };
-	struct why why;
-	unsigned i;
-
-	TAILQ_INIT(&r->categories);
-	ASSERT((r->category = category_new("pool", &r->conf)) != NULL);
-	TAILQ_INSERT_TAIL(&r->categories, r->category, entry);
-	r->program = program_new(
-	    &(struct program_settings){
-		.name = "pool",
-		.category = r->category,
-		.source = module ? NULL : TAILQ_FIRST(&r->handlers.sources),
-		.categories = &r->categories,
-		.handlers = &r->handlers,
-		.leases = &r->leases,
-		.env = &r->env,
-		.poison = r->poison,
-		.ops = &ops,
-		.arg = r,
-	    },
-	    &why);
-	ASSERT(r->program != NULL);
-	if (!module) {
-		ASSERT_INT(offer_read(READY, strlen(READY), &offer, &why), 0);
-		program_adopt(r->program, NULL, &offer);
-	}
+	rig_add_category(r, "pool");
+	rig_open(r, &(struct program_settings){ .name = "pool" });
+	if (!module)
+		rig_describe(r, READY);
 	program_start(r->program);
-	for (i = 0; i < world.count; i++)
-		world_say(world_child(i), FRAME_READY, 0, READY);
-	world_turn();
+	world_say_all(FRAME_READY, READY);
 }
 
 static void
 close_rig(struct rig *r)
 {
-	program_free(r->program);
-	category_free(r->category);
-	poison_free(r->poison);
-	lease_table_fini(&r->leases);
-	handler_table_fini(&r->handlers);
+	rig_close(r);
 	world_reset();
 }
 
 static void
 submit(struct rig *r, unsigned n)
 {
-	struct task task;
 	char id[16];
 
 	for (; n > 0; n--) {
-		ASSERT(r->count < LEASES_MAX);
 		(void)snprintf(id, sizeof(id), "%u", r->count);
-		task = (struct task){
-			.task_id = strdup(id),
-			.job_id = strdup(id),
-			.type = strdup("t"),
-		};
-		bytes_puts(&task.params, "{}");
-		r->lease[r->count] =
-		    lease_new(&r->leases, &task, NULL, world.now_ms);
-		ASSERT(r->lease[r->count] != NULL);
-		program_submit(r->program, r->lease[r->count++]);
+		program_submit(r->program, rig_lease(r, "t", id, id, "{}"));
 	}
 	world_turn();
 }
@@ -217,14 +69,6 @@ say(struct rig *r, unsigned n, enum frame_type type, unsigned lease)
 {
 	world_say(world_child(n), type, r->lease[lease]->id,
 	    type == FRAME_RESULT ? SUCCESS : "{}");
-	world_turn();
-}
-
-/* Some milliseconds pass. */
-static void
-pass(int64_t ms)
-{
-	world.now_ms += ms;
 	world_turn();
 }
 
@@ -260,18 +104,13 @@ child(const struct rig *r, unsigned n)
 static unsigned
 places(struct rig *r)
 {
-	struct places places = { 0 };
-
-	r->category->left = category_room(r->category);
-	program_place_waiting(r->program, &places);
-	program_place_more(r->program, NULL, &places);
-	return (places.children);
+	return ((unsigned)rig_places(r, NULL).children);
 }
 
 static void
 check_state(const struct rig *r, const char *states)
 {
-	char got[LEASES_MAX + 1] = "";
+	char got[RIG_LEASES_MAX + 1] = "";
 	unsigned i;
 
 	for (i = 0; i < r->count; i++)
@@ -366,7 +205,7 @@ a_crash_is_everybodys(void)
 	submit(&r, 3);
 	say(&r, 0, FRAME_STARTED, 0);
 	say(&r, 0, FRAME_STARTED, 2);
-	pass(10);
+	world_pass(10);
 	world_die(world_child(0), SIGSEGV);
 	world_turn();
 	check_state(&r, "fqf");
@@ -421,9 +260,9 @@ one_is_cancelled(void)
 	say(&r, 0, FRAME_STARTED, 1);
 	say(&r, 0, FRAME_STARTED, 4);
 	ASSERT(program_cancel(r.program, r.lease[4]));
-	pass(49);
+	world_pass(49);
 	check_state(&r, "frrfr");
-	pass(1);
+	world_pass(1);
 	ASSERT_STR(r.lease[4]->result.status, "cancelled");
 	check_innocent(&r, "did not stop within 0.05 s of being cancelled");
 	ASSERT_STR(r.reasons, "cancelled ");
@@ -445,13 +284,13 @@ one_is_too_slow(void)
 	start(&r, false);
 	submit(&r, 1);
 	say(&r, 0, FRAME_STARTED, 0);
-	pass(50);
+	world_pass(50);
 	submit(&r, 2);
 	say(&r, 0, FRAME_STARTED, 1);
-	pass(40);
+	world_pass(40);
 	ASSERT_INT(heard(0, FRAME_CANCEL, &lease), 1);
 	ASSERT(lease == r.lease[0]->id);
-	pass(10);
+	world_pass(10);
 	check_end(r.lease[0], CODE_TIMEOUT, "ran longer than time_limit");
 	check_innocent(&r, "ran longer than time_limit (0.1 s)");
 	ASSERT_STR(r.reasons, "time_limit ");
@@ -459,7 +298,7 @@ one_is_too_slow(void)
 	world_say(world_child(0), FRAME_READY, 0, READY);
 	world_turn();
 	submit(&r, 1);
-	pass(100);
+	world_pass(100);
 	check_end(r.lease[2], CODE_TIMEOUT, "ran longer than time_limit");
 	check_end(r.lease[3], CODE_TIMEOUT, "ran longer than time_limit");
 	close_rig(&r);
@@ -521,7 +360,7 @@ a_stop_asks_all(void)
 	program_stop(r.program);
 	program_say_farewell(r.program);
 	ASSERT_INT(heard(0, FRAME_CANCEL, NULL), 3);
-	pass(20);
+	world_pass(20);
 	program_abandon(r.program);
 	world_turn();
 	ASSERT_INT(r.emptied, 0);
@@ -552,7 +391,7 @@ a_reload_lets_all_end(void)
 	world_turn();
 	ASSERT(r.returned == r.lease[1]); /* had not begun */
 	ASSERT_INT(r.emptied, 1);
-	ASSERT_INT(r.ended, 2);
+	ASSERT_INT(r.ndone, 2);
 	close_rig(&r);
 }
 
@@ -593,7 +432,7 @@ ages_while_it_is_busy(void)
 	r.conf.max_child_age_ms = 1000;
 	start(&r, false);
 	submit(&r, 2);
-	pass(1000);
+	world_pass(1000);
 	say(&r, 0, FRAME_RESULT, 0);
 	submit(&r, 1);
 	check_state(&r, "frq");
@@ -649,10 +488,10 @@ has_its_time_to_leave(void)
 	start(&r, false);
 	program_stop(r.program);
 	ASSERT_INT(heard(0, FRAME_STOP, NULL), 1);
-	pass(199);
+	world_pass(199);
 	ASSERT_INT(child(&r, 0)->state, CHILD_STOPPING);
 	expect_log("did not leave within stop_timeout");
-	pass(1);
+	world_pass(1);
 	ASSERT_INT(r.emptied, 1);
 	close_rig(&r);
 }

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* The child that speaks for its program, without processes and time. */
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
-#include "supervisor/children/program.h"
-#include "supervisor/conf.h"
-#include "supervisor/handler.h"
-#include "supervisor/lease.h"
-#include "supervisor/places.h"
 #include "supervisor/used.h"
 #include "tests/fuzz/fake_world.h"
 #include "tests/test.h"
+#include "tests/unit/program_rig.h"
 
 #define CHILDREN 2
 #define OFFER(more) \
@@ -24,109 +17,18 @@
 static const char speaks[] = OFFER(",\"commands\":[\"reload\"]");
 static const char silent[] = OFFER("");
 
-struct rig {
-	struct reaper reaper;
-	struct child_env env;
-	struct handler_table handlers;
-	struct lease_table leases;
-	struct conf_category conf;
-	struct category_list categories;
-	struct program *program;
-	const char *ready; /* what children say */
-	unsigned room;
-};
-
-static void
-on_settled(struct program *program, void *arg)
-{
-	(void)program;
-	(void)arg;
-}
-
-static void
-on_room(void *arg)
-{
-	struct rig *r = arg;
-
-	r->room++;
-}
-
-static void
-on_emptied(struct program *program, void *arg)
-{
-	(void)program;
-	(void)arg;
-}
-
-static const struct program_ops ops = {
-	.settled = on_settled,
-	.room = on_room,
-	.emptied = on_emptied,
-};
-
-static void
-add_category(struct rig *r, const char *name)
-{
-	struct category *cat = category_new(name, &r->conf);
-
-	ASSERT(cat != NULL);
-	TAILQ_INSERT_TAIL(&r->categories, cat, entry);
-}
-
-static void
-add_handler(
-    struct rig *r, const char *type, const char *cat, struct handler_source *s)
-{
-	struct handler *h = handler_add(&r->handlers, type, cat, "/t");
-
-	ASSERT(h != NULL);
-	h->source = s;
-}
-
-/* Children that have started so far say that they are ready. */
-static void
-all_ready(struct rig *r)
-{
-	unsigned i;
-
-	for (i = 0; i < world.count; i++)
-		world_say(world_child(i), FRAME_READY, 0, r->ready);
-	world_turn();
-}
-
 /* Types a and b are of a category, c of another one. */
 static void
 open_rig(struct rig *r, const char *ready)
 {
-	static char *const environment[] = { NULL };
-	static struct event_base *base; /* nothing runs on it */
 	struct handler_source *source;
-	struct offer offer = { 0 };
-	struct why why;
-	char **words;
 
-	*r = (struct rig){ .ready = ready };
 	world_reset();
-	if (base == NULL)
-		ASSERT((base = event_base_new()) != NULL);
-	reaper_init(&r->reaper);
-	r->env = (struct child_env){
-		.base = base,
-		.reaper = &r->reaper,
-		.program = "/avtoworker-child",
-		.clean = environment,
-		.inherited = environment,
-	};
-	handler_table_init(&r->handlers);
-	ASSERT((words = calloc(2, sizeof(*words))) != NULL);
-	ASSERT((words[0] = strdup("/t")) != NULL);
-	source =
-	    handler_source_add(&r->handlers, SOURCE_CHANNEL, "t", "one", words);
-	ASSERT(source != NULL);
-	add_handler(r, "a", "one", source);
-	add_handler(r, "b", "one", source);
-	add_handler(r, "c", "two", source);
-	lease_table_init(&r->leases);
+	rig_init(r, world_env());
+	source = rig_add_source(r, "one");
+	rig_add_handler(r, "a", "one", source);
+	rig_add_handler(r, "b", "one", source);
+	rig_add_handler(r, "c", "two", source);
 	r->conf = (struct conf_category){
 		.children = CHILDREN,
 		.start_timeout_ms = 1000,
@@ -134,42 +36,19 @@ open_rig(struct rig *r, const char *ready)
 		.withdraw_after_ms = 100000,
 		.idle_timeout_ms = 100000,
 	};
-	TAILQ_INIT(&r->categories);
-	add_category(r, "one");
-	add_category(r, "two");
-	r->program = program_new(
-	    &(struct program_settings){
-		.name = "it",
-		.category = TAILQ_FIRST(&r->categories),
-		.source = source,
-		.categories = &r->categories,
-		.handlers = &r->handlers,
-		.leases = &r->leases,
-		.env = &r->env,
-		.ops = &ops,
-		.arg = r,
-	    },
-	    &why);
-	ASSERT(r->program != NULL);
-	ASSERT_INT(offer_read(ready, strlen(ready), &offer, &why), 0);
-	program_adopt(r->program, NULL, &offer);
+	rig_add_category(r, "one");
+	rig_add_category(r, "two");
+	rig_open(r, &(struct program_settings){ .name = "it" });
+	rig_describe(r, ready);
 	program_start(r->program);
-	all_ready(r);
+	world_say_all(FRAME_READY, ready);
 	ASSERT_INT(world.count, CHILDREN);
 }
 
 static void
 close_rig(struct rig *r)
 {
-	struct category *cat;
-
-	program_free(r->program);
-	while ((cat = TAILQ_FIRST(&r->categories)) != NULL) {
-		TAILQ_REMOVE(&r->categories, cat, entry);
-		category_free(cat);
-	}
-	lease_table_fini(&r->leases);
-	handler_table_fini(&r->handlers);
+	rig_close(r);
 	world_reset();
 }
 
@@ -215,27 +94,14 @@ say(unsigned n, const char *state)
 	world_turn();
 }
 
-static void
-pass(int64_t ms)
-{
-	world.now_ms += ms;
-	world_turn();
-}
-
 /* Places for more leases of a category, or of any. */
 static unsigned
 places(struct rig *r, const char *name)
 {
 	const struct category *only =
 	    name != NULL ? category_find(&r->categories, name) : NULL;
-	struct places places = { 0 };
-	struct category *cat;
 
-	TAILQ_FOREACH(cat, &r->categories, entry)
-		cat->left = category_room(cat);
-	program_place_waiting(r->program, &places);
-	program_place_more(r->program, only, &places);
-	return (places.children);
+	return ((unsigned)rig_places(r, only).children);
 }
 
 static void
@@ -306,13 +172,13 @@ holds_nothing_back_for_long(void)
 	open_rig(&r, speaks);
 	n = speaker();
 	say(n, "{\"full\":[\"a\",\"b\",\"c\"]}");
-	pass(20000);
+	world_pass(20000);
 	say(n, "{\"full\":[\"a\",\"b\",\"c\"]}");
-	pass(29000);
+	world_pass(29000);
 	ASSERT_INT(places(&r, NULL), 0);
 	room = r.room;
 	expect_log("asking for its tasks again");
-	pass(1001);
+	world_pass(1001);
 	ASSERT_INT(places(&r, NULL), CHILDREN);
 	ASSERT(r.room > room);
 	/* What a dead one has said counts as long. */
@@ -344,7 +210,7 @@ tells_what_is_in_use(void)
 	say(n, "{\"usage\":7}");
 	say(n, "{\"usage\":7}"); /* once */
 	ASSERT(program_used(r.program) != NULL);
-	pass(30000);
+	world_pass(30000);
 	ASSERT(program_used(r.program) == NULL);
 	close_rig(&r);
 }
