@@ -464,7 +464,7 @@ resend(struct journal_row *row, struct why *why, void *arg)
 	row->sending_ms = 0;
 	row->finished_ms = clock_wall_ms();
 	/* First: what is restored is read from there. */
-	record_revived(o->journal, id, row->finished_ms);
+	record_revived(o->journal, id, clock_now_ms());
 	ended_forget(o->ended, client->url, row->task.task_id);
 	if (restore(o, client, row, LEASE_FROM_DEAD_LETTER, why) != NULL)
 		return (true);
@@ -528,6 +528,10 @@ on_rewrite(void *arg)
 	for (l = lease_first(o->set.leases); l != NULL; l = lease_next(l)) {
 		if ((client = client_of_lease(o, l)) == NULL)
 			continue;
+		/* One of a dead letter may be that again. */
+		if (l->state == LEASE_FINISHED)
+			record_revived(
+			    o->journal, (int64_t)l->id, l->record.finished_ms);
 		record_lease(o->journal, client->url, client->worker_id, l);
 		if (l->state == LEASE_FINISHED && !l->record.on_disk) {
 			record_result(o->journal, l);

@@ -121,8 +121,9 @@ record_dead(struct journal *j, int64_t id, const char *reason)
 }
 
 void
-record_revived(struct journal *j, int64_t id, int64_t wall_ms)
+record_revived(struct journal *j, int64_t id, int64_t finished_ms)
 {
 	if (j != NULL)
-		(void)journal_write(j, JOURNAL_REVIVE, id, wall_ms, NULL, 0);
+		(void)journal_write(
+		    j, JOURNAL_REVIVE, id, wall_of(finished_ms), NULL, 0);
 }

@@ -22,7 +22,7 @@ void record_not_sent(struct journal *, const struct lease *);
 void record_ended(struct journal *, const struct lease *, const char *outcome);
 /* It is a dead letter. */
 void record_dead(struct journal *, int64_t id, const char *reason);
-/* It is not one any more, and finished since then. */
-void record_revived(struct journal *, int64_t id, int64_t wall_ms);
+/* It is not one any more, and finished since then, by clock_now_ms(). */
+void record_revived(struct journal *, int64_t id, int64_t finished_ms);
 
 #endif

@@ -76,7 +76,9 @@ note(const struct journal_entry *e)
 		*r = (struct fake_record){ .dead = r->leased || r->dead };
 		break;
 	case JOURNAL_REVIVE:
-		*r = (struct fake_record){ .leased = true, .finished = true };
+		if (r->dead)
+			*r = (struct fake_record){ .leased = true,
+				.finished = true };
 		break;
 	case JOURNAL_DROP:
 	case JOURNAL_NKINDS:
