@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <bsd/stdlib.h>
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
@@ -53,6 +54,14 @@ clock_timeval(int64_t ms)
 	if (ms < 0)
 		ms = 0;
 	return ((struct timeval){ ms / 1000, ms % 1000 * 1000 });
+}
+
+/* Chance. */
+
+uint32_t
+arc4random_uniform(uint32_t below)
+{
+	return ((uint32_t)((uint64_t)below * world.chance / 256));
 }
 
 /* Events. */
@@ -204,7 +213,7 @@ world_reset(void)
 
 	for (i = 0; i < world.count; i++)
 		close_ends(&world.children[i]);
-	world = (struct fake_world){ .now_ms = 1000000 };
+	world = (struct fake_world){ .now_ms = 1000000, .chance = 128 };
 	nevents = 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * fake_world.h: what children are made of, without processes and without time:
- * linked in place of libevent's timers and watches, of the clock, of spawn.c
- * and of reaper.c. Pipes and sockets are real. One world for each process.
+ * linked in place of libevent's timers and watches, of the clock, of chance, of
+ * spawn.c and of reaper.c. Pipes and sockets are real. One world for each
+ * process.
  */
 #ifndef FUZZ_FAKE_WORLD_H
 #define FUZZ_FAKE_WORLD_H
@@ -29,6 +30,7 @@ struct fake_child {
 
 struct fake_world {
 	int64_t now_ms;
+	uint8_t chance; /* which part of its range each draw is: of 256 */
 	bool no_spawn; /* the next starts fail */
 	struct fake_child children[WORLD_CHILDREN_MAX];
 	unsigned count; /* children that live or are not reaped */

@@ -35,7 +35,6 @@
 #define RETENTION_MS   ((int64_t)600 * 1000)
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-uint32_t arc4random_uniform(uint32_t);
 
 /* A task, as the orchestrator knows it. */
 struct known {
@@ -70,13 +69,6 @@ must(bool claim)
 {
 	if (!claim)
 		abort();
-}
-
-/* So that the same bytes do the same. */
-uint32_t
-arc4random_uniform(uint32_t below)
-{
-	return (below / 2);
 }
 
 static void

@@ -246,8 +246,10 @@ event(struct rig *r, uint8_t what, uint8_t how)
 		if (r->count > 0 && ended[how % r->count] == 0)
 			(void)program_cancel(
 			    r->program, r->lease[how % r->count]);
-	} else if (what < 244)
+	} else if (what < 242)
 		world.no_spawn = how & 1;
+	else if (what < 244)
+		world.chance = how;
 	else if (what < 248)
 		command(r);
 	else if (what < 254)
