@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 # fuzz.sh: runs a target of libFuzzer for FUZZ_SECONDS, as a test, in the order
-# that FUZZ_SEED makes, or in another each time without it. What it finds
+# that AVTOWORKER_SEED makes, or in another each time without it. What it finds
 # that is new is kept in fuzz-found/, in the folder of its name, and what has
 # crashed it beside that. Called by "make fuzz", in the build directory.
 set -u
@@ -13,7 +13,7 @@ found=fuzz-found/$name
 echo 1..1
 mkdir -p "$found"
 if "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=1024 \
-    -seed="${FUZZ_SEED:-0}" -print_final_stats=1 -artifact_prefix="$found-" \
+    -seed="${AVTOWORKER_SEED:-0}" -print_final_stats=1 -artifact_prefix="$found-" \
     $(test -f "$dict" && echo "-dict=$dict") "$found" "$corpus" \
     > "$found.log" 2>&1; then
 	verdict=ok

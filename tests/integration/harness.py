@@ -17,6 +17,7 @@ import http.client
 import inspect
 import json
 import os
+import random
 import re
 import resource
 import selectors
@@ -46,6 +47,8 @@ AT_ONCE = 6  # cases; they mostly wait
 # do needs more for it, but never as many as any timer of the product has.
 SOON = 3
 PR_SET_CHILD_SUBREAPER = 36
+# Of what a test leaves to chance, which it says; AVTOWORKER_SEED sets it.
+SEED = int(os.environ.get("AVTOWORKER_SEED") or random.randrange(1 << 32))
 
 
 def module(name):

@@ -1,22 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Hundreds of replies that are none, over real connections, in one life of a
-worker; every other reply is a good one. Its clock goes faster (fast_clock.c).
-GARBAGE_SEED makes the same ones again."""
-import os
+worker; every other reply is a good one. Its clock goes faster (fast_clock.c)."""
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from garbage import corpus  # noqa: E402
-from harness import FAST_CLOCK, TOKEN, case, check, eventually, \
+from harness import FAST_CLOCK, SEED, TOKEN, case, check, eventually, \
     has_sanitizers, main, same  # noqa: E402
 
 COUNT = 600
 TASKS_AT_ONCE = 3
 KINDS = ("register", "heartbeat", "poll", "result")
-SEED = os.environ.get("GARBAGE_SEED") or os.urandom(4).hex()
 LONGEST = 5  # seconds without a heartbeat, of which ten are due in one
 
 
@@ -62,7 +59,7 @@ class Garbler(Fake):
       "task has its result, and nothing is run that is not whole",
       ("classic", True), ("RXON", False))
 def garbage(t, _name, classic):
-    print(f"# GARBAGE_SEED={SEED}", flush=True)
+    print(f"# AVTOWORKER_SEED={SEED}", flush=True)
     fake = Garbler(classic, corpus(SEED, COUNT))
     arguments = [x for c in ("light", "heavy", "default")
                  for x in ("-o", f"category/{c}.start_timeout=1h")]

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 
 import fickle  # noqa: E402
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (BUILD, CHILD, LIMIT, SOURCE, TOKEN,  # noqa: E402
+from harness import (BUILD, CHILD, LIMIT, SEED, SOURCE, TOKEN,  # noqa: E402
                      Failed, case, check, cpu_s, descendants, eventually,
                      free_port, main, proc_read, read, same)
 
@@ -434,9 +434,8 @@ def mutants(t):
     scene = Scene(t, [None] + ["mutant"] * MUTANTS,
                   ["category/light.time_limit=5s"])
     scene.kill_child()
-    seed = int.from_bytes(os.urandom(4), "little")
-    print(f"# seed {seed}")
-    names = [f"{seed}-{n}" for n in range(MUTANTS)]
+    print(f"# AVTOWORKER_SEED={SEED}", flush=True)
+    names = [f"{SEED}-{n}" for n in range(MUTANTS)]
     for name in names:
         scene.put(name)
         scene.put("slow-" + name, {"name": name}, "slow")

@@ -4,8 +4,8 @@
 the registration, a task, the drain. It costs the start, a request, or a task
 that is to be run again, and is said; never a crash, a hang, or silence.
 
-All places of the local mode are tried, of the rest a sample, from a seed that
-is printed: NO_MEMORY_SEED sets it, NO_MEMORY_SAMPLE its size, 0 for all.
+All places of the local mode are tried, of the rest a sample that chance takes:
+NO_MEMORY_SAMPLE sets its size, 0 for all.
 libConfuse is spared: it ends the process by itself, and is called with plenty of
 memory only.
 """
@@ -20,12 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (BUILD, TOKEN, Failed, Worker, case, check,  # noqa: E402
+from harness import (BUILD, SEED, TOKEN, Failed, Worker, case, check,  # noqa: E402
                      eventually, has_sanitizers, main, module)
 
 SHIM = os.path.join(BUILD, "tests", "integration", ".libs", "fail_alloc.so")
-SEED = int(os.environ.get("NO_MEMORY_SEED", "0")) or \
-    int.from_bytes(os.urandom(3), "little")
 SAMPLE = int(os.environ.get("NO_MEMORY_SAMPLE", "40"))
 AT_ONCE = 3
 TASKS = ("one", "two")
@@ -117,7 +115,7 @@ def explore(t, run, sample):
     check(len(stacks) > 100, f"{len(stacks)} stacks")
     if sample:
         stacks = random.Random(SEED).sample(stacks, min(sample, len(stacks)))
-    print(f"# {len(stacks)} places, seed {SEED}")
+    print(f"# {len(stacks)} places, AVTOWORKER_SEED={SEED}")
 
     def one(stack):
         return stack, run(t, environment(t, FAIL_ALLOC_AT=stack))
