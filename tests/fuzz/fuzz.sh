@@ -19,7 +19,10 @@ if "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=1024 \
 	verdict=ok
 else
 	verdict='not ok'
-	tail -n 40 "$found.log" | sed 's/^/# /'
 fi
 runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found.log")
 echo "$verdict 1 - $name, $FUZZ_SECONDS s: ${runs:-no} runs"
+if [ "$verdict" != ok ]; then
+	grep -E 'ERROR:|SUMMARY:|^Base64:' "$found.log" | sed 's/^/# /'
+	tail -n 40 "$found.log" | sed 's/^/# /'
+fi
