@@ -9,6 +9,7 @@
 #include "supervisor/orchestrator/journal.h"
 #include "supervisor/orchestrator/journal_writer.h"
 #include "tests/fuzz/fake_journal.h"
+#include "tests/must.h"
 
 struct journal {
 	const struct journal_ops *ops;
@@ -30,13 +31,6 @@ static struct {
 	struct fake_record records[FAKE_JOURNAL_IDS];
 	struct fake_record written[FAKE_JOURNAL_IDS]; /* of them */
 } fake;
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static struct fake_record *
 record(int64_t id)

@@ -13,17 +13,11 @@
 #include <unistd.h>
 
 #include "supervisor/conf.h"
+#include "tests/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static char *environment[] = { "WORKER_TOKEN=s3cret", NULL };
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 /* Builds from bytes, by way of a file that has no name to clean up. */
 static struct conf *

@@ -5,7 +5,6 @@
  */
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "supervisor/children/held.h"
 #include "supervisor/children/offer.h"
 #include "supervisor/result.h"
+#include "tests/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -23,13 +23,6 @@ struct heard {
 	size_t frames, bytes;
 	unsigned malformed, closed;
 };
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 /* Whoever may send it: what it holds is read. */
 static void

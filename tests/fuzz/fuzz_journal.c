@@ -16,6 +16,7 @@
 #include "child/json_scan.h"
 #include "supervisor/orchestrator/journal_db.h"
 #include "supervisor/orchestrator/journal_row.h"
+#include "tests/must.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -24,13 +25,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 static char folder[64];
 static char path[96];
 static struct bytes good; /* a journal with a few rows */
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void
 remove_files(void)

@@ -26,6 +26,7 @@
 #include "tests/fuzz/fake_http.h"
 #include "tests/fuzz/fake_journal.h"
 #include "tests/fuzz/fake_world.h"
+#include "tests/must.h"
 #include "tests/unit/lossy_disk.h"
 
 #define TASKS_MAX      200
@@ -63,13 +64,6 @@ static struct rig {
 	bool classic;
 	bool has_lost; /* the disk, something that it was said to have */
 } rig;
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void
 nothing(enum log_level level, const char *text)

@@ -9,12 +9,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "supervisor/base/log.h"
 #include "tests/fuzz/fake_world.h"
+#include "tests/must.h"
 #include "tests/unit/program_rig.h"
 
 #define EVENTS_MAX 400
@@ -26,13 +26,6 @@ static const char ready[] =
     "\"commands\":[\"c\"]}";
 
 static unsigned ended[RIG_LEASES_MAX]; /* results that each lease has got */
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void
 nothing(enum log_level level, const char *text)

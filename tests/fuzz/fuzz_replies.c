@@ -5,22 +5,15 @@
  * rely on: ids may stand in paths and log lines.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "child/json_scan.h"
 #include "supervisor/orchestrator/dialect.h"
 #include "supervisor/orchestrator/task_read.h"
 #include "supervisor/task.h"
+#include "tests/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void
 poll(const char *body, size_t len)

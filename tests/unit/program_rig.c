@@ -5,14 +5,8 @@
 #include <bsd/string.h>
 
 #include "supervisor/base/clock.h"
+#include "tests/must.h"
 #include "tests/unit/program_rig.h"
-
-static void
-must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 /* What the program says. */
 
