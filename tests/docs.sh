@@ -3,7 +3,7 @@
 # docs.sh: the man pages are well-formed, those of programs have the options
 # that the programs have, and docs/architecture.md the files that there are.
 # (Keys of the configuration: tests/unit/test_conf_docs; figures:
-# tests/unit/test_metrics.)
+# tests/unit/test_metrics_text.)
 set -u
 
 src=${top_srcdir:-.}
