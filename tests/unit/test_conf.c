@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A configuration as a whole: defaults, what is in effect, all that is wrong. */
+/* A configuration as a whole: defaults, what is in effect, what is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

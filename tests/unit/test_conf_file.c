@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Files: their words and blocks, what they include, and what is none of them. */
+/* Files: words and blocks, what they include, and what is none of them. */
 #include <sys/stat.h>
 
 #include <stdio.h>
