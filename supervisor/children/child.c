@@ -522,11 +522,17 @@ child_tell(struct child *c, enum frame_type type, const char *payload,
 		    why, "child %d does not read what it is told", (int)c->pid);
 		return (-1);
 	}
-	if (frame_stream_send(&c->channel, type, 0, payload, len) == 0)
-		return (0);
-	why_errno(why, "cannot tell a child");
-	child_kill(c, DEATH_PROTOCOL, why->text); /* half of it may be sent */
-	return (-1);
+	if (frame_stream_send(&c->channel, type, 0, payload, len) == -1) {
+		why_errno(why, "cannot tell a child");
+		child_kill(
+		    c, DEATH_PROTOCOL, why->text); /* half of it may be sent */
+		return (-1);
+	}
+	if (!child_is_open(c)) { /* as it turned out just now */
+		why_set(why, "child %d has closed its channel", (int)c->pid);
+		return (-1);
+	}
+	return (0);
 }
 
 void

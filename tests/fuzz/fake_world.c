@@ -223,6 +223,7 @@ world_env(void)
 	static char *const environment[] = { NULL };
 	static struct event_base *base; /* nothing runs on it */
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as signals_open() does */
 	if (base == NULL && (base = event_base_new()) == NULL)
 		abort();
 	return ((struct child_env){
@@ -310,7 +311,7 @@ spawn(char *const argv[], char *const envp[], const struct spawn_files *files,
     struct spawned *out, struct why *why)
 {
 	struct fake_child *c = &world.children[world.count];
-	int channel[2], output[2];
+	int channel[2], output[2], pidfd;
 
 	(void)argv;
 	(void)envp;
@@ -321,13 +322,14 @@ spawn(char *const argv[], char *const envp[], const struct spawn_files *files,
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 		channel) == -1 ||
-	    pipe2(output, O_CLOEXEC | O_NONBLOCK) == -1)
+	    pipe2(output, O_CLOEXEC | O_NONBLOCK) == -1 ||
+	    (pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
 		abort();
 	*c = (struct fake_child){
 		.pid = ++last_pid,
 		.channel_fd = channel[1],
 		.output_fd = output[1],
-		.pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.pidfd = pidfd,
 	};
 	world.count++;
 	*out = (struct spawned){ c->pid, c->pidfd, channel[0], output[0] };

@@ -2,6 +2,7 @@
 /* The child that speaks for its program, without processes and time. */
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "supervisor/used.h"
 #include "tests/fuzz/fake_world.h"
@@ -253,6 +254,33 @@ takes_commands(void)
 	close_rig(&r);
 }
 
+/* Nothing is known of it until one of them is told something. */
+static void
+nobody_is_there_any_more(void)
+{
+	struct why why;
+	struct rig r;
+	unsigned n;
+
+	open_rig(&r, speaks);
+	n = speaker();
+	(void)shutdown(world_child(n)->channel_fd, SHUT_RDWR);
+	world_turn();
+	(void)shutdown(world_child(1 - n)->channel_fd, SHUT_RDWR);
+	expect_log("has closed its channel");
+	ASSERT_INT(program_command(r.program, "{}", 2, &why), -1);
+	ASSERT_STR(why.text, "no child of \"it\" is ready");
+	close_rig(&r);
+	open_rig(&r, speaks);
+	n = speaker();
+	(void)shutdown(world_child(n)->channel_fd, SHUT_RDWR);
+	ASSERT_INT(program_command(r.program, "{}", 2, &why), -1);
+	ASSERT(strstr(why.text, "has closed its channel") != NULL);
+	ASSERT_INT(program_command(r.program, "{}", 2, &why), 0);
+	ASSERT_INT(speaker(), 1 - n);
+	close_rig(&r);
+}
+
 static const struct test tests[] = {
 	{ "one child is told to speak, and another when that has died",
 	    one_speaks },
@@ -264,5 +292,7 @@ static const struct test tests[] = {
 	{ "what the speaker says is in use counts for a while",
 	    tells_what_is_in_use },
 	{ "commands go to the speaker, if it reads them", takes_commands },
+	{ "a command finds out that the children are gone",
+	    nobody_is_there_any_more },
 };
 TEST_MAIN(tests)
