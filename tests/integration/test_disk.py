@@ -205,16 +205,18 @@ if can_trace():
         if call == "ftruncate":  # which is for what comes after a failure
             faults.append("pwrite64:error=EIO:when=60..300+40")
         scene = Scene(t, traced(*faults), dialect, "durability = power")
-        for n in range(40):
+        times = 1 if call == "ftruncate" else 2
+        n = 0
+        # A slow disk is asked less often, for more at once.
+        while n < 40 or \
+                len(scene.worker.lines("no more tasks are taken")) < times:
             scene.run(f"t-{n}")
+            n += 1
         scene.worker.wait_log("it can be written again")
-        check(call == "ftruncate" or
-              len(scene.worker.lines("no more tasks are taken")) > 1,
-              "it was a single time")
         scene.run("after-1", "after-2")
         scene.worker.drain()
         same(scene.rows("SELECT * FROM lease"), [], "leases left")
-        same(len(scene.rows("SELECT task_id FROM ended")), 42, "ended")
+        same(len(scene.rows("SELECT task_id FROM ended")), n + 2, "ended")
         check(all(len(r) == 1 for r in scene.fake.results.values()), "copies")
 
     @case("a disk that hangs holds no heartbeat and no result ({})",
@@ -253,12 +255,17 @@ if can_trace():
           ("classic", "fdatasync", "power"), ("rxon", "fdatasync", "power"),
           ("classic", "unlink", "process"), ("rxon", "ftruncate", "process"))
     def every_step(t, dialect, call, durability):
-        steps = range(1, 200) if "AVTOWORKER_EVERY_STEP" in os.environ \
-            else STEPS
+        every = "AVTOWORKER_EVERY_STEP" in os.environ
+        others = [n for n in range(1, STEPS[-1]) if n not in STEPS]
+        # Of some calls there are a few, at the beginning and at the end.
+        few = call in ("unlink", "ftruncate")
         scene = None
         killed = []
         between = 0  # of them: the journal had a lease that was not over
-        for step in steps:
+        for step in range(1, 200) if every else (*STEPS, *others):
+            # The others are for a machine that does things in another order.
+            if not every and step in others and (few or between > 0):
+                break
             before = traced(f"{call}:signal=KILL:when={step}")
             # The log is what is written most.
             args = ["-o", "log.level=debug"] if call == "write" else []
@@ -268,15 +275,15 @@ if can_trace():
             else:
                 scene.start(before, f"durability = {durability}", args)
             names = [f"{step}-{n}" for n in range(3)]
-            if not is_killed(scene, names):
+            if is_killed(scene, names):
+                killed.append(step)
+                t.no_strays(SOON)
+                between += goes_on(scene, names)
+            elif every or few or between > 0:
                 break
-            killed.append(step)
-            t.no_strays(SOON)
-            between += goes_on(scene, names)
         else:
-            check(steps is STEPS, "there are more steps than were tried")
-        # Of some calls there are a few, at the beginning and at the end.
-        if call in ("unlink", "ftruncate"):
+            check(not every, "there are more steps than were tried")
+        if few:
             check(killed, "it was not killed")
         else:
             check(len(killed) >= 4, f"killed at the steps {killed} only")
@@ -287,11 +294,17 @@ if can_trace():
             check(dialect == "rxon" or results[1:] in ([], results[:1]),
                   f"{name} has had {results}")
 
+    def work(name):
+        """One of them runs for so long that the journal knows it meanwhile."""
+        if name.endswith("-0"):
+            return task(name, "slow", {"ms": 500})
+        return task(name)
+
     def is_killed(scene, names):
         """False when that step is beyond the last: it has delivered all, and
         has ended."""
         for name in names:
-            scene.fake.put(task(name))
+            scene.fake.put(work(name))
         eventually(lambda: not scene.worker.is_alive() or
                    all(n in scene.fake.results for n in names),
                    "it is killed, or has delivered all")
@@ -315,7 +328,7 @@ if can_trace():
         scene.start()
         # Taken, but not in the journal yet: the orchestrator's time-out.
         for name in set(names) - sent - waiting - set(leases) - ended:
-            scene.fake.put(task(name))
+            scene.fake.put(work(name))
         for name in names:
             result = scene.fake.wait_result(name)
             check(result["status"] == "success" or name not in finished and
