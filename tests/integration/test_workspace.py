@@ -42,6 +42,12 @@ def left(directory):
     return sorted(os.listdir(directory))
 
 
+def will_be_left(directory, names):
+    """After the end of a worker, which does not wait long for what removes."""
+    eventually(lambda: left(directory) == sorted(names),
+               lambda: f"left: {left(directory)}, want {sorted(names)}")
+
+
 @case("each task has a directory of its own, and none is left")
 def own(t):
     worker = local(t, lines(*[litter(files=3)] * 20, {"type": "echo"}))
@@ -52,7 +58,7 @@ def own(t):
     same(len(set(paths)), 20, "paths")
     for path in paths:
         check(path.startswith(t.path("tmp") + "/avtoworker-tasks-"), path)
-    same(left(t.path("tmp")), [], "left")
+    will_be_left(t.path("tmp"), [])
 
 
 @case("it is private, and there until the result")
@@ -80,7 +86,7 @@ def death(t):
     check(worker.wait(60) == 1, "exit status")
     check("abort" in worker.log().lower() or "signal 6" in worker.log(),
           "no death")
-    same(left(t.path("tmp")), [], "left")
+    will_be_left(t.path("tmp"), [])
 
 
 @case("what a killed worker has left, the next one removes, and no other's")
@@ -91,13 +97,12 @@ def killed(t):
     lives = left(t.path("tmp"))
     os.mkdir(t.path("tmp") + "/avtoworker-tasks-of-mine")
     same(local(t, lines(litter())).wait(60), 0, "a second beside it")
-    same(left(t.path("tmp")), sorted([*lives, "avtoworker-tasks-of-mine"]),
-         "the living one keeps its own")
+    # The living one keeps its own.
+    will_be_left(t.path("tmp"), [*lives, "avtoworker-tasks-of-mine"])
     first.kill()
     os.close(first.keep)
     same(local(t, lines(litter())).wait(60), 0, "the third")
-    eventually(lambda: left(t.path("tmp")) == ["avtoworker-tasks-of-mine"],
-               lambda: "left: %s" % left(t.path("tmp")))
+    will_be_left(t.path("tmp"), ["avtoworker-tasks-of-mine"])
 
 
 @case("TASK_FILES_DIR says where, and one that cannot be made ends the start")
@@ -107,7 +112,7 @@ def places(t):
     same(worker.wait(60), 0, "exit status")
     path = json.loads(worker.output())["data"]["workspace"]
     check(path.startswith(where + "/avtoworker-tasks-"), path)
-    same(left(where), [], "left")
+    will_be_left(where, [])
     file = t.write("file", "")
     worker = local(t, lines(litter()), env={"TASK_FILES_DIR": file + "/x"})
     same(worker.wait(60), CONFIG_EXIT, "exit status")
@@ -147,7 +152,7 @@ channel talk {{ exec = "{os.path.join(SOURCE, "speaker.py")}" }}
     results = [json.loads(line) for line in worker.output().splitlines()]
     paths = {r["data"]["workspace"] for r in results if "data" in r}
     same((len(results), len(paths)), (15, 10), "results, and directories")
-    same(left(t.path("tmp")), [], "left")
+    will_be_left(t.path("tmp"), [])
     check("cannot remove" not in worker.log(), worker.log())
 
 
@@ -162,7 +167,7 @@ def executable(t):
     paths = {json.loads(line)["data"]["cwd"]
              for line in worker.output().splitlines()}
     same(len(paths), 10, "directories")
-    same(left(t.path("tmp")), [], "left")
+    will_be_left(t.path("tmp"), [])
     check("cannot remove" not in worker.log(), worker.log())
 
 
