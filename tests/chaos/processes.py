@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""What can be seen of the worker from outside."""
+"""What can be seen of the worker from outside; and signals."""
 import collections
 import http.client
 import os
@@ -46,6 +46,15 @@ def journalled(state):
         except sqlite3.OperationalError:  # killed before it was made
             return set()
     return ids
+
+
+def send(pid, number):
+    """A signal; false when there is nobody to get it."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def resident_kb(pid):
