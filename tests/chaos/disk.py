@@ -4,6 +4,7 @@ may be mounted, which is filled up and freed."""
 import ctypes
 import os
 import shutil
+import stat
 import time
 
 SIZE = "64m"
@@ -14,6 +15,13 @@ LIBC = ctypes.CDLL(None)
 
 def now_us():
     return int(time.monotonic() * 1e6)
+
+
+def sockets(directory, names):
+    """Those of the names that cannot be copied: a worker that was killed leaves
+    its own."""
+    return [n for n in names if stat.S_ISSOCK(
+        os.lstat(os.path.join(directory, n)).st_mode)]
 
 
 class Disk:
@@ -57,7 +65,7 @@ class Disk:
             return
         self.free()
         if keep:
-            shutil.copytree(self.path, self.path + ".kept")
+            shutil.copytree(self.path, self.path + ".kept", ignore=sockets)
         LIBC.umount2(self.path.encode(), MNT_DETACH)
         if keep:
             shutil.copytree(self.path + ".kept", self.path,
