@@ -70,6 +70,7 @@ struct lease_record {
 	size_t held; /* bytes of its result in memory */
 	bool on_disk; /* only there; in memory are status and code */
 	bool fetching; /* from there */
+	bool read_back; /* from there, where it still is */
 	bool in_doubt; /* it may have been taken since sending_ms */
 };
 

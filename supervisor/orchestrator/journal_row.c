@@ -6,6 +6,8 @@
 #include "child/json_scan.h"
 #include "supervisor/orchestrator/journal_row.h"
 
+#define MOMENT_MAX ((int64_t)1 << 53) /* ms from 1970, either way */
+
 void
 journal_row_free(struct journal_row *row)
 {
@@ -25,6 +27,12 @@ is_word(const char *text)
 	return (text != NULL && task_id_ok(text));
 }
 
+static bool
+is_moment(int64_t ms)
+{
+	return (ms > -MOMENT_MAX && ms < MOMENT_MAX);
+}
+
 bool
 journal_row_ok(const struct journal_row *row, struct why *why)
 {
@@ -40,6 +48,9 @@ journal_row_ok(const struct journal_row *row, struct why *why)
 		why_set(why, "its type is none");
 	else if (row->finished_ms != 0 && !is_word(row->status))
 		why_set(why, "its status is no word");
+	else if (!is_moment(row->leased_ms) || !is_moment(row->finished_ms) ||
+	    !is_moment(row->sending_ms))
+		why_set(why, "one of its times makes no sense");
 	else
 		return (true);
 	return (false);

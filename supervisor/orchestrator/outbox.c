@@ -125,6 +125,7 @@ on_fetched(struct journal_answer *answer, int64_t id, void *arg)
 		l->task.metadata = answer->result.task_metadata;
 		l->ran_ms = answer->result.ran_ms;
 		l->running_ms = l->ran_ms > 0 ? l->leased_ms : 0;
+		l->record.read_back = true;
 		answer->result = (struct journal_result){ .ran_ms = 0 };
 	}
 	hold(o, l);
@@ -236,8 +237,9 @@ outbox_spill(struct outbox *o, struct lease *l)
 	struct result kept = { .status = l->result.status,
 		.code = l->result.code };
 
-	if (o->journal == NULL || l->record.on_disk || l->record.held == 0 ||
-	    !journal_has(o->journal, l->record.written))
+	if (!outbox_is_durable(o) || l->record.on_disk || l->record.held == 0 ||
+	    !(l->record.read_back ||
+		journal_has(o->journal, l->record.written)))
 		return;
 	let_go(o, l);
 	l->result.status = l->result.code = NULL;
@@ -455,6 +457,9 @@ resend(struct journal_row *row, struct why *why, void *arg)
 		    "the disk has lost the result of dead letter %" PRId64
 		    "; drop it",
 		    id);
+	else if (lease_find(o->set.leases, (uint64_t)id) != NULL)
+		why_set(why,
+		    "dead letter %" PRId64 " is being delivered already", id);
 	else
 		may = journal_row_ok(row, why);
 	if (!may) {
@@ -534,6 +539,7 @@ on_rewrite(void *arg)
 			    o->journal, (int64_t)l->id, l->record.finished_ms);
 		record_lease(o->journal, client->url, client->worker_id, l);
 		if (l->state == LEASE_FINISHED && !l->record.on_disk) {
+			l->record.read_back = false;
 			record_result(o->journal, l);
 			if (l->record.sending_ms != 0)
 				record_sending(o->journal, l);
