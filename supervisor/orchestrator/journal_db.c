@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 #define APPLICATION_ID 0x4156574b /* "AVWK" */
 #define BUSY_MS        2000 /* somebody looks at the file with sqlite3(1) */
-#define TRIM_EVERY     1000 /* tasks that have ended */
+#define TRIM_EVERY     1000 /* rows; it reads all that are kept */
 #define SQL_MAX        2 /* statements for one entry */
 
 #define OWNER          "url, worker_id, task_id, job_id, type"
@@ -90,7 +91,8 @@ static const char *const statements[JOURNAL_NKINDS][SQL_MAX] = {
 struct journal_db {
 	sqlite3 *sqlite;
 	sqlite3_stmt *stmts[JOURNAL_NKINDS][SQL_MAX];
-	unsigned ended; /* since the last trim */
+	/* Entries of a kind before the next trim; 0: the next one has it. */
+	unsigned trim_in[JOURNAL_NKINDS];
 };
 
 struct journal_entry *
@@ -339,18 +341,26 @@ journal_db_set_aside(
     const char *path, int64_t now_ms, char *name, size_t size, struct why *why)
 {
 	static const char *const parts[] = { "-wal", "-shm", "" };
-	char from[4096], to[4096];
+	const char *slash = strrchr(path, '/');
+	char from[PATH_MAX], to[PATH_MAX];
 	size_t i;
 
-	(void)snprintf(name, size, "%s.damaged-%" PRId64, path, now_ms / 1000);
 	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		(void)snprintf(from, sizeof(from), "%s%s", path, parts[i]);
-		(void)snprintf(to, sizeof(to), "%s%s", name, parts[i]);
+		/* No second one of that name: the first may hold more. */
+		if ((size_t)snprintf(to, sizeof(to), "%s.damaged-%" PRId64 "%s",
+			path, now_ms, parts[i]) >= sizeof(to)) {
+			errno = ENAMETOOLONG;
+			why_errno(why, "cannot move %s away", path);
+			return (-1);
+		}
 		if (rename(from, to) == -1 && errno != ENOENT) {
 			why_errno(why, "cannot move %s away", from);
 			return (-1);
 		}
 	}
+	(void)snprintf(name, size, "%s.damaged-%" PRId64,
+	    slash != NULL ? slash + 1 : path, now_ms);
 	return (0);
 }
 
@@ -430,11 +440,18 @@ write_one(struct journal_db *db, const struct journal_entry *e, size_t at)
 	return (rc == SQLITE_OK ? 0 : -1);
 }
 
+/* Once in a while the oldest go. */
 static int
-trim(struct journal_db *db, const char *table, unsigned keep, struct why *why)
+trim(struct journal_db *db, enum journal_kind kind, const char *table,
+    unsigned keep, struct why *why)
 {
 	char sql[160];
 
+	if (db->trim_in[kind] > 0) {
+		db->trim_in[kind]--;
+		return (0);
+	}
+	db->trim_in[kind] = TRIM_EVERY - 1;
 	(void)snprintf(sql, sizeof(sql),
 	    "DELETE FROM %s WHERE id <= (SELECT id FROM %s ORDER BY id DESC "
 	    "LIMIT 1 OFFSET %u)",
@@ -454,11 +471,10 @@ journal_db_write(
 			return (-1);
 		}
 	if (e->kind == JOURNAL_DEAD)
-		return (trim(db, "dead_letter", JOURNAL_LETTERS_MAX, why));
-	if (e->kind == JOURNAL_ENDED && ++db->ended >= TRIM_EVERY) {
-		db->ended = 0;
-		return (trim(db, "ended", JOURNAL_ENDED_MAX, why));
-	}
+		return (
+		    trim(db, e->kind, "dead_letter", JOURNAL_LETTERS_MAX, why));
+	if (e->kind == JOURNAL_ENDED)
+		return (trim(db, e->kind, "ended", JOURNAL_ENDED_MAX, why));
 	return (0);
 }
 

@@ -15,8 +15,9 @@
 #include "supervisor/base/why.h"
 
 #define JOURNAL_SCHEMA      1 /* version that this program writes */
+/* Of both there may be up to 1000 more before the oldest go. */
 #define JOURNAL_ENDED_MAX   10000 /* tasks that are over and remembered */
-#define JOURNAL_LETTERS_MAX 10000 /* dead letters; older ones go */
+#define JOURNAL_LETTERS_MAX 10000 /* dead letters */
 #define JOURNAL_TEXTS       9 /* most texts of an entry */
 
 struct bytes;
@@ -72,7 +73,8 @@ enum journal_opening journal_db_open(
 /* tidy: everything moves into the one file; else the files are left as they
  * are, as after a kill. NULL is fine. */
 void journal_db_close(struct journal_db *, bool tidy);
-/* Moves the files out of the way, under names that are told. -1 and why. */
+/* Moves the files out of the way, where no others are replaced. The name that
+ * the first has by then, in its folder, is told. -1 and why. */
 int journal_db_set_aside(
     const char *path, int64_t now_ms, char *name, size_t size, struct why *);
 

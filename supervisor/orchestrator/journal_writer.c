@@ -290,16 +290,55 @@ serve(struct journal_writer *w)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
-/* Reads what there is; whoever opens us waits meanwhile. */
+static void
+take_row(struct journal_row *row, void *arg)
+{
+	struct journal_rows *rows = arg;
+
+	TAILQ_INSERT_TAIL(rows, row, entry);
+}
+
+/* Reads what there is; whoever opens us waits meanwhile, and is given leases
+ * only when all could be read. */
 static int
 read_all(struct journal_writer *w, struct why *why)
 {
-	return (journal_db_last_id(w->db, &w->last_id, why) == -1 ||
-		    journal_db_count_letters(w->db, &w->letters, why) == -1 ||
-		    journal_db_leases(w->db, w->ops->row, w->arg, why) == -1 ||
-		    journal_db_ended(w->db, w->ops->ended, w->arg, why) == -1 ?
-		-1 :
-		0);
+	struct journal_rows rows = TAILQ_HEAD_INITIALIZER(rows);
+	struct journal_row *row;
+	int64_t last_id;
+	int rc = -1;
+
+	if (journal_db_last_id(w->db, &last_id, why) == 0 &&
+	    journal_db_count_letters(w->db, &w->letters, why) == 0 &&
+	    journal_db_leases(w->db, take_row, &rows, why) == 0 &&
+	    journal_db_ended(w->db, w->ops->ended, w->arg, why) == 0) {
+		w->last_id = last_id;
+		rc = 0;
+	}
+	while ((row = TAILQ_FIRST(&rows)) != NULL) {
+		TAILQ_REMOVE(&rows, row, entry);
+		if (rc == 0)
+			w->ops->row(row, w->arg);
+		else
+			journal_row_free(row);
+	}
+	return (rc);
+}
+
+/* A file may open well, and be damaged further in. */
+static enum journal_opening
+open_and_read(struct journal_writer *w, struct why *why)
+{
+	enum journal_opening rc;
+
+	if ((rc = open_db(w, why)) != JOURNAL_OPENED || read_all(w, why) == 0)
+		return (rc);
+	if (!journal_db_is_damaged(w->db))
+		return (JOURNAL_FAILED);
+	leave_damaged(w, why);
+	if ((rc = open_db(w, why)) == JOURNAL_OPENED && read_all(w, why) == -1)
+		rc = JOURNAL_FAILED;
+	return (rc);
 }
 
 static void *
@@ -310,9 +349,7 @@ thread_main(void *arg)
 	bool ready;
 
 	(void)pthread_setname_np(pthread_self(), "journal");
-	w->opening = open_db(w, &why);
-	if (w->opening == JOURNAL_OPENED && read_all(w, &why) == -1)
-		w->opening = JOURNAL_FAILED;
+	w->opening = open_and_read(w, &why);
 	ready = w->opening == JOURNAL_OPENED;
 	(void)pthread_mutex_lock(&w->lock);
 	if (!ready)

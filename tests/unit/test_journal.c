@@ -2,10 +2,12 @@
 /* The journal with real files: what was told to be on disk is there, whatever
  * ends the process, and however memory runs out. */
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -348,6 +350,63 @@ forgets_the_oldest_of_what_has_ended(void)
 	scene_fini(&s);
 }
 
+static void
+change(struct scene *s, const char *sql)
+{
+	sqlite3 *db;
+
+	ASSERT(sqlite3_open(s->path, &db) == SQLITE_OK);
+	ASSERT(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+	ASSERT(sqlite3_close(db) == SQLITE_OK);
+}
+
+/* What was written by many runs, each of a few tasks. */
+static void
+forgets_in_short_runs_as_well(void)
+{
+	struct scene s;
+
+	scene_init(&s);
+	scene_open(&s);
+	scene_close(&s);
+	change(&s,
+	    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+	    "WHERE i < 12000) INSERT INTO ended (id, ended_at, url, worker_id, "
+	    "task_id, job_id) SELECT i, 1, 'http://o', 'w-1', 't-' || i, 'j' "
+	    "FROM n");
+	scene_open(&s);
+	(void)put_lease(&s, 12001);
+	(void)put(&s, JOURNAL_ENDED, 12001, "accepted");
+	scene_close(&s);
+	scene_open(&s);
+	ASSERT_INT(s.ended, JOURNAL_ENDED_MAX);
+	scene_close(&s);
+	scene_fini(&s);
+}
+
+/* No look at all of them for each: that took minutes. */
+static void
+forgets_the_oldest_dead_letters(void)
+{
+	char data[500];
+	struct scene s;
+	int64_t id;
+
+	scene_init(&s);
+	scene_open(&s);
+	(void)snprintf(data, sizeof(data), "{\"a\":\"%0480d\"}", 0);
+	for (id = 1; id <= JOURNAL_LETTERS_MAX + 2000; id++) {
+		(void)put_lease(&s, id);
+		(void)put_result(&s, id, data);
+		(void)put(&s, JOURNAL_DEAD, id, "refused");
+	}
+	commit(&s);
+	ASSERT(journal_letters(s.journal) >= JOURNAL_LETTERS_MAX);
+	ASSERT(journal_letters(s.journal) < JOURNAL_LETTERS_MAX + 1000);
+	scene_close(&s);
+	scene_fini(&s);
+}
+
 /* Writes for ever; tells the pipe the number of each that is on disk. */
 static void
 write_and_tell(struct scene *s, int fd)
@@ -476,16 +535,6 @@ out_of_memory(void)
 }
 
 static void
-change(struct scene *s, const char *sql)
-{
-	sqlite3 *db;
-
-	ASSERT(sqlite3_open(s->path, &db) == SQLITE_OK);
-	ASSERT(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
-	ASSERT(sqlite3_close(db) == SQLITE_OK);
-}
-
-static void
 refuses_what_is_newer(void)
 {
 	struct scene s;
@@ -548,12 +597,103 @@ is_opened_by_one(void)
 	scene_fini(&s);
 }
 
+/* A page of the leases, none of which the opening looks at. */
+static void
+damage_leases(struct scene *s)
+{
+	static const char noise[4096] = { 1 };
+	int fd;
+
+	change(s,
+	    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+	    "WHERE i < 100) INSERT INTO lease (id, leased_at, url, worker_id, "
+	    "task_id, job_id, task_metadata) SELECT i, 1, 'http://o', 'w-1', "
+	    "'t-' || i, 'j', hex(zeroblob(500)) FROM n");
+	ASSERT((fd = open(s->path, O_WRONLY)) != -1);
+	ASSERT(pwrite(fd, noise, sizeof(noise), 20 * sizeof(noise)) ==
+	    sizeof(noise));
+	ASSERT(close(fd) == 0);
+}
+
+/* How many files there are of that beginning; they are removed. */
+static int
+remove_set_aside(struct scene *s)
+{
+	char pattern[160];
+	glob_t found;
+	size_t i;
+
+	(void)snprintf(pattern, sizeof(pattern), "%s.damaged-*", s->path);
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return (0);
+	for (i = 0; i < found.gl_pathc; i++)
+		ASSERT(unlink(found.gl_pathv[i]) == 0);
+	globfree(&found);
+	return ((int)i);
+}
+
+static void
+sets_aside_what_is_damaged_within(void)
+{
+	struct scene s;
+
+	scene_init(&s);
+	scene_open(&s);
+	scene_close(&s);
+	damage_leases(&s);
+	expect_log("the journal is damaged");
+	scene_open(&s);
+	ASSERT_INT(s.rows, 0);
+	(void)put_lease(&s, 1);
+	scene_close(&s);
+	scene_open(&s);
+	ASSERT_INT(s.rows, 1);
+	scene_close(&s);
+	ASSERT(remove_set_aside(&s) > 0);
+	scene_fini(&s);
+}
+
+/* Each under a name of its own, also where names are long. */
+static void
+sets_aside_each_of_them(void)
+{
+	char folder[400], path[420], name[64], kept[500];
+	struct journal_db *db;
+	struct scene s;
+	struct why why;
+	int i;
+
+	scene_init(&s);
+	(void)snprintf(folder, sizeof(folder), "%s/%0250d", s.folder, 0);
+	(void)snprintf(path, sizeof(path), "%s/journal.db", folder);
+	ASSERT(mkdir(folder, 0700) == 0);
+	for (i = 0; i < 3; i++) {
+		ASSERT(
+		    journal_db_open(path, false, &db, &why) == JOURNAL_OPENED);
+		journal_db_close(db, true);
+		ASSERT(journal_db_set_aside(
+			   path, 5000 + i * 50, name, sizeof(name), &why) == 0);
+		ASSERT(access(path, F_OK) == -1);
+	}
+	ASSERT_STR(name, "journal.db.damaged-5100");
+	for (i = 0; i < 3; i++) {
+		(void)snprintf(
+		    kept, sizeof(kept), "%s.damaged-%d", path, 5000 + i * 50);
+		ASSERT(unlink(kept) == 0);
+	}
+	ASSERT(rmdir(folder) == 0);
+	scene_fini(&s);
+}
+
 static const struct test tests[] = {
 	{ "keeps what it is given", keeps_what_it_is_given },
 	{ "moves dead letters", moves_dead_letters },
 	{ "takes the same again without harm", repeats_without_harm },
 	{ "forgets the oldest of what has ended",
 	    forgets_the_oldest_of_what_has_ended },
+	{ "forgets them as well when no run is long",
+	    forgets_in_short_runs_as_well },
+	{ "forgets the oldest dead letters", forgets_the_oldest_dead_letters },
 	{ "has what it said it had, after a kill at any moment",
 	    survives_being_killed },
 	{ "survives every failing allocation", out_of_memory },
@@ -561,6 +701,9 @@ static const struct test tests[] = {
 	{ "makes an empty database its own", fills_what_is_empty },
 	{ "refuses what is of others", refuses_what_is_of_others },
 	{ "is opened by one", is_opened_by_one },
+	{ "sets aside what is damaged further in",
+	    sets_aside_what_is_damaged_within },
+	{ "sets aside each under a name of its own", sets_aside_each_of_them },
 };
 
 TEST_MAIN(tests)
