@@ -82,9 +82,14 @@ put_back(struct remote *r, struct lease *l)
 static void
 postpone(struct remote *r, struct lease *l)
 {
+	int64_t delay;
+
 	l->delivery.first_ms = r->posting.backoff.first_ms;
 	l->delivery.max_ms = r->posting.backoff.max_ms;
-	l->deliver_after_ms = clock_now_ms() + backoff_next_ms(&l->delivery);
+	delay = backoff_next_ms(&l->delivery);
+	if (r->posting.hurry && delay > HURRY_MS)
+		delay = HURRY_MS;
+	l->deliver_after_ms = clock_now_ms() + delay;
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 	r->posting.waiting_count++;
 }

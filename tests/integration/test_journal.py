@@ -391,6 +391,24 @@ def comes_back(t):
     same(len(scene.results("one")), 1, "copies")
 
 
+@case("a stop offers what is answered with errors again, and soon")
+def answered_with_errors(t):
+    fake = Fake(classic=False)
+    worker = t.worker(
+        fake.url, worker="shutdown_timeout = 60s",
+        orchestrator="protocol = rxon\n    result_backoff_initial = 30s")
+    fake.break_kind("result", BROKEN)
+    fake.put(task("one"))
+    fake.wait_requests("result", 1)
+    worker.signal(signal.SIGTERM)
+    fake.wait_requests("result", 4)
+    fake.repair()
+    worker.wait_log("stopped: every result is delivered")
+    same(worker.wait(), 0, "exit status")
+    check(not worker.lines("handing back"), "it waited for the deadline")
+    same(len(fake.results["one"]), 1, "copies")
+
+
 @case("durability = off keeps nothing, and says what a stop has lost")
 def off(t):
     scene = Scene(t, worker="durability = off")
