@@ -137,8 +137,8 @@ class Handler:
         given = {**context, **arguments} if self._takes_all else \
             dict(arguments)
         params = given.pop("params")
-        if self.params_name is not None:
-            given[self.params_name] = params
+        if self.params_name is not None or self._takes_all:
+            given[self.params_name or "params"] = params
         first = []
         for name, p in self._parameters.items():
             if p.kind in _VARIABLE:

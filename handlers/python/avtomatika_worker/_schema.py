@@ -11,6 +11,7 @@ import collections.abc
 import dataclasses
 import datetime
 import enum
+import inspect
 import json
 import re
 import typing
@@ -65,6 +66,9 @@ def hints_of(function: Any) -> Dict[str, Any]:
     """Type hints, those written as text included; what cannot be resolved is
     left out."""
     function = getattr(function, "func", function)  # functools.partial
+    if not (inspect.isroutine(function) or isinstance(function, type) or
+            hasattr(function, "__wrapped__")):
+        function = getattr(function, "__call__", function)
     try:
         return typing.get_type_hints(function)
     except Exception:

@@ -7,6 +7,7 @@ Lives in the loop that runs main(). Frames come from the reader's thread.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from typing import Any, Dict, List, Optional
 
@@ -22,9 +23,13 @@ logger = logging.getLogger("avtomatika_worker.worker")
 
 class Session:
     def __init__(self, worker: Any, program: Program) -> None:
+        # dictConfig() switches off what is there before it; nobody means us.
+        logger.disabled = False
         self.worker = worker
         self._program = program
         self._loop = asyncio.get_running_loop()
+        # What main() was called with, for handlers.
+        self._context = contextvars.copy_context()
         self._threads = Threads()
         self._running: Dict[int, Running] = {}
         self._leave = asyncio.Event()
@@ -56,7 +61,8 @@ class Session:
 
     def _in_loop(self, function: Any, *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(function, *arguments)
+            self._loop.call_soon_threadsafe(function, *arguments,
+                                            context=self._context)
         except RuntimeError:
             pass  # the loop is closed: we have left
 

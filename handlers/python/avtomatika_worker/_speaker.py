@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import inspect
 import logging
 from typing import Any, Callable, Dict, List, Optional
 
 from . import _channel
 from ._plain import Converter
-from ._threads import Call, Threads
+from ._threads import Threads
 from .models import WorkerCommand
 
 logger = logging.getLogger("avtomatika_worker.worker")
@@ -75,21 +74,12 @@ class Speaker:
                 logger.warning("command \"%s\" is not known here", name)
                 continue
             try:
-                await self._call(handler, _command(name, payload))
+                await self._threads.call(handler, _command(name, payload))
             except asyncio.CancelledError:
                 raise
             except BaseException as e:
                 logger.error("the handler of command \"%s\" failed: %s: %s",
                              name, type(e).__name__, e)
-
-    async def _call(self, function: Callable, *arguments: Any) -> Any:
-        """A plain function in a thread, as the SDK does with those of
-        commands."""
-        if inspect.iscoroutinefunction(function):
-            return await function(*arguments)
-        value = await self._threads.wait(
-            Call(lambda: function(*arguments), asyncio.get_running_loop()))
-        return await value if inspect.isawaitable(value) else value
 
     # Checkers ----------------------------------------------------------------
 
@@ -97,7 +87,7 @@ class Speaker:
                    *arguments: Any) -> Any:
         """What it returns; _NOTHING when it raises, which is told once."""
         try:
-            value = await self._call(function, *arguments)
+            value = await self._threads.call(function, *arguments)
         except asyncio.CancelledError:
             raise
         except BaseException as e:

@@ -182,6 +182,7 @@ class Running:
         handler = self._worker.handler(self.type)
         files = _Folder(self._worker.config.TASK_FILES_DIR, self.task)
         if handler is None:
+            self._channel.send(_channel.STARTED, {}, self.lease)
             outcome = _result.Outcome(_result.failure(
                 types.TRANSIENT_ERROR,
                 f"this script has no handler \"{self.type}\""))
@@ -277,9 +278,14 @@ class Running:
         """A worker of the SDK does not ask for a task that its checker does
         not want. This one is here already, and waits."""
         checker = self._worker.capacity_checker
-        loop = asyncio.get_running_loop()
-        while checker is not None and not await self._threads.wait(
-                Call(lambda: checker(self.type), loop)):
+        while checker is not None:
+            try:
+                if await self._threads.call(checker, self.type):
+                    return
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                return  # the speaker tells of it; nothing is held back
             await asyncio.sleep(CAPACITY_AGAIN)
 
     def _context(self, params: Any) -> Dict[str, Any]:

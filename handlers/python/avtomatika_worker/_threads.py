@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import inspect
 import queue
 import threading
 from typing import Any, Callable, List, Optional
@@ -108,6 +109,15 @@ class Threads:
                              name="handler", daemon=True).start()
         await call.future
         return call.outcome()
+
+    async def call(self, function: Callable, *arguments: Any) -> Any:
+        """What a function of either kind returns; a plain one runs in a
+        thread."""
+        if inspect.iscoroutinefunction(function):
+            return await function(*arguments)
+        value = await self.wait(
+            Call(lambda: function(*arguments), asyncio.get_running_loop()))
+        return await value if inspect.isawaitable(value) else value
 
     def _work(self, inbox: queue.SimpleQueue) -> None:
         while True:

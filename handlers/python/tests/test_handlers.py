@@ -131,6 +131,26 @@ FORMS = """
     async def f14(params):
         return data(p=params)
 
+    @worker.task("names")
+    async def f16(**kwargs):
+        return data(p=kwargs["params"], t=kwargs["task_id"])
+
+    def bare(function):
+        async def wrapper(*args, **kwargs):
+            return await function(*args, **kwargs)
+        return wrapper
+
+    @worker.task("bare")
+    @bare
+    async def f17(params, job_id, **_):
+        return data(p=params, j=job_id)
+
+    class Sized:
+        def __call__(self, params: Size):
+            return data(p=params.width)
+
+    worker.task("sized")(Sized())
+
     @worker.task("call_skill")
     async def f15(params, client: OrchestratorClient):
         return await client.call_skill("other", {})
@@ -158,11 +178,13 @@ CALLS = (  # type, params, data
                   "client": "OrchestratorClient"}),
     ("object", P, {"p": P}), ("method", P, {"p": P, "method": True}),
     ("lambda", P, {"p": P}), ("partial", P, {"n": 5, "p": P}),
-    ("wrapped", P, {"p": P}),
+    ("wrapped", P, {"p": P}), ("names", P, {"p": P, "t": "TASK"}),
+    ("bare", P, {"p": P, "j": "j-1"}), ("sized", {"width": 3}, {"p": 3}),
 )
 INVALID = (  # type, params, words of the message
     ("dataclass", {"height": 1}, "\"width\""),
     ("dataclass", {"width": -1}, "width is negative"),
+    ("sized", {}, "\"width\""),
     ("model", {"bad": 1}, "1 validation error"),
     ("missing", {}, "\"database\""),
 )
@@ -275,6 +297,60 @@ def capacity(t):
     t.write("room", "")
     s.until(STARTED, lease)
     same(s.until(RESULT, lease)["status"], "success", "status")
+    same(s.stop(), 0, "exit status")
+
+
+@case("a capacity_checker that fails holds no task back")
+def failing_checker(t):
+    for kind in ("def", "async def"):
+        s = t.script(f"""
+            from avtomatika_worker import Worker
+
+            {kind} checker(name):
+                return 1 / 0
+
+            worker = Worker(capacity_checker=checker)
+
+            @worker.task("it")
+            async def it(params):
+                return {{}}
+
+            worker.run()
+        """)
+        s.ready()
+        same(s.run("it")["status"], "success", kind)
+        same(s.stop(), 0, "exit status")
+        check("never awaited" not in s.output(), s.output())
+
+
+@case("handlers see the context variables that main() was called with")
+def context_variables(t):
+    s = t.script("""
+        import asyncio, contextvars
+        from avtomatika_worker import Worker
+        worker = Worker()
+        pool = contextvars.ContextVar("pool")
+        own = contextvars.ContextVar("own", default=0)
+
+        @worker.task("coroutine")
+        async def coroutine(params):
+            own.set(own.get() + 1)
+            return {"data": {"pool": pool.get(), "own": own.get()}}
+
+        @worker.task("plain")
+        def plain(params):
+            own.set(own.get() + 1)
+            return {"data": {"pool": pool.get(), "own": own.get()}}
+
+        async def main():
+            pool.set("open")
+            await worker.main()
+
+        asyncio.run(main())
+    """)
+    s.ready()
+    for kind in ("coroutine", "plain") * 2:
+        same(s.run(kind)["data"], {"pool": "open", "own": 1}, kind)
     same(s.stop(), 0, "exit status")
 
 

@@ -74,6 +74,27 @@ def logs(t):
     same(s.stop(), 0, "exit status")
 
 
+@case("dictConfig() does not keep a failure's traceback from the log")
+def dict_config(t):
+    s = t.script("""
+        import logging.config
+        from avtomatika_worker import Worker
+        logging.config.dictConfig({"version": 1})
+        worker = Worker()
+
+        @worker.task("it")
+        async def it(params):
+            return 1 / 0
+
+        worker.run()
+    """)
+    s.ready()
+    s.run("it")
+    check(any("ZeroDivisionError" in m and "Traceback" in m
+              for m in s.messages("error")), s.logs)
+    same(s.stop(), 0, "exit status")
+
+
 @case("what is printed is out before the result")
 def printed(t):
     s = t.script("""
