@@ -8,6 +8,7 @@ is malformed means that it is not a supervisor, and ends the process.
 from __future__ import annotations
 
 import collections
+import contextlib
 import fcntl
 import json
 import os
@@ -112,6 +113,11 @@ class Channel:
                 return None
             got += count
         return data
+
+    def end(self) -> None:
+        """Nothing more is sent: the supervisor lets us go."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def check(self, *others: int) -> None:
         """Ends this process when a handler has closed the channel or one of

@@ -96,6 +96,7 @@ def _run(program: _program.Program, target: Target, ours: str) -> int:
         worker = _worker_left(program, target, module)
         if worker is not None:
             worker.run()
+        program.wait_for_worker()
         if not program.is_ready and not program.stopping:
             raise CannotRun(f"{target.name} ended before its Worker was ready")
         return 0
@@ -251,7 +252,8 @@ def _where(error: BaseException) -> str:
     entries = [e for e in traceback.extract_tb(error.__traceback__)
                if os.path.dirname(e.filename) not in inner and
                not e.filename.startswith("<")]
-    if not entries:
+    if not entries or os.path.dirname(entries[-1].filename) == \
+            os.path.dirname(importlib.__file__):
         return ""
     return f"line {entries[0].lineno}: " if len(entries) == 1 else \
         f"{os.path.basename(entries[-1].filename)}:{entries[-1].lineno}: "

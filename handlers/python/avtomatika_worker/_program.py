@@ -20,6 +20,7 @@ from . import _channel
 from ._channel import Channel, Frame
 
 ENVIRONMENT = "AVTOWORKER_CHANNEL"
+LINGERS = 1.0  # seconds that a script may go on behind its main()
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -39,7 +40,9 @@ class Program:
         self.selected: Any = None
         self.workers: List[Tuple[Any, str]] = []
         self.ran = False  # some Worker's main() has begun
+        self._runner: Optional[threading.Thread] = None  # the thread it is in
         self.is_ready = False
+        self._has_ended = False  # the channel is closed for what we say
         self._session: Any = None
         self._lock = threading.Lock()
 
@@ -60,7 +63,19 @@ class Program:
             raise SecondWorker("this Worker is not the one that was selected")
         if self._session is not None:
             raise RuntimeError("the Worker's main() is running already")
+        if self.is_ready and not self.stopping:
+            raise RuntimeError("the Worker's main() has ended in this process, "
+                               "and cannot begin again")
         self.ran = True
+        self._runner = threading.current_thread()
+
+    def wait_for_worker(self) -> None:
+        """The program has ended, but for the thread that its Worker runs in:
+        as Python does at its end."""
+        runner = self._runner
+        if runner is not None and not runner.daemon and \
+                runner is not threading.current_thread():
+            runner.join()
 
     # The reader ------------------------------------------------------------
 
@@ -104,8 +119,24 @@ class Program:
             return not self.stopping
 
     def detach(self) -> None:
+        """Its main() ends. Unless the supervisor has said so, the process
+        does, too; but code behind main(), or a thread, may keep it, and the
+        supervisor would give it tasks."""
         with self._lock:
             self._session = None
+            if self.stopping:
+                return
+        timer = threading.Timer(LINGERS, self._end)
+        timer.daemon = True
+        timer.start()
+
+    def _end(self) -> None:
+        if not self.stopping:
+            self.log("warning", "avtomatika_worker.worker",
+                     "worker.main() has ended, but not the script: this child "
+                     "takes no more tasks, and has 5 s to end")
+            self._has_ended = True
+            self.channel.end()
 
     @property
     def session(self) -> Any:
@@ -126,6 +157,9 @@ class Program:
                                "error": why.replace("\0", "?")[:4096]})
 
     def log(self, level: str, name: str, message: str, lease: int = 0) -> None:
+        if self._has_ended:
+            _last_words(message)
+            return
         self.channel.send(_channel.LOG,
                           {"level": level, "name": name, "message": message},
                           lease)

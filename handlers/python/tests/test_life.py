@@ -7,7 +7,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from peer import (PROGRESS, RESULT, STATE, STOP, case,  # noqa: E402
+from peer import (LIMIT, PROGRESS, RESULT, STATE, STOP, case,  # noqa: E402
                   check, main, same)
 
 WHOLE = """
@@ -307,6 +307,57 @@ def cancelled_main(t):
          ("failure", "TRANSIENT_ERROR"), "result")
     same(s.wait(), 0, "exit status")
     same(s.output(), "cancelled\n", "output")
+
+
+LINGERS = """
+    import asyncio, logging, os, threading, time
+    from avtomatika_worker import Worker
+    worker = Worker()
+
+    @worker.task("it")
+    async def it(params):
+        return {}
+
+    async def main():
+        running = asyncio.ensure_future(worker.main())
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.001)
+        running.cancel()
+        await asyncio.wait([running])
+        try:
+            await worker.main()
+        except RuntimeError as e:
+            logging.warning("%s", e)
+
+    def wait():
+        while not os.path.exists("end"):
+            time.sleep(0.001)
+        logging.warning("ends")
+
+"""
+
+
+@case("a script that goes on behind main() takes no more tasks")
+def lingers(t):
+    for name, ending in (
+            ("a thread", "threading.Thread(target=wait).start()\n"
+                         "    asyncio.run(main())"),
+            ("code", "asyncio.run(main())\n    wait()")):
+        s = t.script(LINGERS + "    " + ending)
+        s.ready()
+        same(s.run("it")["status"], "success", name)
+        t.write("go", "")
+        while s.frame() is not None:
+            pass
+        check(s.process.poll() is None, f"{name}: it has ended")
+        said = [x[2]["message"] for x in s.seen if x[0] == "log"]
+        check(any("cannot begin again" in m for m in said), said)
+        check("takes no more tasks" in said[-1], said)
+        t.write("end", "")
+        same(s.process.wait(LIMIT), 0, f"{name}: exit status")
+        check("ends" in s.output(), f"{name}: {s.output()}")
+        for file in ("go", "end"):
+            os.unlink(os.path.join(t.folder, file))
 
 
 @case("a crash leaves a traceback, and a broken frame ends the child")

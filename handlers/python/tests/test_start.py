@@ -88,6 +88,28 @@ def inside_main(t):
     same(s.stop(), 0, "exit status")
 
 
+@case("a Worker in a thread of its own outlives the program's last line")
+def in_a_thread(t):
+    t.write("skills/slow.py", """
+        import threading
+        threading.main_thread().join(0.5)  # which is not its end
+    """)
+    s = t.script("""
+        import threading
+        from avtomatika_worker import Worker
+        worker = Worker()
+
+        @worker.task("it")
+        async def it(params):
+            return {}
+
+        threading.Thread(target=worker.run).start()
+    """)
+    s.ready()
+    same(s.run("it")["status"], "success", "status")
+    same(s.stop(), 0, "exit status")
+
+
 SURROUNDINGS = """
     import os, sys
     first = sys.path[0]
@@ -216,6 +238,7 @@ def refused(t):
             (["-m", "no_such"], ("no module no_such",)),
             (["-m", "no_such.part"], ("no module no_such",)),
             (["other:worker"], ("other.py:2",)),
+            (["xml.none:worker"], ("xml.none:worker: ModuleNotFoundError",)),
             (["sys:worker"], ('no Worker "worker"',))):
         s = t.script(None, target=target)
         said = s.fails()
