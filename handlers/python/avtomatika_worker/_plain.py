@@ -31,7 +31,10 @@ class Converter:
     were the same text as another of their object, and paths how many texts
     were paths below the folder."""
 
-    def __init__(self, folder: str = "") -> None:
+    def __init__(self, folder: str = "",
+                 values_max: int = TOKENS_MAX - 64) -> None:
+        # By default some of a frame's belong to the frame itself.
+        self._tokens_max = values_max
         self.not_numbers = self.doubles = self.paths = 0
         self._below = (folder + "/",) if folder else ()
         self._tokens = 0
@@ -61,7 +64,7 @@ class Converter:
 
     def _count(self) -> None:
         self._tokens += 1
-        if self._tokens > TOKENS_MAX - 64:  # some belong to the frame
+        if self._tokens > self._tokens_max:
             raise CannotSend(f"it has more than {TOKENS_MAX} values and keys")
 
     def _number(self, value: float) -> Optional[float]:
@@ -82,6 +85,8 @@ class Converter:
             self._count()
             if type(key) is not str:
                 key = key_text(key)
+            if not key.isascii():  # two that are sent the same are doubles
+                key = key.encode("utf-8", "replace").decode("utf-8")
             self.doubles += key in out
             out[key] = self.plain(value, depth)
         return out

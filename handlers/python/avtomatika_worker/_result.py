@@ -58,7 +58,8 @@ def from_exception(error: BaseException) -> Dict[str, Any]:
         details["value_error"] = True
     message = text_of(error)
     if isinstance(error, SystemExit):
-        message = f"the handler called sys.exit({message})"
+        code = "" if error.code is None else message
+        message = f"the handler called sys.exit({code})"
     return failure(types.TRANSIENT_ERROR, message, details)
 
 

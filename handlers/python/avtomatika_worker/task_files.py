@@ -11,9 +11,11 @@ import contextlib
 import functools
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, AsyncIterator, List, Optional, Union
 
+from ._plain import Converter
 from .models import FileMetadata
 from .s3 import REFUSED
 
@@ -26,14 +28,15 @@ async def _in_thread(function: Any, *arguments: Any, **named: Any) -> Any:
 
 
 class AsyncFile:
-    """An open file whose methods are awaited."""
+    """An open file whose methods are awaited, but for those that aiofiles,
+    which the SDK uses, calls at once."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._file, name)
-        if not callable(member):
+        if not callable(member) or name in ("fileno", "detach"):
             return member
         return functools.partial(_in_thread, member)
 
@@ -104,7 +107,9 @@ class TaskFiles:
         return json.loads(await self.read(filename))
 
     async def write_json(self, filename: str, data: Any) -> None:
-        await self.write(filename, json.dumps(data, indent=2,
+        """Values of Python are written as they are sent in results."""
+        plain = Converter(values_max=sys.maxsize).plain(data)
+        await self.write(filename, json.dumps(plain, indent=2,
                                               ensure_ascii=False))
 
     async def list(self) -> List[str]:

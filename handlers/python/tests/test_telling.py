@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 from peer import EVENT, PROGRESS, RESULT, case, check, main, same  # noqa: E402
 
 TELLING = """
-    import asyncio, threading
+    import asyncio, datetime, os, threading
     from avtomatika_worker import Worker, TaskFiles
 
     worker = Worker(skill_dependencies={"hot": ["m1", "m2"]})
@@ -70,9 +70,12 @@ TELLING = """
     async def files(params, files: TaskFiles):
         await files.write("a/b.txt", "text")
         await files.write("c.bin", b"bytes")
-        await files.write_json("d.json", {"k": "ж"})
+        await files.write_json("d.json", {
+            "k": "ж", "when": datetime.date(2026, 1, 2), "nan": float("nan")})
         async with files.open("a/b.txt", "a") as f:
             await f.write("\\nmore")
+            await f.flush()
+            os.fsync(f.fileno())
         async with files.open("a/b.txt") as f:
             lines = [line async for line in f]
         outside = []
@@ -154,7 +157,8 @@ def task_files(t):
                        ({}, f"{t.folder}/own/t-2")):
         got = s.run("files", **more)["data"]
         same(got, {"root": root, "lines": ["text\n", "more"], "c": "Ynl0ZXM=",
-                   "d": {"k": "ж"}, "list": ["a", "c.bin", "d.json"],
+                   "d": {"k": "ж", "when": "2026-01-02", "nan": None},
+                    "list": ["a", "c.bin", "d.json"],
                    "outside": ["../x", "/etc/passwd"], "there": True,
                    "path": root + "/e.txt"}, root)
     check(os.path.isdir(given), "the supervisor's folder is gone")
