@@ -23,7 +23,8 @@
 #include "supervisor/base/log.h"
 #include "tests/test.h"
 
-#define TIME_LIMIT_S 60
+/* A healthy case needs a second or two; a busy machine has its own time. */
+#define TIME_LIMIT_S 300
 #define EXPECTED_MAX 64
 
 /* Exit statuses of a case. Not 0 and 1, so that an exit() in the code under

@@ -13,7 +13,7 @@
 #include "supervisor/children/child.h"
 #include "tests/unit/program_rig.h"
 
-#define LIVE_LIMIT_S 30 /* longer takes no case */
+#define LIVE_LIMIT_S 120 /* longer takes no case */
 
 /* A pool of always so many children, with one handler of that module; not
  * started. */

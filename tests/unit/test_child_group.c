@@ -10,7 +10,7 @@
 #include "supervisor/edges/signals.h"
 #include "tests/unit/fake_tree.h"
 
-#define LIMIT_S 30
+#define LIMIT_S 120
 #define MB      ((int64_t)1024 * 1024)
 
 struct stage {

@@ -21,7 +21,7 @@
 #include "supervisor/edges/view.h"
 #include "tests/test.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 struct server {
 	struct event_base *base;

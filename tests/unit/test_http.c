@@ -16,7 +16,6 @@
 #include "tests/test.h"
 
 #define TICK_MS    10
-#define LATE_MS    500 /* a heartbeat may be a second late; a tick half */
 #define TIMEOUT_MS 1000
 
 static atomic_int asked;
@@ -38,8 +37,7 @@ struct scene {
 	struct event_base *loop;
 	struct event *tick;
 	struct http *http;
-	int64_t last_ms; /* the latest tick */
-	int64_t gap_ms; /* the longest between two */
+	unsigned ticks; /* since the resolver was asked */
 	bool done;
 	bool timed_out;
 	bool cancelling;
@@ -49,14 +47,13 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct scene *sc = arg;
-	const int64_t now_ms = clock_now_ms();
 
 	(void)fd;
 	(void)what;
-	if (now_ms - sc->last_ms > sc->gap_ms)
-		sc->gap_ms = now_ms - sc->last_ms;
-	sc->last_ms = now_ms;
-	if (sc->cancelling && atomic_load(&asked))
+	if (!atomic_load(&asked))
+		return;
+	sc->ticks++;
+	if (sc->cancelling)
 		(void)event_base_loopbreak(sc->loop);
 }
 
@@ -90,21 +87,19 @@ begin(struct scene *sc)
 	ASSERT(sc->tick != NULL && event_add(sc->tick, &tv) == 0);
 	call = http_start(sc->http, &request, on_done, sc, &why);
 	ASSERT(call != NULL);
-	sc->last_ms = clock_now_ms();
 	return (call);
 }
 
+/* Whoever waited for the resolver would not get here. */
 static void
 end(struct scene *sc)
 {
-	const int64_t now_ms = clock_now_ms();
-
 	http_free(sc->http);
-	ASSERT(clock_now_ms() - now_ms < LATE_MS);
 	event_free(sc->tick);
 	event_base_free(sc->loop);
-	ASSERT(sc->gap_ms < LATE_MS);
-	if (!atomic_load(&asked))
+	if (atomic_load(&asked))
+		ASSERT(sc->ticks > 0); /* the loop went on meanwhile */
+	else
 		(void)printf("# libcurl did not ask our resolver\n");
 }
 
@@ -125,16 +120,12 @@ a_call_to_a_dead_resolver_can_be_cancelled(void)
 {
 	struct http_call *call;
 	struct scene sc;
-	int64_t now_ms;
 
 	call = begin(&sc);
 	sc.cancelling = true;
 	ASSERT_INT(event_base_dispatch(sc.loop), 0);
-	if (!sc.done) {
-		now_ms = clock_now_ms();
+	if (!sc.done)
 		http_cancel(call);
-		ASSERT(clock_now_ms() - now_ms < LATE_MS);
-	}
 	end(&sc);
 }
 

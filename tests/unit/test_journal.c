@@ -21,7 +21,7 @@
 #include "supervisor/orchestrator/journal.h"
 #include "tests/test.h"
 
-#define WAIT_MS  20000
+#define WAIT_MS  60000
 #define ROWS_MAX 100000
 
 struct scene {

@@ -23,7 +23,7 @@
 #include "tests/unit/lossy_disk.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define WAIT_MS      20000
+#define WAIT_MS      60000
 #define CHANGES_MAX  4000
 #define LEASES_MAX   1000
 #define TURNS        220

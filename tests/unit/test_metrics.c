@@ -23,7 +23,7 @@
 #include "supervisor/edges/view.h"
 #include "tests/test.h"
 
-#define WAIT_MS 20000 /* limit of waiting; a healthy run needs none of it */
+#define WAIT_MS 60000 /* limit of waiting; a healthy run needs none of it */
 
 struct server {
 	struct event_base *base;

@@ -15,7 +15,7 @@
 #include "supervisor/edges/notify.h"
 #include "tests/test.h"
 
-#define LIMIT_MS 20000
+#define LIMIT_MS 60000
 
 static char folder[] = "/tmp/test_notify.XXXXXX";
 
