@@ -139,6 +139,8 @@ failed(struct remote *r, struct http_reply *reply)
 	if (is_limit(reply))
 		reply->status = 429;
 	verdict = remote_judge(r, reply, &why);
+	if (verdict == VERDICT_DONE) /* a page that answers to any path */
+		why_set(&why, "HTTP %ld and no upgrade", reply->status);
 	delay = remote_delay_ms(verdict, reply, &w->backoff);
 	if (none)
 		delay = RARELY_MS / 2 +
@@ -266,9 +268,11 @@ static void
 on_pong(uint64_t number, void *arg)
 {
 	struct remote *r = arg;
+	struct websocket *w = &r->websocket;
 
-	r->websocket.pinged_ms =
-	    number == r->websocket.pings ? 0 : clock_now_ms();
+	/* Some servers send pongs that nobody has asked for. */
+	if (w->pinged_ms != 0)
+		w->pinged_ms = number == w->pings ? 0 : clock_now_ms();
 	events_taken(r, number);
 }
 

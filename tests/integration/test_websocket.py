@@ -275,6 +275,16 @@ def refused(t, _name, fault):
     worker.drain()
 
 
+@case("a page that answers to any path is told as what it is: {}", (200,),
+      (204,))
+def page(t, status):
+    fake = Fake(websocket=True)
+    fake.break_kind("websocket", replying(status))
+    worker = t.worker(fake.url, light=1, heavy=1, env={"LOG_LEVEL": "DEBUG"})
+    worker.wait_log(f"no WebSocket to .*: HTTP {status} and no upgrade; ")
+    worker.drain()
+
+
 @case("Retry-After is respected, and then there is one")
 def retry_after(t):
     fake = Fake(classic=True, websocket=True)

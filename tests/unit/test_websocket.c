@@ -349,6 +349,25 @@ one_that_answers_is_asked_again(void)
 	end(&r);
 }
 
+static void
+a_pong_that_nobody_has_asked_for_means_nothing(void)
+{
+	static const char unasked[] = "\x8a\x08"
+				      "12345678";
+	struct remote r;
+
+	begin(&r, &dialect_rxon);
+	ops->received(unasked, sizeof(unasked) - 1, ops_arg);
+	pass(&r, 20 * S);
+	pong();
+	pass(&r, 10 * S);
+	ASSERT(websocket_is_open(&r));
+	pass(&r, 10 * S);
+	pong();
+	ASSERT_INT(lost, 0);
+	end(&r);
+}
+
 static const struct test tests[] = {
 	{ "classic: it is closed after 15 s and made once more",
 	    classic_is_closed_after_15_s_and_made_once_more },
@@ -356,6 +375,8 @@ static const struct test tests[] = {
 	{ "a ping that is not answered in 30 s was the last",
 	    a_ping_that_is_not_answered_in_30_s_was_the_last },
 	{ "one that answers is asked again", one_that_answers_is_asked_again },
+	{ "a pong that nobody has asked for means nothing",
+	    a_pong_that_nobody_has_asked_for_means_nothing },
 };
 
 TEST_MAIN(tests)
