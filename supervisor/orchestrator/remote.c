@@ -21,6 +21,7 @@
 #include "supervisor/stats.h"
 
 #define SECRET_MAX           4096
+#define TOKEN_PART_MIN       4 /* bytes of it that are not to be shown */
 /* What is sent has time to go through 64 kbit/s, besides its time limit. */
 #define SLOWEST_BYTES_PER_MS 8
 
@@ -185,12 +186,35 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 	return (http_start(r->http, &request, done, arg, why));
 }
 
+/* The token, or its beginning where the text has been cut. */
+static bool
+shows_token(const struct remote *r, const char *text)
+{
+	const char *p;
+
+	if (strstr(text, r->token) != NULL)
+		return (true);
+	for (p = text; strlen(p) >= TOKEN_PART_MIN; p++)
+		if (strncmp(p, r->token, strlen(p)) == 0)
+			return (true);
+	return (false);
+}
+
+void
+remote_redact_text(const struct remote *r, struct why *why)
+{
+	if (shows_token(r, why->text))
+		why_set(why, "a text that repeats the token");
+}
+
 void
 remote_redact(
     const struct remote *r, const struct http_reply *reply, struct why *why)
 {
+	/* In the body it may be escaped, as JSON may be; not in the text. */
 	if (memmem(reply->body, reply->body_len, r->token, strlen(r->token)) !=
-	    NULL)
+		NULL ||
+	    shows_token(r, why->text))
 		why_set(why, "HTTP %ld with a text that repeats the token",
 		    reply->status);
 }

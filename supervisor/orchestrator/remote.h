@@ -252,6 +252,8 @@ int remote_verify(struct remote *, const struct http_reply *, struct why *);
  * when it does. */
 void remote_redact(
     const struct remote *, const struct http_reply *, struct why *);
+/* The same for a text of the orchestrator's that is no reply. */
+void remote_redact_text(const struct remote *, struct why *);
 /* Says that something did not work, and when it is tried again. */
 void remote_complain(const struct remote *, const char *what,
     const struct why *, int64_t delay_ms);

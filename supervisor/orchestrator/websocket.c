@@ -425,6 +425,7 @@ feed(struct remote *r, const char *p, size_t len)
 	rc = ws_frames_feed(w->frames, p, len, &why);
 	put_output(r);
 	if (rc == -1) {
+		remote_redact_text(r, &why);
 		w->closed = ws_frames_closed(w->frames) != 0;
 		if (w->state == WEBSOCKET_CLOSING)
 			over(r, w->why.text, w->closed);

@@ -259,6 +259,21 @@ def token_in_reply(t):
                                     f"after {at} bytes: {log}")
 
 
+@case("nor is one that is escaped, as JSON may be")
+def escaped_token(t):
+    token = "a/b/c/d/e/f/g/h/i"
+    for at in (0, 140, 150):
+        body = json.dumps({"error": "x" * at + token}).replace("/", "\\/")
+        fake = Fake()
+        fake.break_kind("register", replying(403, body.encode()))
+        worker = t.worker(fake.url, token=token,
+                          orchestrator="protocol = classic")
+        worker.wait_log(f"{COMPLAINT}.*403")
+        worker.kill()
+        check(token[:6] not in worker.log(), f"a part of the token is in the "
+                                             f"log, after {at} bytes")
+
+
 @case("a body of 100 MB in answer to {} is cut off", *KINDS)
 def huge_body(t, kind):
     scene = Scene(t)

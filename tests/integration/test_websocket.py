@@ -8,7 +8,8 @@ sys.dont_write_bytecode = True
 
 from fake_orchestrator import (BINARY, PING, TEXT, Fake,  # noqa: E402
                                accept_key, frame, raw, replying, silent, task)
-from harness import Worker, case, check, eventually, main, same  # noqa: E402
+from harness import (TOKEN, Worker, case, check, eventually,  # noqa: E402
+                     main, same)
 
 DIALECTS = (("classic", True), ("rxon", False))
 
@@ -224,6 +225,7 @@ def off(t):
 
 @case("it is made again after {}, and that is told",
       ("another one took its place", lambda s: s.close(1008, b"New one")),
+      ("a reason that has the token", lambda s: s.close(1008, TOKEN.encode())),
       ("the server's end", lambda s: s.close(1001)),
       ("the connection's end", lambda s: s.cut()),
       ("a message that is too long",
@@ -246,6 +248,7 @@ def again(t, _name, harm):
     scene.cancel("running")
     scene.cancelled("running")
     scene.worker.wait_log("no WebSocket to")
+    check(TOKEN not in scene.worker.log(), "the token is in the log")
     scene.end()
 
 

@@ -156,6 +156,13 @@ remote_judge(struct remote *r, const struct http_reply *reply, struct why *why)
 	return (VERDICT_DONE);
 }
 
+void
+remote_redact_text(const struct remote *r, struct why *why)
+{
+	(void)r;
+	(void)why;
+}
+
 int64_t
 remote_delay_ms(enum verdict verdict, const struct http_reply *reply,
     struct backoff *backoff)
