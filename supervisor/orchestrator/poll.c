@@ -17,7 +17,6 @@
 #include "supervisor/orchestrator/remote.h"
 #include "supervisor/orchestrator/task_read.h"
 
-#define LOST_MS      ((int64_t)1000)
 #define REFUSALS_MAX 3
 #define REFUSED_MS   ((int64_t)60 * 1000)
 
@@ -61,6 +60,16 @@ failed(struct remote *r, enum verdict verdict, const struct http_reply *reply,
 	r->polling.unheard = reply->status == 0;
 }
 
+/* It brought nothing new. A cache on the way may answer with the same for ever:
+ * it is not asked again at once. */
+static void
+hold_back(struct remote *r)
+{
+	r->polling.wanted = 1;
+	if (clock_now_ms() >= r->polling.not_before_ms)
+		wait_until(r, backoff_next_ms(&r->polling.backoff));
+}
+
 /* Orchestrators give a task another id when they give it out again. One that
  * comes with the same has its one result already: it is not run twice. */
 static bool
@@ -80,43 +89,54 @@ came_before(struct remote *r, struct task *task)
 	return (true);
 }
 
-static void
-brought_task(struct remote *r, const struct http_reply *reply)
+/* Makes a lease of it; false when there is none. */
+static bool
+take(struct remote *r, const struct http_reply *reply, struct task *task,
+    enum task_reading reading, struct why *why)
 {
-	enum task_reading reading;
 	struct task_fault fault;
-	struct task task;
-	struct why why;
 
-	if (reply->body_len == 0) {
-		why_set(&why, "the reply is empty");
-		failed(r, VERDICT_LATER, reply, &why);
-		return;
-	}
-	backoff_reset(&r->polling.backoff);
-	r->polling.failing = false;
-	if (r->polling.in_flight + 1 >= r->polling.wanted)
-		r->polling.wanted++; /* all that were wanted were out */
-	reading = task_read(reply->body, reply->body_len, &task, &why);
-	if (reading == TASK_LOST) {
-		/* Nothing to answer to, and perhaps no orchestrator at all. */
-		r->polling.wanted = 1;
-		remote_complain(r, "a reply to a poll is lost", &why, LOST_MS);
-		wait_until(r, LOST_MS);
-		return;
-	}
-	if (came_before(r, &task))
-		return;
-	if (reading == TASK_READ && remote_verify(r, reply, &why) == -1)
+	if (came_before(r, task))
+		return (false);
+	if (reading == TASK_READ && remote_verify(r, reply, why) == -1)
 		reading = TASK_FORBIDDEN;
 	fault = (struct task_fault){
 		.code = reading == TASK_FORBIDDEN ? CODE_SECURITY :
 		    reading == TASK_NO_MEMORY     ? CODE_TRANSIENT :
 						    CODE_INVALID_INPUT,
-		.text = why.text,
+		.text = why->text,
 	};
-	(void)r->base.ops->leased(
-	    &r->base, &task, reading == TASK_READ ? NULL : &fault, r->base.arg);
+	return (r->base.ops->leased(
+	    &r->base, task, reading == TASK_READ ? NULL : &fault, r->base.arg));
+}
+
+static void
+brought_task(struct remote *r, const struct http_reply *reply)
+{
+	/* All that were wanted were out. */
+	const bool more = r->polling.in_flight + 1 >= r->polling.wanted;
+	enum task_reading reading = TASK_LOST;
+	struct why why, lost;
+	struct task task;
+
+	if (reply->body_len == 0)
+		why_set(&lost, "the reply is empty");
+	else if ((reading = task_read(
+		      reply->body, reply->body_len, &task, &why)) == TASK_LOST)
+		why_set(&lost, "what it brought is lost: %.200s", why.text);
+	if (reading == TASK_LOST) {
+		/* Nothing to answer to, and perhaps no orchestrator at all. */
+		failed(r, VERDICT_LATER, reply, &lost);
+		return;
+	}
+	r->polling.failing = false;
+	if (!take(r, reply, &task, reading, &why)) {
+		hold_back(r);
+		return;
+	}
+	backoff_reset(&r->polling.backoff);
+	if (more)
+		r->polling.wanted++;
 }
 
 static void

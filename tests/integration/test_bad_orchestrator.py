@@ -457,6 +457,28 @@ def twice(t):
     scene.end()
 
 
+@case("a poll that always brings {} is made less and less often",
+      ("a task that runs", task("same", "slow"), 2),
+      ("a task that has ended", task("same"), 2), ("no task", b"{}", 0))
+def no_use(t, _name, brought, first):
+    """As a cache on the way would. first: of no use, and the last that is made
+    at once; a new task makes us ask for two more."""
+    scene = Scene(t)
+    gate = t.gate()
+    if isinstance(brought, dict):
+        brought["params"] = {"gate": gate.path}
+    scene.fake.answer_poll = lambda _request: (200, brought)
+    first += len(scene.fake.of_kind("poll"))
+    polls = scene.fake.wait_requests("poll", first + 4)[first:]
+    took = polls[3].at - polls[0].at
+    check(took > 3.3, f"three more polls within {took:.1f} s")
+    del scene.fake.answer_poll
+    gate.open()
+    scene.works("after")
+    same(len(scene.fake.results.get("same", [0])), 1, "results")
+    scene.end()
+
+
 @case("unknown members, floats and numbers beyond 64 bits do no harm")
 def strange_task(t):
     for classic in (True, False):
