@@ -3,9 +3,10 @@
  * post.c: results on their way. A result stays until the orchestrator has
  * taken it or refused it for good, or until its time is over; anything else is
  * tried again, oldest first, one at a time until one gets through. One that is
- * answered with an error waits on a clock of its own, so that it holds nobody
- * back. A message is made and signed for each attempt: signatures expire and
- * may be used once. What outlives the supervisor is the outbox's business.
+ * answered with an error, or that alone is not answered, waits on a clock of its
+ * own, so that it holds nobody back. A message is made and signed for each
+ * attempt: signatures expire and may be used once. What outlives the supervisor
+ * is the outbox's business.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -78,18 +79,21 @@ put_back(struct remote *r, struct lease *l)
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 }
 
-/* Its result is answered, but with an error: it lets the others pass. */
+/* There is no time for long ones at a stop. */
+static int64_t
+hurried(const struct remote *r, int64_t delay_ms)
+{
+	return (r->posting.hurry && delay_ms > HURRY_MS ? HURRY_MS : delay_ms);
+}
+
+/* It lets the others pass. */
 static void
 postpone(struct remote *r, struct lease *l)
 {
-	int64_t delay;
-
 	l->delivery.first_ms = r->posting.backoff.first_ms;
 	l->delivery.max_ms = r->posting.backoff.max_ms;
-	delay = backoff_next_ms(&l->delivery);
-	if (r->posting.hurry && delay > HURRY_MS)
-		delay = HURRY_MS;
-	l->deliver_after_ms = clock_now_ms() + delay;
+	l->deliver_after_ms =
+	    clock_now_ms() + hurried(r, backoff_next_ms(&l->delivery));
 	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
 	r->posting.waiting_count++;
 }
@@ -195,6 +199,19 @@ unprepare(struct remote *r)
 		outbox_not_sent(r->outbox, l);
 }
 
+/* True when it may be for what is in it that it fails: something on the way may
+ * dislike that, and answer with an error (403, too) or cut the connection while
+ * everything else is answered. Where copies do harm, no other is put in doubt
+ * to find that out. */
+static bool
+may_be_to_blame(const struct remote *r, enum verdict verdict,
+    const struct http_reply *reply)
+{
+	if (reply->status != 0)
+		return (verdict != VERDICT_LIMITED);
+	return (!may_be_taken(reply) && r->heard_ms > r->posting.silent_ms);
+}
+
 static void
 failed(struct remote *r, struct lease *l, enum verdict verdict,
     const struct http_reply *reply, const struct why *why)
@@ -207,7 +224,7 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 		outbox_not_sent(r->outbox, l);
 	if (r->posting.backoff.failures == 0)
 		unprepare(r);
-	if (reply->status != 0 && verdict == VERDICT_LATER)
+	if (may_be_to_blame(r, verdict, reply))
 		postpone(r, l);
 	else
 		put_back(r, l);
@@ -215,8 +232,8 @@ failed(struct remote *r, struct lease *l, enum verdict verdict,
 	    verdict != VERDICT_LIMITED)
 		return; /* of several at once, one is enough to complain */
 	delay = remote_delay_ms(verdict, reply, &r->posting.backoff);
-	if (r->posting.hurry && verdict != VERDICT_LIMITED && delay > HURRY_MS)
-		delay = HURRY_MS;
+	if (verdict != VERDICT_LIMITED)
+		delay = hurried(r, delay);
 	remote_complain(r, "cannot deliver results", why, delay);
 	wait_until(r, delay);
 	r->posting.unheard = reply->status == 0;

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
 #include "supervisor/conf.h"
@@ -247,6 +248,8 @@ counted(struct remote *r, enum verdict verdict, const struct http_reply *reply)
 	stats_request(
 	    r->stats, reply->kind, outcome_of(verdict, reply), reply->took_ms);
 	manners_answered(r, verdict, reply);
+	if (reply->status != 0)
+		r->heard_ms = clock_now_ms();
 	return (verdict);
 }
 

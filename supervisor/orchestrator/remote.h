@@ -193,6 +193,7 @@ struct remote {
 	struct rate rate;
 	unsigned told_limits; /* bit per rate_kind */
 	int64_t told_skew_ms; /* of the clocks, as last warned of; or 0 */
+	int64_t heard_ms; /* when it has answered anything last; or 0 */
 	char *token; /* secret */
 	char *task_key; /* secret; NULL: tasks are not verified */
 	char *url_register;

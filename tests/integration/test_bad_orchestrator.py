@@ -556,18 +556,22 @@ def stop_unregistered(t, name):
     worker.gone(20)
 
 
-@case("a result that always fails does not hold back the others")
-def stuck_result(t):
-    scene = Scene(t)
+@case("a result that is always {} does not hold back the others",
+      ("answered with 500", replying(500, b"broken", "text/plain"), True),
+      ("answered with 403 by a firewall", replying(403, HTML, "text/html"),
+       True), ("cut off", raw(b""), False))
+def stuck_result(t, _name, fault, classic):
+    scene = Scene(t, classic=classic)
 
     def refuse_one(handler, request):
         if request.json()["task_id"] == "bad":
-            replying(500, b"broken", "text/plain")(handler, request)
+            fault(handler, request)
         else:
             handler.reply(*scene.fake.answer(request))
     scene.fake.break_kind("result", refuse_one)
     scene.fake.put(task("bad"))
-    scene.fake.wait_requests("result", 1)
+    # By the second it is known to be alone, after an answered heartbeat.
+    scene.fake.wait_requests("result", 2)
     for i in range(20):
         scene.fake.put(task(f"good-{i}"))
     for i in range(20):
