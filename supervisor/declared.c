@@ -17,6 +17,7 @@
 #define VERSION_MAX     64
 #define DESCRIPTION_MAX 1024
 #define LIST_MAX        1000
+#define COST_MAX        9007199254740992.0 /* 2^53: signatures have a limit */
 
 static bool
 is_version(const char *text)
@@ -40,7 +41,8 @@ is_cost(const struct jslice *value)
 {
 	double cost;
 
-	return (jscan_double(value, &cost) == 0 && cost >= 0);
+	return (
+	    jscan_double(value, &cost) == 0 && cost >= 0 && cost <= COST_MAX);
 }
 
 static bool
@@ -117,7 +119,7 @@ static const struct {
 	{ "kind", offsetof(struct declared, kind), task_id_ok, NULL,
 	    "1 to 128 letters, digits, \".\", \"_\", \":\" or \"-\"" },
 	{ "cost", offsetof(struct declared, cost), NULL, is_cost,
-	    "a number that is not negative" },
+	    "a number from 0 to 2^53" },
 	{ "input_schema", offsetof(struct declared, input_schema), NULL,
 	    is_object, "an object" },
 	{ "output_schema", offsetof(struct declared, output_schema), NULL,

@@ -15,7 +15,7 @@ struct declared {
 	char *version; /* [A-Za-z0-9_.+-]{1,64} */
 	char *description; /* 1024 bytes at most */
 	char *kind; /* of skill: [A-Za-z0-9._:-]{1,128} */
-	char *cost; /* JSON: a number that is not negative */
+	char *cost; /* JSON: a number from 0 to 2^53 */
 	char *input_schema; /* JSON: an object, of params */
 	char *output_schema; /* JSON: an object, of the result's data */
 	char *events_schema; /* JSON: an object of objects, by type of event */
