@@ -83,6 +83,15 @@ dialect_is_too_deep(long status, const char *body, size_t len)
 }
 
 bool
+dialect_is_not_ours(long status, const char *body, size_t len)
+{
+	char text[SHOWN_MAX];
+
+	return (status == 403 && own_error(body, len, text, sizeof(text)) &&
+	    strstr(text, "is not assigned to") != NULL);
+}
+
+bool
 dialect_is_unknown(const char *body, size_t len)
 {
 	return (len == 4 && memcmp(body, "null", 4) == 0);

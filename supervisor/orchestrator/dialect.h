@@ -139,6 +139,9 @@ enum verdict dialect_judge(
 /* True when the answer says that the message is nested deeper than the
  * orchestrator follows: it says so whenever that message comes. */
 bool dialect_is_too_deep(long status, const char *body, size_t len);
+/* True when the reply says that a job is another worker's: of one that was given
+ * out again while we still run it (contract, S9). */
+bool dialect_is_not_ours(long status, const char *body, size_t len);
 /* True when an empty heartbeat was answered as for a worker nobody knows:
  * RXON says null where it would say ttl_refreshed (contract, S5). */
 bool dialect_is_unknown(const char *body, size_t len);

@@ -185,6 +185,9 @@ on_answered(const struct http_reply *reply, void *arg)
 
 	e->call = NULL;
 	verdict = remote_judge(r, reply, &why);
+	/* Of this job; it says nothing of the others' events. */
+	if (dialect_is_not_ours(reply->status, reply->body, reply->body_len))
+		verdict = VERDICT_REFUSED;
 	/* Another dialect may have been found meanwhile. */
 	if (verdict == VERDICT_DONE && r->dialect->event_taken != NULL) {
 		verdict =

@@ -56,6 +56,28 @@ def traced(t):
     worker.drain()
 
 
+@case("a job that is another worker's by now silences nobody else")
+def not_ours(t):
+    fake, worker = scene(t)
+    error = b"Forbidden: Worker 'w-1' is not assigned to job 'job-lost'"
+
+    def refuse_one(handler, request):
+        if request.json()["target_job_id"] == "job-lost":
+            replying(403, b'{"error": "%s"}' % error)(handler, request)
+        else:
+            handler.reply(*fake.answer(request))
+    fake.break_kind("event", refuse_one)
+    for name in "lost", "mine":
+        fake.put(task(name, "tell", {"times": 1, "type": "half.done",
+                                     "payload": "{}"}))
+        fake.wait_result(name)
+    same([(e["target_task_id"], e["event_type"]) for e in told(fake)
+          if e["event_type"] != "progress"],
+         [("lost", "half.done"), ("mine", "half.done")], "events")
+    check(worker.wait_log("an event was refused: HTTP 403"), "no line")
+    worker.drain()
+
+
 @case("a task that tells much is heard seldom")
 def seldom(t):
     fake, worker = scene(t)
