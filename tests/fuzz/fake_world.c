@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
@@ -18,10 +19,12 @@
 #include "supervisor/children/reaper.h"
 #include "supervisor/children/spawn.h"
 #include "tests/fuzz/fake_world.h"
+#include "tests/must.h"
 
 #define FIRST_PID  5000000 /* above PID_MAX_LIMIT */
 #define EVENTS_MAX 1024
 #define STEPS_MAX  100000 /* more in one turn is spinning */
+#define SEND_BUF   1 /* bytes; it gets the least there can be */
 
 struct fake_world world;
 
@@ -282,14 +285,20 @@ world_hear(struct fake_child *c, struct frame_header *header, char *payload,
     size_t size)
 {
 	unsigned char raw[CHANNEL_HEADER_SIZE];
+	struct iovec iov[2] = { { raw, sizeof(raw) }, { payload, 0 } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	if (c->channel_fd == -1 ||
-	    recv(c->channel_fd, raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+	    recv(c->channel_fd, raw, sizeof(raw), MSG_PEEK) !=
+		(ssize_t)sizeof(raw))
 		return (false);
-	if (frame_decode(raw, (uint32_t)size, header) != NULL ||
-	    recv(c->channel_fd, payload, header->length, 0) !=
-		(ssize_t)header->length)
-		abort();
+	must(frame_decode(raw, (uint32_t)size, header) == NULL);
+	iov[1].iov_len = header->length;
+	if (recvmsg(c->channel_fd, &msg, MSG_PEEK) !=
+	    (ssize_t)(sizeof(raw) + header->length))
+		return (false); /* the rest is yet to come */
+	must(recvmsg(c->channel_fd, &msg, 0) ==
+	    (ssize_t)(sizeof(raw) + header->length));
 	return (true);
 }
 
@@ -311,6 +320,7 @@ spawn(char *const argv[], char *const envp[], const struct spawn_files *files,
     struct spawned *out, struct why *why)
 {
 	struct fake_child *c = &world.children[world.count];
+	const int send_buf = SEND_BUF;
 	int channel[2], output[2], pidfd;
 
 	(void)argv;
@@ -320,11 +330,12 @@ spawn(char *const argv[], char *const envp[], const struct spawn_files *files,
 		why_set(why, "no process can be started");
 		return (-1);
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-		channel) == -1 ||
-	    pipe2(output, O_CLOEXEC | O_NONBLOCK) == -1 ||
-	    (pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
-		abort();
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		 channel) == 0);
+	must(setsockopt(channel[0], SOL_SOCKET, SO_SNDBUF, &send_buf,
+		 sizeof(send_buf)) == 0);
+	must(pipe2(output, O_CLOEXEC | O_NONBLOCK) == 0);
+	must((pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) != -1);
 	*c = (struct fake_child){
 		.pid = ++last_pid,
 		.channel_fd = channel[1],

@@ -2,8 +2,8 @@
 /*
  * fake_world.h: what children are made of, without processes and without time:
  * linked in place of libevent's timers and watches, of the clock, of chance, of
- * spawn.c and of reaper.c. Pipes and sockets are real. One world for each
- * process.
+ * spawn.c and of reaper.c. Pipes and sockets are real; what a child is told
+ * soon fills its socket. One world for each process.
  */
 #ifndef FUZZ_FAKE_WORLD_H
 #define FUZZ_FAKE_WORLD_H
@@ -49,7 +49,7 @@ void world_say(
     struct fake_child *, enum frame_type, uint64_t lease, const char *payload);
 /* All that live say that, of no lease, and it is done. */
 void world_say_all(enum frame_type, const char *payload);
-/* Takes one frame that it was sent; false when there is none. */
+/* Takes one frame that it was sent; false when there is no whole one. */
 bool world_hear(
     struct fake_child *, struct frame_header *, char *payload, size_t size);
 /* It dies of that wait status. */
