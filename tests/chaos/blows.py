@@ -66,8 +66,7 @@ class Blows:
         """As a terminal or a platform does; children do not mind."""
         pid = self.victim()
         if pid:
-            send(pid, self.random.choice((signal.SIGTERM,
-                                               signal.SIGINT)))
+            send(pid, self.random.choice((signal.SIGTERM, signal.SIGINT)))
 
     def reload(self):
         if self.stage.worker is None:

@@ -194,14 +194,16 @@ class Ledger:
 
     def in_window(self, spec, handed_us):
         """Whether a blow may have met the task before it was on the disk."""
-        end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
-        end = max([end] + [b + WINDOW_US for a, b in self.stalls
-                           if a - WINDOW_US <= handed_us <= b])
+        # What a net has held up may be for somebody who is gone.
+        if any(a - WINDOW_US <= handed_us <= b + LATE_US
+               for a, b in self.stalls):
+            return True
         for a, b in self.full:
             # While there is no room, memory alone has it.
             if a - WINDOW_US <= handed_us <= b + RETRY_US and any(
                     handed_us <= k <= b + RETRY_US for k in self.kills):
                 return True
+        end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
         at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
         return at < len(self.blows) and self.blows[at] <= end
 
