@@ -124,7 +124,7 @@ def abandoned(t):
     s.ready()
     s.until(PROGRESS, s.begin("wait"))
     s.sock.shutdown(2)
-    same(s.process.wait(30), os.EX_PROTOCOL, "exit status")
+    same(s.process.wait(LIMIT), os.EX_PROTOCOL, "exit status")
 
 
 @case("signals to everybody end nothing, and reach the script's handlers")
