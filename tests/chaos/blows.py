@@ -12,9 +12,10 @@ from harness import descendants, proc_read
 from processes import age, born, journalled, send
 from stage import START_LIMIT, Trouble
 
-DRAIN_LIMIT = 120
+DRAIN_LIMIT = 240
 YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
-HAS_READ = 5  # seconds after which it has read its configuration, surely
+SLOW = 0.1  # seconds by which somebody is late that are worth a note
+HANGS = 1  # seconds after which requests may be given up, and sent again
 
 
 class Blows:
@@ -27,6 +28,7 @@ class Blows:
         self.actions = []  # heap of (when, number, function)
         self.number = 0
         self.lag = 0.0  # how late we ourselves were, at worst
+        self.pulse = None  # of the worker
         self.left = set()  # processes that outlived their tasks
         self.orphans = []  # (when to look, {pid: when it was started})
 
@@ -69,10 +71,9 @@ class Blows:
             send(pid, self.random.choice((signal.SIGTERM, signal.SIGINT)))
 
     def reload(self):
-        if self.stage.worker is None:
+        broken = self.random.random() < 0.3
+        if not self.stage.has_begun():
             return
-        broken = self.random.random() < 0.3 and \
-            time.monotonic() - self.stage.started > HAS_READ
         self.stage.write_config(broken)
         send(self.stage.worker.pid, signal.SIGHUP)
         self.counts["reloads"] += 1
@@ -80,7 +81,7 @@ class Blows:
             self.later(0.5, self.stage.write_config)
 
     def pause(self):
-        if self.stage.worker is None:
+        if not self.stage.has_begun():
             return
         pid = self.stage.worker.pid
         send(pid, signal.SIGTSTP)
@@ -123,7 +124,8 @@ class Blows:
         self.stage.worker = None
         self.counts["worker kills"] += 1
         self.stage.ledger.on_disk |= journalled(self.stage.path("state"))
-        self.orphans.append((time.monotonic() + self.args.left_limit, below))
+        self.orphans.append((time.monotonic() + self.args.left_limit +
+                             self.lag, below))
         self.later(self.random.uniform(0, 1), self.stage.start_worker)
 
     def put_off(self):
@@ -202,13 +204,30 @@ class Blows:
             return
         for pid in descendants(self.stage.worker.pid):
             if proc_read(pid, "comm").strip() == "chaos-left" and \
-                    age(pid) > self.args.left_limit:
+                    age(pid) > self.args.left_limit + self.lag:
                 self.left.add(pid)
 
     def watch(self):
         self.look_for_leftovers()
         self.look_for_orphans()
         self.later(1, self.watch)
+
+    # ---- what the machine does to all of us
+
+    def note_delay(self, begun, took):
+        """Somebody was held up: what was under way then, waited, and may have
+        been given up."""
+        if took > SLOW:
+            self.stage.ledger.delays.append(
+                (int(begun * 1e6), int((begun + took) * 1e6)))
+        if took > HANGS:
+            self.blow()
+
+    def note_delays(self):
+        """Those of the worker that its pulse has seen; whether one is too long
+        is judged at the end."""
+        while self.pulse.delays:
+            self.note_delay(*self.pulse.delays.popleft())
 
     # ---- the whole
 
@@ -234,7 +253,10 @@ class Blows:
             self.stage.ledger.read()
             wait = min(self.actions[0][0] - now if self.actions else 1, 0.1)
             time.sleep(max(wait, 0))
-            self.lag = max(self.lag, time.monotonic() - now - max(wait, 0))
+            late = time.monotonic() - now - max(wait, 0)
+            self.lag = max(self.lag, late)
+            self.note_delay(now + max(wait, 0), late)
+            self.note_delays()
 
     def settle(self):
         """No new jobs; all that were begun come to their end."""
@@ -254,6 +276,7 @@ class Blows:
                 self.put_off()
                 self.stage.start_worker()
             tasks = ledger.tasks
+            self.note_delays()
             ledger.read()
             self.look_for_orphans()
             if self.orphans or ledger.lost() or ledger.tasks != tasks:

@@ -27,6 +27,8 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "integration"))
 
+from harness import SEED  # noqa: E402
+
 from blows import Blows  # noqa: E402
 from processes import Pulse, descriptors  # noqa: E402
 from stage import START_LIMIT, Stage, Trouble, wait_for  # noqa: E402
@@ -73,7 +75,7 @@ def read_arguments(argv=None):
     args = p.parse_args(argv)
     args.build = os.path.abspath(args.build)
     if args.seed is None:
-        args.seed = int.from_bytes(os.urandom(4), "little")
+        args.seed = SEED
     return args
 
 
@@ -82,6 +84,7 @@ def run(stage, blows, verdict):
     stage.start()
     pulse = Pulse(stage.metrics)
     pulse.start()
+    blows.pulse = pulse
     before = descriptors(stage.worker.pid)
     stage.devorch.send_signal(signal.SIGUSR1)
     blows.disturb()
@@ -93,7 +96,7 @@ def run(stage, blows, verdict):
     verdict.check_books(pulse.books)
     verdict.check_descriptors(before)
     verdict.check_memory()
-    verdict.check_end()
+    verdict.check_end(blows.lag)
     stage.ledger.read()
     verdict.check_stalls(pulse, blows.lag)
     verdict.check_left(blows.left)

@@ -72,6 +72,7 @@ class Ledger:
         self.blows = []  # when the worker, its orchestrator or a connection
         # of theirs was ended, in us, in order
         self.stalls = []  # (from, to) in us: what was under way, waited
+        self.delays = []  # the same, for a machine that was busy with others
         self.kills = []  # of the worker alone, in us, in order
         self.full = []  # (from, to) in us: nothing could be put on disk
         self.accepted_us = {}  # task id: when, where a copy may follow
@@ -126,7 +127,7 @@ class Ledger:
         self.copies[task] += 1
         since = self.accepted_us.get(task, e["at_us"])
         # The result may have been on its way since the net stood still.
-        since = min([since] + [a for a, b in self.stalls
+        since = min([since] + [a for a, b in (*self.stalls, *self.delays)
                                if a <= since <= b + LATE_US])
         reasons = [at for at in (*self.blows, *self.fault_us)
                    if since - WINDOW_US <= at <= e["at_us"]]
@@ -204,6 +205,8 @@ class Ledger:
                     handed_us <= k <= b + RETRY_US for k in self.kills):
                 return True
         end = handed_us + (BIG_WINDOW_US if spec.big else WINDOW_US)
+        end = max([end] + [b + WINDOW_US for a, b in self.delays
+                           if a - WINDOW_US <= handed_us <= b])
         at = bisect.bisect_left(self.blows, handed_us - WINDOW_US)
         return at < len(self.blows) and self.blows[at] <= end
 

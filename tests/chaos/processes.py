@@ -130,6 +130,7 @@ class Pulse(threading.Thread):
         self.port = port
         self.answers = 0
         self.longest = 0.0
+        self.delays = collections.deque()  # (when, how long): no answer
         self.books = Books()
         self.on = True
 
@@ -152,4 +153,5 @@ class Pulse(threading.Thread):
                     self.books.look(self.ask("/metrics"))
             except (OSError, http.client.HTTPException):
                 pass
+            self.delays.append((begun, time.monotonic() - begun))
             time.sleep(0.05)

@@ -19,7 +19,7 @@ from processes import children_of, send
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOKEN = "the-chaos-token"
 TASKS = 100000000
-START_LIMIT = 30
+START_LIMIT = 60
 PLACES = 12  # tasks at once, and so polls
 
 
@@ -46,13 +46,14 @@ class Stage:
         self.metrics = free_port()
         self.log_path = os.path.join(directory, "worker.log")
         self.conf_path = os.path.join(directory, "worker.conf")
-        self.port = 0  # any, at first
+        self.port = free_port()  # nobody else gets it while it is down
         self.specs = shuffled(args.only, self.random)
         self.devorch = self.worker = None
         self.ledger = None  # of the orchestrator
         self.wire = None  # the net between them
         self.entry = 0  # the port where it begins
         self.started = 0.0  # when the worker was, the last time
+        self.log_before = 0  # bytes of its log, of its former lives
         self.disk = None  # under its state directory
 
     def path(self, name):
@@ -92,7 +93,6 @@ class Stage:
         if not ready:
             raise Trouble(f"the orchestrator ended with "
                           f"{self.devorch.returncode}")
-        self.port = int(ready.partition("=")[2])
         if again:
             self.ledger.restarted()
         else:
@@ -139,6 +139,7 @@ class Stage:
             AVTOWORKER_CHILD=os.path.join(self.args.build,
                                           "avtoworker-child"))
         with open(self.log_path, "ab") as log:
+            self.log_before = log.tell()
             self.worker = subprocess.Popen(
                 [os.path.join(self.args.build, "avtoworkerd"), "-c",
                  self.conf_path], env=environment, stdout=log, stderr=log,
@@ -168,6 +169,14 @@ class Stage:
 
     def tail(self):
         return self.log()[-4000:].decode("utf-8", "replace")
+
+    def has_begun(self):
+        """The worker hears signals, and has read its configuration."""
+        if self.worker is None:
+            return False
+        with open(self.log_path, "rb") as f:
+            f.seek(self.log_before)
+            return b"registered at" in f.read()
 
     def is_dead(self):
         """It has ended, and we did not do it."""

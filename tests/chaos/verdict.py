@@ -9,7 +9,7 @@ import time
 from harness import proc_read
 
 from processes import children_of, descriptors, resident_kb
-from stage import PLACES, Trouble, wait_for
+from stage import PLACES, START_LIMIT, Trouble, wait_for
 
 CONNECTIONS = 50  # polls, 32 results at once, a heartbeat; they are kept
 
@@ -43,7 +43,7 @@ class Verdict:
                 if grown > count + spare:
                     found.append(f"{grown} more of kind {kind}")
             return found
-        end = time.monotonic() + 10
+        end = time.monotonic() + START_LIMIT
         while excess() and time.monotonic() < end:
             time.sleep(0.1)
         for text in excess():
@@ -88,19 +88,20 @@ class Verdict:
         if book.window() > PLACES * len(book.blows):
             self.fail("more tasks than blows can have met never got there")
 
-    def check_end(self):
+    def check_end(self, lag):
         number = signal.SIGKILL if self.args.end == "kill" \
             else signal.SIGTERM
         self.stage.worker.send_signal(number)
         try:
-            status = self.stage.worker.wait(40)
+            status = self.stage.worker.wait(START_LIMIT)
         except subprocess.TimeoutExpired:
-            self.fail("SIGTERM does not end it within 40 s")
+            self.fail(f"SIGTERM does not end it within {START_LIMIT} s")
             return
         if status != (-number if self.args.end == "kill" else 0):
             self.fail(f"it ended with {status}")
         try:
-            wait_for(lambda: not self.stage.strays(), "", 3)
+            wait_for(lambda: not self.stage.strays(), "",
+                     self.args.left_limit + lag)
         except Trouble:
             for pid in self.stage.strays():
                 self.fail(f"left behind: {pid} "
