@@ -27,7 +27,7 @@ OVER = ("finished", "bad", "other", "cancelled", "failed", "quarantined")
 _rules = []  # (versions, what registers the case)
 
 
-def rule(text, *rows, of=EVERY, scene=None, limit=120):
+def rule(text, *rows, of=EVERY, scene=None, limit=300):
     """Marks a case, for those versions; with a scene it is given the record
     of it in place of the test."""
     def mark(function):
@@ -71,7 +71,7 @@ def record_path(t, function):
 def record_of(t, function):
     """Its record, once it has been played: scenes come first."""
     path = record_path(t, function)
-    eventually(lambda: os.path.exists(path), "the scene is over", 110)
+    eventually(lambda: os.path.exists(path), "the scene is over", 290)
     with open(path, encoding="utf-8") as f:
         record = json.load(f)
     check("failed" not in record, "the scene has failed")

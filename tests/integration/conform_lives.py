@@ -10,7 +10,7 @@ from recording_proxy import RecordingProxy
 
 RETRIES = 3
 BEAT = "heartbeat_interval = 1s"
-WORKER_TTL = {"WORKER_HEALTH_CHECK_INTERVAL_SECONDS": "1"}  # expires after 2 s
+WORKER_TTL = {"WORKER_HEALTH_CHECK_INTERVAL_SECONDS": "2"}  # expires after 4 s
 
 
 def results(proxy, job_id):

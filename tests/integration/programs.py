@@ -106,7 +106,7 @@ class Orchestrator(Program):
              "--poll-timeout", str(poll_timeout), *arguments], env,
             cwd=directory)
         eventually(lambda: "READY" in self.output() or not self.is_alive(),
-                   "the orchestrator is ready", 60)
+                   "the orchestrator is ready", 120)
         check(self.is_alive(), "the orchestrator ended at its start")
 
     def ask(self, method, path, body=None, port=None, headers=None):
@@ -163,7 +163,7 @@ class Orchestrator(Program):
         """{worker id: record}"""
         return {w["worker_id"]: w for w in self.ask("GET", "/workers")}
 
-    def wait(self, job_ids, outcome, limit=60):
+    def wait(self, job_ids, outcome, limit=120):
         """Until every one of the jobs has come to that outcome."""
         ids = [job_ids] if isinstance(job_ids, str) else job_ids
         over = ("finished", "bad", "other", "cancelled", "failed",
@@ -273,12 +273,12 @@ class Worker(Program):
         check(found, "no VmHWM in /proc")
         return int(found.group(1))
 
-    def drain(self, limit=40):
+    def drain(self, limit=80):
         """SIGTERM; everything must be in order after it."""
         self.signal(signal.SIGTERM)
         self.gone(limit)
 
-    def gone(self, limit=40):
+    def gone(self, limit=80):
         """It ends with 0 and leaves no process, no socket, no file."""
         same(self.wait(limit), 0, "exit status")
         self.t.no_strays()

@@ -146,7 +146,7 @@ def all_gone(t, kind, blocks="", later=False, modules=(), each=({},)):
         orchestrator="protocol = rxon", more=f"""
 category forest {{
     children = 2
-    cancel_grace = 200ms
+    cancel_grace = {"1m" if later else "200ms"}
 }}
 {blocks}""")
     for lock, more in zip(locks, each):

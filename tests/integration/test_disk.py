@@ -222,7 +222,7 @@ if can_trace():
     @case("a disk that hangs holds no heartbeat and no result ({})",
           ("classic",), ("rxon",))
     def hangs(t, dialect):
-        scene = Scene(t, traced("fdatasync:delay_enter=8000000:when=9"),
+        scene = Scene(t, traced("fdatasync:delay_enter=15000000:when=9"),
                       dialect, "durability = power")
         fake, lines = scene.fake, scene.worker.lines
         names = []
@@ -231,7 +231,7 @@ if can_trace():
             fake.put(task(names[-1]))
             eventually(lambda: names[-1] in fake.results or
                        lines("no more tasks are taken"), "it goes on")
-        told_at = time.monotonic()  # 5 s after it began, 3 s before its end
+        told_at = time.monotonic()  # 5 s after it began, 10 s before its end
         scene.refuses_tasks("does not answer")
         with fake.changed:
             given = [n for n in names if task(n) not in fake.tasks]
@@ -239,13 +239,13 @@ if can_trace():
             fake.wait_result(name)
         check(not lines("it can be written again"), "results have waited")
         if dialect == "rxon":
-            check(any(told_at - 4 < r.at < told_at
+            check(any(told_at - 4 - t.late() < r.at < told_at
                       for r in fake.of_kind("result")), "results have waited")
         scene.worker.wait_log("it can be written again")
         beats = len(fake.of_kind("heartbeat"))
         at = [r.at for r in fake.wait_requests("heartbeat", beats + 1)]
         longest = max(b - a for a, b in zip(at, at[1:]))
-        check(longest < 1 + 1, f"no heartbeat for {longest:.1f} s")
+        check(longest < 4 + t.late(), f"no heartbeat for {longest:.1f} s")
         scene.recovers()
 
     @case("killed at the steps of a result's way: {}, {}, durability = {}",

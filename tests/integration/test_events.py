@@ -81,9 +81,11 @@ def not_ours(t):
 @case("a task that tells much is heard seldom")
 def seldom(t):
     fake, worker = scene(t)
+    began = time.monotonic()
     fake.put(task("t-1", "tell", {"times": 100000}))
     fake.wait_result("t-1")
-    check(len(told(fake)) <= 3, f"{len(told(fake))} events")
+    took = time.monotonic() - began
+    check(len(told(fake)) <= 3 + took, f"{len(told(fake))} events")
     worker.drain()
 
 
@@ -124,8 +126,8 @@ def many_refused(t):
     fake.put(task("t-1", "tell", {"times": 60, "type": "odd",
                                   "payload": "{}"}))
     fake.wait_result("t-1")
-    took = time.monotonic() - began
     lines = worker.lines("an event was refused")
+    took = time.monotonic() - began
     check(1 <= len(lines) <= 1 + took, f"{len(lines)} lines in {took:.1f} s")
     names = (f"again-{i}" for i in itertools.count())
 

@@ -28,16 +28,20 @@ class Quiet:
         self.worker = worker
         self.cpu = cpu_s(worker.pid)
         self.lines = len(worker.log().splitlines())
-        self.end = time.monotonic() + TROUBLE_S
+        self.begun = time.monotonic()
 
     def check(self):
-        eventually(lambda: time.monotonic() > self.end, "the time is over")
+        """Returns how long it was."""
+        eventually(lambda: time.monotonic() > self.begun + TROUBLE_S,
+                   "the time is over")
         cpu = cpu_s(self.worker.pid) - self.cpu
         lines = len(self.worker.log().splitlines()) - self.lines
+        took = time.monotonic() - self.begun
         # A loop that spins takes all of it.
-        check(cpu < TROUBLE_S * (0.8 if has_sanitizers() else 0.4),
-              f"{cpu:.1f} s of processor time in {TROUBLE_S} s")
-        check(lines < 60, f"{lines} lines in {TROUBLE_S} s")
+        check(cpu < took * (0.8 if has_sanitizers() else 0.4),
+              f"{cpu:.1f} s of processor time in {took} s")
+        check(lines < took * 20, f"{lines} lines in {took} s")
+        return took
 
 
 def succeeds(fake, name, limit=60):
@@ -108,9 +112,9 @@ def processes(t):
     fake.put(task("meanwhile"))
     for pid in worker.serving("light"):
         os.kill(pid, signal.SIGKILL)
-    quiet.check()
+    took = quiet.check()
     tries = os.path.getsize(trouble)
-    check(0 < tries <= 12, f"{tries} tries in {TROUBLE_S} s")
+    check(0 < tries <= 4 * took, f"{tries} tries in {took} s")
     os.unlink(trouble)
     fake.wait_result("meanwhile", 60)
     succeeds(fake, "after")
@@ -125,7 +129,7 @@ def jumps(t):
     fake = Fake(poll_timeout=0.5)
     t.write("clock", "0\n")
     worker = t.worker(
-        fake.url, ["-o", "category/heavy.time_limit=60s"],
+        fake.url, ["-o", "category/heavy.time_limit=30m"],
         worker="heartbeat_interval = 1s",
         orchestrator="protocol = classic",
         env={"LD_PRELOAD": WALL, "FAKE_WALL": t.path("clock")})
@@ -138,9 +142,10 @@ def jumps(t):
         t.write("clock", f"{clock}\n")
         seen = len(fake.of_kind("heartbeat"))
         beats = [r.at for r in
-                 fake.wait_requests("heartbeat", seen + 3)[seen + 1:]]
+                 fake.wait_requests("heartbeat", seen + 4)[seen + 1:]]
         gaps = [b - a for a, b in zip(beats, beats[1:])]
-        check(0.3 < min(gaps) and max(gaps) < 4, f"heartbeats: {gaps}")
+        check(sum(gaps) > 0.6 * len(gaps) - t.late() and
+              max(gaps) < 4 + t.late(), f"heartbeats: {gaps}")
         worker.wait_log(f"the clock of .* s {words} ours")
         succeeds(fake, f"after-{n}")
     check("runs" not in fake.results, "the one that runs is not ended")

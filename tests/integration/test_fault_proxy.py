@@ -69,8 +69,8 @@ class Scene:
     heartbeat_interval = 10s
     shutdown_timeout = 5m""", orchestrator=f"""
     protocol = {NAMES[version]}
-    request_timeout = 10s
-    poll_timeout = 20s""", env={"LD_PRELOAD": FAST_CLOCK, "FAST_CLOCK": "10"})
+    request_timeout = 20s
+    poll_timeout = 40s""", env={"LD_PRELOAD": FAST_CLOCK, "FAST_CLOCK": "10"})
         self.orch.wait_worker()
 
     def complaints(self):
@@ -117,13 +117,14 @@ class Scene:
 
 
 @case("{}: {}: it is said, tried again, and the work goes on", *each(*FAULTS),
-      limit=200)
+      limit=400)
 def fault(t, _dialect, name, version):
     scene = Scene(t, version)
     before = scene.worker.peak_kb()
     for kind in KINDS:
         lines = scene.spoil(kind, FAULTS[name], 2 if kind == "result" else 1)
-        check(len(lines) <= 8, f"{len(lines)} lines about {kind}: {lines}")
+        # Of what goes on meanwhile there are some as well.
+        check(len(lines) <= 20, f"{len(lines)} lines about {kind}: {lines}")
         for line in lines:
             check(len(line) < 600, f"a line of {len(line)} bytes")
     grown = scene.worker.peak_kb() - before
@@ -135,7 +136,7 @@ def fault(t, _dialect, name, version):
 # After a 429 nothing comes for a minute: test_rate_windows.py. A 404 to a
 # heartbeat means something: test_real.py.
 @case("{}: a {} that is answered with any error is tried again",
-      *each("heartbeat", "poll", "register"), limit=200)
+      *each("heartbeat", "poll", "register"), limit=400)
 def other_status(t, _dialect, kind, version):
     scene = Scene(t, version)
     for code in STATUSES:
@@ -145,7 +146,7 @@ def other_status(t, _dialect, kind, version):
 
 
 @case("{}: a result that is answered with 401, 403, 409, 422, 429 or 5xx is "
-      "kept and sent again", *each(()), limit=200)
+      "kept and sent again", *each(()), limit=400)
 def kept(t, _dialect, version):
     scene = Scene(t, version)
     for code, final in STATUSES.items():
@@ -156,7 +157,7 @@ def kept(t, _dialect, version):
 
 
 @case("{}: a result that is answered with 400, 404 or 413 is dropped, with an "
-      "error in the log; not so if it is a proxy's page", *each(()), limit=200)
+      "error in the log; not so if it is a proxy's page", *each(()), limit=400)
 def dropped(t, _dialect, version):
     scene = Scene(t, version)
     for code, final in STATUSES.items():
@@ -174,7 +175,7 @@ def dropped(t, _dialect, version):
 
 
 @case("{}: a Retry-After that makes no sense does no harm to a {}",
-      *each("result", "poll"), limit=200)
+      *each("result", "poll"), limit=400)
 def odd_retry_after(t, _dialect, kind, version):
     scene = Scene(t, version)
     for text in ("-5", "soon", "", "1.5", "Sun, 06 Nov 1994 08:49:37 GMT"):
@@ -183,7 +184,7 @@ def odd_retry_after(t, _dialect, kind, version):
 
 
 @case("{}: redirects to the same host, another one, a file, itself and nowhere "
-      "are not followed, whatever is asked", *each(()), limit=200)
+      "are not followed, whatever is asked", *each(()), limit=400)
 def redirects(t, _dialect, version):
     other = Fake()
     scene = Scene(t, version)
@@ -226,7 +227,10 @@ def moves(t):
     if addresses != {"127.0.0.1", "::1"}:
         return  # this machine's localhost has one address alone
     fake = Fake(start=False, poll_timeout=0.5)
-    old = Link("::1", fake.port)
+    try:
+        old = Link("::1", fake.port)
+    except OSError:
+        return  # it is a name only
     fake.port, listening = free_port(), fake.port
     fake.start()
     old.to(fake.port)
@@ -261,10 +265,11 @@ def over_link(t, classic, request_timeout="1s"):
     return fake, link, worker
 
 
-def longest_gap(fake, since):
-    """Between heartbeats since then."""
+def check_beats(t, fake, since):
+    """They came each second since then, more or less."""
     beats = [x.at for x in fake.of_kind("heartbeat") if x.at >= since]
-    return max(b - a for a, b in zip(beats, beats[1:]))
+    gap = max(b - a for a, b in zip(beats, beats[1:]))
+    check(gap < 4 + t.late(), f"no heartbeat for {gap:.1f} s")
 
 
 @case("{}: {} vanish: it is said, heartbeats are tried on, and the result is "
@@ -279,13 +284,14 @@ def one_way(t, _dialect, lost, classic):
     link.lost = lost
     since = time.monotonic()
     gate.open()
-    worker.wait_log("heartbeat failed.*Timeout", count=4)
+    worker.wait_log("heartbeat failed.*Timeout", count=5)
     worker.wait_log("cannot deliver.*Timeout")
     worker.wait_log("poll failed.*Timeout")
-    check("held" in fake.results or lost == Link.REQUESTS, "nothing came")
-    check("held" not in fake.results or lost == Link.REPLIES, "it came")
     if lost == Link.REPLIES:
-        check(longest_gap(fake, since) < 2, "heartbeats were late")
+        fake.wait_result("held")
+        check_beats(t, fake, since)
+    else:
+        check("held" not in fake.results, "it came")
     link.lost = None
     fake.wait_result("held", 60)
     fake.put(task("after"))
@@ -307,7 +313,7 @@ def slow_link(t, _dialect, classic):
     same(len(result["data"]["big"]), size, "size")
     check(took > size / link.rate * 0.9, f"it took {took:.1f} s only")
     same(len(fake.of_kind("result")), 1, "times that it was sent")
-    check(longest_gap(fake, since) < 2, "heartbeats were late")
+    check_beats(t, fake, since)
     worker.drain()
 
 

@@ -57,7 +57,7 @@ class Garbler(Fake):
 
 @case("{}: 600 replies that are none hurt nobody: heartbeats go on, every real "
       "task has its result, and nothing is run that is not whole",
-      ("classic", True), ("RXON", False))
+      ("classic", True), ("RXON", False), limit=600)
 def garbage(t, _name, classic):
     print(f"# AVTOWORKER_SEED={SEED}", flush=True)
     fake = Garbler(classic, corpus(SEED, COUNT))
@@ -73,7 +73,7 @@ def garbage(t, _name, classic):
     fake.wait_requests("poll", 2, 60)
     before = worker.peak_kb()
     eventually(lambda: not fake.left or not worker.is_alive(),
-               lambda: f"{len(fake.left)} are left", 90)
+               lambda: f"{len(fake.left)} are left", 300)
     check(worker.is_alive(), "it ended")
     for kind, count in fake.garbled.items():
         check(count >= 2, f"{count} of kind {kind}")
@@ -87,7 +87,7 @@ def garbage(t, _name, classic):
     same(never, [], "results of tasks that never came whole")
     beats = [x.at for x in fake.of_kind("heartbeat")]
     gap = max(b - a for a, b in zip(beats, beats[1:]))
-    check(gap < LONGEST, f"no heartbeat for {gap:.1f} s")
+    check(gap < LONGEST + t.late(), f"no heartbeat for {gap:.1f} s")
     grown = worker.peak_kb() - before
     check(grown < (256 if has_sanitizers() else 16) << 10,
           f"it grew by {grown} kB")

@@ -15,7 +15,6 @@ from harness import (CHILD, case, check, eventually, main, same)  # noqa: E402
 
 SECOND = "heartbeat_interval = 1s"
 NEVER = "heartbeat_interval = 5m"
-SOON = 6  # seconds in which an early heartbeat comes: 0.2, or after 2
 RESOURCES = """
 resources {
     cpu = 6
@@ -54,12 +53,11 @@ class Scene:
         """The heartbeats that say something, in order."""
         return [r.json() for r in self.fake.of_kind("heartbeat") if r.body]
 
-    def wait_beat(self, claim, what, limit=20):
+    def wait_beat(self, claim, what):
         """The first that the claim is true of."""
         return eventually(
             lambda: next((b for b in self.beats() if claim(b)), None),
-            lambda: f"a heartbeat with {what}; the last: {self.beats()[-1:]}",
-            limit)
+            lambda: f"a heartbeat with {what}; the last: {self.beats()[-1:]}")
 
     def gaps(self):
         at = [r.at for r in self.fake.of_kind("heartbeat")]
@@ -156,12 +154,13 @@ def defaults(t):
 @case("every other regular heartbeat is empty ({})", "classic", "rxon")
 def alternate(t, dialect):
     scene = Scene(t, classic=dialect == "classic")
+
+    def kinds():
+        return "".join("f" if r.body else "e"
+                       for r in scene.fake.of_kind("heartbeat"))
     # Those that tell early of children that have become ready come first.
-    eventually(lambda: len(scene.fake.of_kind("heartbeat")) >= 8,
-               "8 heartbeats")
-    kinds = "".join("f" if r.body else "e"
-                    for r in scene.fake.of_kind("heartbeat")[-4:])
-    check(kinds in ("efef", "fefe"), f"the last were {kinds}")
+    eventually(lambda: kinds()[-6:] in ("efefef", "fefefe"),
+               lambda: f"they alternate: {kinds()}")
     check(all(b["status"] == "idle" for b in scene.beats()), "not idle")
     if dialect == "classic":
         same(scene.beats()[-1]["hot_cache"], [], "hot cache")
@@ -174,9 +173,9 @@ def classic_load(t):
     scene = Scene(t, classic=True, worker=NEVER)
     scene.put("a")
     scene.gate.wait(1)
-    scene.wait_beat(lambda b: b["load"] == 1, "load 1", SOON)
+    scene.wait_beat(lambda b: b["load"] == 1, "load 1")
     scene.gate.open()
-    eventually(lambda: scene.beats()[-1]["load"] == 0, "load 0", SOON)
+    eventually(lambda: scene.beats()[-1]["load"] == 0, "load 0")
     scene.end()
 
 
@@ -192,7 +191,7 @@ def offer_free(t, _name, classic):
     one = scene.wait_beat(lambda b: "slow" not in b[names], "slow full")
     same((one["status"], "echo" in one[names]), ("idle", True), "heartbeat")
     scene.gate.open()
-    eventually(lambda: "slow" in scene.beats()[-1][names], "slow again", 20)
+    eventually(lambda: "slow" in scene.beats()[-1][names], "slow again")
     scene.end()
 
 
@@ -205,7 +204,7 @@ def offer_free_busy(t):
     busy = scene.wait_beat(lambda b: b["status"] == "busy", "busy")
     same(busy["supported_tasks"], [], "offered")
     scene.gate.open()
-    eventually(lambda: scene.beats()[-1]["status"] == "idle", "idle", 20)
+    eventually(lambda: scene.beats()[-1]["status"] == "idle", "idle")
     scene.end()
 
 
@@ -216,26 +215,27 @@ def rxon_tasks(t):
     scene.put("a")
     scene.put("b")
     want = {"a", "job-a", "b", "job-b"}
-    scene.wait_beat(lambda b: set(b["current_tasks"]) == want, want, SOON)
+    scene.wait_beat(lambda b: set(b["current_tasks"]) == want, want)
     for i in range(5):
         scene.fake.put(task(f"echo-{i}"))
         scene.fake.wait_result(f"echo-{i}")
     gaps = scene.gaps()
-    check(all(gap > 1.9 for gap in gaps), f"gaps {gaps}")
+    check(all(gap > 1.5 - t.late() for gap in gaps), f"gaps {gaps}")
     scene.end()
 
 
 @case("early heartbeats do not go on for ever: they have a budget")
 def early_budget(t):
     scene = Scene(t, worker=NEVER)
-    end = time.monotonic() + 10
+    begun = time.monotonic()
     n = 0
-    while time.monotonic() < end:
+    while time.monotonic() < begun + 10:
         scene.fake.put(task(f"t{n}"))
         scene.fake.wait_result(f"t{n}")
         n += 1
     came = len(scene.fake.of_kind("heartbeat"))
-    check(came <= 7, f"{came} heartbeats in 10 s, {n} tasks")
+    took = time.monotonic() - begun
+    check(came <= 2 + took / 2, f"{came} heartbeats in {took} s, {n} tasks")
     scene.end()
 
 
@@ -247,7 +247,7 @@ def hot(t):
 category heavy {
     min_children = 0
     max_children = 1
-    idle_timeout = 1s""")
+    idle_timeout = 5s""")
     worker = t.worker(fake.url, args=["-c", t.write("hot.conf", config)])
     fake.wait_requests("register", 1)
     said = fake.of_kind("register")[0].json()
@@ -255,13 +255,14 @@ category heavy {
     check("slow" not in said["hot_skills"], f"{said['hot_skills']}")
     check("slow" in said["available_skills"], "slow is not offered")
 
-    def told(hot_now):
-        full = [r.json() for r in fake.of_kind("heartbeat") if r.body]
-        return bool(full) and ("slow" in full[-1]["hot_skills"]) == hot_now
+    def told():
+        """Whether it was hot, in each heartbeat that says so."""
+        return ["slow" in r.json()["hot_skills"]
+                for r in fake.of_kind("heartbeat") if r.body]
     fake.put(task("a", "slow", {"ms": 1, "name": "a"}))
     fake.wait_result("a")
-    eventually(lambda: told(True), "it is told as hot", SOON)
-    eventually(lambda: told(False), "it is told as cold", SOON + 2)
+    eventually(lambda: any(told()), "it is told as hot")
+    eventually(lambda: not told()[-1], "it is told as cold")
     worker.drain()
 
 
@@ -275,7 +276,7 @@ def usage(t):
     for (i, old), (j, new) in zip(told, told[1:]):
         check(abs(old["cpu_load_percent"] - new["cpu_load_percent"]) > 4.8 or
               abs(old["ram_used_gb"] - new["ram_used_gb"]) > 0 or
-              j - i >= 2.9, f"{old} {new}, {j - i} s later")
+              j - i >= 2.5 - t.late(), f"{old} {new}, {j - i} s later")
     scene.end()
 
 
@@ -284,8 +285,8 @@ def dead_band(t):
     wide = Scene(t, env={"WORKER_TELEMETRY_DEADBAND": "100.0",
                          "WORKER_TELEMETRY_FORCE_INTERVAL": "5"})
     at = [at for at, _ in wide.wait_usage(2)]
-    check(at[1] - at[0] >= 4.9, f"told at {at}")
-    check(len(wide.beats()) > 2, "each full one tells it")
+    check(at[1] - at[0] >= 4.5 - t.late(), f"told at {at}")
+    wide.wait_beat(lambda b: "usage" not in b, "nothing about usage")
     wide.end()
     none = Scene(t, env={"WORKER_TELEMETRY_DEADBAND": "0"})
     none.wait_usage(3)
@@ -316,7 +317,8 @@ def jitter(t):
         200, b'{"status": "ok", "next_heartbeat_jitter_ms": 1500}'))
     eventually(lambda: len(scene.gaps()) >= 4, "5 heartbeats")
     gaps = scene.gaps()[-3:]
-    check(all(2.3 < gap < 3.5 for gap in gaps), f"gaps {gaps}")
+    check(all(gap > 2 - t.late() for gap in gaps), f"gaps {gaps}")
+    check(min(gaps) < 3.5 + t.late(), f"gaps {gaps}")
     scene.end()
 
 
@@ -344,18 +346,19 @@ def early_delays(t):
         scene.put(name)
         scene.wait_beat(lambda b: name in b["current_tasks"], name)
         at.append(scene.fake.of_kind("heartbeat")[-1].at)
-    check(at[1] - at[0] >= 1.4, f"the first at {at}")
-    check(at[2] - at[1] >= 3.9, f"the second at {at}")
+    check(at[1] - at[0] >= 1.1 - t.late(), f"the first at {at}")
+    check(at[2] - at[1] >= 3.5 - t.late(), f"the second at {at}")
     scene.end()
 
 
 @case("heartbeats keep their time and do not drift")
 def on_time(t):
     scene = Scene(t, classic=True)
-    eventually(lambda: len(scene.gaps()) >= 12, "13 heartbeats", 30)
+    eventually(lambda: len(scene.gaps()) >= 12, "13 heartbeats")
     gaps = scene.gaps()[-10:]
-    check(max(gaps) < 1.9, f"gaps {gaps}")
-    check(9.3 < sum(gaps) < 10.7, f"10 took {sum(gaps):.2f} s")
+    # One that is late takes nothing from the time of the next.
+    check(max(gaps) < 3 + t.late(), f"gaps {gaps}")
+    check(abs(sum(gaps) - 10) < 0.7 + t.late(), f"10 took {sum(gaps):.2f} s")
     scene.end()
 
 
@@ -365,7 +368,8 @@ def unanswered(t):
     seen = len(scene.fake.wait_requests("heartbeat", 2))
     scene.fake.break_kind("heartbeat", silent)
     requests = scene.fake.wait_requests("heartbeat", seen + 3)
-    check(requests[-1].at - requests[-3].at < 4, "they wait for each other")
+    check(requests[-1].at - requests[-3].at < 8 + t.late(),
+          "they wait for each other")
     scene.fake.repair()
     scene.end()
 
@@ -375,10 +379,10 @@ def back_off(t):
     scene = Scene(t, worker="heartbeat_interval = 8s")
     scene.fake.wait_requests("heartbeat", 1)
     scene.fake.break_kind("heartbeat", replying(500, b"oops", "text/plain"))
-    requests = scene.fake.wait_requests("heartbeat", 5, 40)
+    requests = scene.fake.wait_requests("heartbeat", 5)
     gaps = [b.at - a.at for a, b in zip(requests[-4:], requests[-3:])]
-    check(gaps[0] < 2, f"gaps {gaps}")
-    check(gaps[0] < gaps[-1] < 9, f"gaps {gaps}")
+    check(gaps[0] < 4 + t.late(), f"gaps {gaps}")
+    check(gaps[0] - t.late() < gaps[-1] < 9 + t.late(), f"gaps {gaps}")
     scene.fake.repair()
     scene.end()
 
@@ -391,7 +395,7 @@ def offline(t, dialect):
     scene.put("a")
     scene.gate.wait(1)
     scene.worker.signal(signal.SIGTERM)
-    scene.wait_beat(lambda b: b["status"] == "draining", "draining", SOON)
+    scene.wait_beat(lambda b: b["status"] == "draining", "draining")
     scene.gate.open()
     scene.worker.gone()
     same(scene.fake.results["a"][0]["status"], "success", "status")
@@ -425,7 +429,7 @@ def goodbye_unanswered(t):
     scene.wait_beat(lambda b: b["status"] == "offline", "offline")
     at = scene.fake.requests[-1].at
     scene.worker.gone()
-    check(time.monotonic() - at < 5, "it took too long")
+    check(time.monotonic() - at < 10 + t.late(), "it took too long")
     check(scene.worker.lines("cannot tell .* that the worker stops"),
           "nothing is said about it")
 
@@ -450,7 +454,7 @@ exec {CHILD} "$@"
 
     def last():
         return scene.fake.of_kind("register")[-1].json()[key]
-    eventually(lambda: last() == [], "nothing is offered", 30)
+    eventually(lambda: last() == [], "nothing is offered")
     scene.worker.wait_log("taking back what was offered")
     if not classic:
         scene.fake.break_kind("heartbeat", replying(

@@ -68,8 +68,8 @@ def soft(t):
     same(result["data"], {"cancelled": True, "reason": "time_limit"}, "data")
     failed(scene.run("gives-up", "heed", fail=True), "GAVE_UP",
            "asked to stop: time_limit")
-    line, = scene.worker.wait_log(told("asking it to stop within [12][09].* s;", "listens"))
-    check(re.search(r"; state [RS] \(", line), line)  # it naps and looks
+    line, = scene.worker.wait_log(told("asking it to stop within [12][0-9].* s;", "listens"))
+    check(re.search(r"; state [RSD] \(", line), line)  # it naps and looks
     same(scene.run("quick", "heed", ms=1)["data"]["cancelled"], False,
          "cancelled")
     scene.works_on()
@@ -88,7 +88,7 @@ def hard(t, _what, kind, params):
            cause="time_limit", signal=9, exit_status=None, core=False,
            stage="in the handler")
     wall = result["error"]["details"]["wall_ms"]
-    check(1000 <= wall < 4000, f"wall time: {wall} ms")
+    check(1000 <= wall < 5000 + t.late() * 1000, f"wall time: {wall} ms")
     state = r"state T \(stopped\)" if params.get("stop") else "state S"
     scene.worker.wait_log(told(f"asking it to stop within 0.*{state}", "long"))
     scene.worker.wait_log(told(f"ending it: it ran longer.*{state}.* kB "
@@ -104,7 +104,7 @@ def deaf_alone(t):
 
     def times(name, over):
         taken = []
-        while not over():
+        while not taken or not over():
             begun = time.monotonic()
             scene.run(f"{name}-{len(taken)}", "echo")
             taken.append(time.monotonic() - begun)
@@ -119,7 +119,7 @@ def deaf_alone(t):
               f"{taken[len(taken) // 2] * 1000:.1f} ms, at worst "
               f"{taken[-1] * 1000:.1f} ms")
     check(busy[len(busy) // 2] < quiet[len(quiet) // 2] * 3 + 0.1 and
-          busy[-1] < 2, "the others were delayed")
+          busy[-1] < 2 + t.late(), "the others were delayed")
     scene.works_on()
 
 
@@ -151,10 +151,11 @@ handler heed {
 
 @case("the time of a task begins when a child gets it, not in the queue")
 def from_start(t):
-    scene = Scene(t, time_limit="3s")
-    for name in ("one", "two", "three", "four"):
-        scene.put(name, "slow", ms=1000)
-    for name in ("one", "two", "three", "four"):
+    scene = Scene(t, time_limit="4s")
+    names = [f"t-{i}" for i in range(9)]  # all of them take longer
+    for name in names:
+        scene.put(name, "slow", ms=500)
+    for name in names:
         same(scene.fake.wait_result(name)["status"], "success", name)
     scene.works_on()
 
@@ -163,7 +164,7 @@ def from_start(t):
 def deadline(t):
     scene = Scene(t, time_limit="1h", cancel_grace="100ms")
     scene.run("first", "slow")  # a child is there
-    scene.put("late", "slow", deadline=time.time() + 2, ms=1000000)
+    scene.put("late", "slow", deadline=time.time() + 5, ms=1000000)
     failed(scene.fake.wait_result("late"), "TIMEOUT_ERROR",
            "ran until the task's deadline", cause="deadline")
     scene.works_on()

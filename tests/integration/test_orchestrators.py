@@ -15,7 +15,6 @@ from fake_orchestrator import Fake, silent, task  # noqa: E402
 from harness import (TOKEN, Worker, case, check,  # noqa: E402
                      eventually, main, proc_read, same)
 
-WAIT = 30
 
 
 class Peer(Fake):
@@ -41,9 +40,9 @@ class Peer(Fake):
             self.put(task(f"{name}-{i}", kind, {"name": f"{name}-{i}",
                                                 **params}))
 
-    def wait_all(self, name, count, limit=WAIT):
+    def wait_all(self, name, count):
         for i in range(count):
-            self.wait_result(f"{name}-{i}", limit)
+            self.wait_result(f"{name}-{i}")
 
 
 def block(t, name, peer, more=""):
@@ -100,9 +99,9 @@ def down(t):
     a.put_many("a", 50, ms=1)
     a.wait_all("a", 50)
     took = time.monotonic() - began
-    check(took < 10, f"50 tasks took {took:.1f} s")
+    check(took < 15 + t.late(), f"50 tasks took {took:.1f} s")
     b.start()
-    b.wait_requests("poll", 1, WAIT)
+    b.wait_requests("poll", 1)
     b.put_many("b", 5, ms=1)
     b.wait_all("b", 5)
     worker.drain()
@@ -115,14 +114,15 @@ def mute(t):
         b.break_kind(kind, silent)
     worker = Worker(t, config(
         t, b, a, worker="heartbeat_interval = 1s",
-        first_more="protocol = classic\n    request_timeout = 2s"))
-    a.wait_requests("heartbeat", 2, WAIT)
+        first_more="protocol = classic\n    request_timeout = 5s"))
+    a.wait_requests("heartbeat", 2)
     a.put_many("a", 20, ms=1)
     a.wait_all("a", 20)
-    a.wait_requests("heartbeat", 8, WAIT)
+    a.wait_requests("heartbeat", 8)
     times = [r.at for r in a.of_kind("heartbeat")]
     worst = max(y - x for x, y in zip(times, times[1:]))
-    check(worst < 2, f"{worst:.2f} s between two heartbeats, not 1 s")
+    check(worst < 4 + t.late(),
+          f"{worst:.2f} s between two heartbeats, not 1 s")
     b.repair()
     worker.drain()
 
@@ -209,7 +209,7 @@ def single_poll(t):
     worker.wait_log("poll failed at " + a.url)
     b.put_many("c", 200, ms=20)
     eventually(lambda: b.most_parked > 1,
-               "more polls at the second when the first is gone", WAIT)
+               "more polls at the second when the first is gone")
     b.wait_all("c", 200)
     worker.signal(15)
     worker.gone(60)
@@ -247,7 +247,7 @@ def categories(t):
     gate = t.gate()
     worker = Worker(t, t.config(
         a.url, light=1, heavy=1, orchestrator="registration = category"))
-    a.wait_requests("register", 3, WAIT)
+    a.wait_requests("register", 3)
     offers = {r.json()["worker_id"]: r.json()["supported_tasks"]
               for r in a.of_kind("register")}
     same(sorted(offers), ["w-1-default", "w-1-heavy", "w-1-light"], "ids")
@@ -263,14 +263,16 @@ def categories(t):
                "each is polled")
     a.put(task("full", "slow", {"gate": gate.path, "name": "full"}))
     gate.wait(1)
-    began = time.monotonic()
     a.put_many("light", 20, "echo")
     a.wait_all("light", 20)
+
+    def more_polls(count):
+        had = len(polls_of("w-1-light"))
+        eventually(lambda: len(polls_of("w-1-light")) >= had + count,
+                   "light is polled")
+        return len(polls_of("w-1-heavy"))
     # The poll that was out may end, but no other one is begun.
-    eventually(lambda: len([x for x in polls_of("w-1-light")
-                            if x > began]) > 5, "light is polled")
-    late = [x for x in polls_of("w-1-heavy") if x > began + 0.5]
-    same(late, [], "polls of the full category")
+    same(more_polls(2), more_polls(3), "polls of the full category")
     gate.open()
     ids = {r.json()["task_id"]: r.json()["worker_id"]
            for r in a.of_kind("result")}

@@ -79,7 +79,7 @@ def run_all(t, fake, count):
     for i in range(count):
         fake.put(task(f"t{i:05}", params={"count": done}))
     eventually(lambda: os.path.exists(done) and
-               os.path.getsize(done) >= count, "all are run", 60)
+               os.path.getsize(done) >= count, "all are run", 120)
 
 
 def waits(worker, what):
@@ -115,8 +115,8 @@ def gone(t, _name, classic):
     since = time.monotonic()
     eventually(lambda: sum(waits(worker, "poll failed")) > 600,
                "ten minutes of its time", 60)
-    minutes = (time.monotonic() - since) * SPEED / 60
     polls = waits(worker, "poll failed")
+    minutes = (time.monotonic() - since) * SPEED / 60
     late = [x for x in polls if x >= 60]
     # 1 s, doubled six times, comes to a minute; then they are a minute apart.
     check(len(polls) <= 7 + minutes, f"{len(polls)} polls in {minutes} minutes")
@@ -149,11 +149,13 @@ def backlog(t, _name, classic):
                "a long silence", 60)
     fake.repair()
     tried |= {x.json()["task_id"] for x in fake.of_kind("result")}
-    had, spent = len(fake.requests), cpu_seconds(worker)
+    had = len(fake.requests)
+    spent, ours = cpu_seconds(worker), time.process_time()
     fake.start()
     eventually(lambda: len(fake.results) == count,
-               lambda: f"{len(fake.results)} results", 90)
+               lambda: f"{len(fake.results)} results", 200)
     spent = cpu_seconds(worker) - spent
+    ours = time.process_time() - ours
 
     # What is heard first ends the silence of the others.
     kinds = [x.kind for x in fake.requests[had:]]
@@ -167,10 +169,13 @@ def backlog(t, _name, classic):
     check(sorted(ids).index(ids[0]) < AT_ONCE, f"{ids[0]} was the first")
     far = displacement(ids)
     check(far < 2 * AT_ONCE, f"they are {far} from their places")
-    # It may not be alone on this machine: then what it takes is enough.
+    # It may not be alone on this machine, or that may be slow: then it takes
+    # about as little of a processor as this orchestrator of straw.
     best = fake.best_second()
-    check(best >= 500 or spent < count / 500 * (1 if has_sanitizers() else 0.5),
-          f"{best} in a second; {spent} s of a processor for all")
+    print(f"# {best} in a second; all took {spent:.1f} s of a processor, and "
+          f"{ours:.1f} s of this test")
+    check(best >= 500 or spent < 2 * ours * (3 if has_sanitizers() else 1),
+          f"{best} in a second; {spent} s of a processor for all, {ours} s here")
     same([k for k, v in fake.results.items() if len(v) > 1], [],
          "delivered more than once")
     end(worker)
@@ -193,7 +198,7 @@ def large(t, _name, classic):
     fake.break_kind("result", replying(503, b"{}"))
     for i in range(count):
         fake.put(task(f"t{i:05}", "big_result", {"size": BIG}))
-    eventually(lambda: undelivered(port) == count, "all are run", 60)
+    eventually(lambda: undelivered(port) == count, "all are run", 120)
     fake.stop()
     fake.repair()
     grown = (worker.peak_kb() - before) >> 10
@@ -202,12 +207,12 @@ def large(t, _name, classic):
     check(grown < HELD_STOP_MB + 40 or has_sanitizers(),
           f"it grew by {grown} MB")
     worker.signal(signal.SIGTERM)
-    same(worker.wait(60), 0, "exit status")
+    same(worker.wait(120), 0, "exit status")
     worker = start(t, fake, **settings)
     worker.wait_log("cannot register", 60)
     fake.start()
     eventually(lambda: len(fake.results) == count,
-               lambda: f"{len(fake.results)} results", 90)
+               lambda: f"{len(fake.results)} results", 200)
     for result, in fake.results.values():
         same(len(result["data"]["big"]), BIG, "size")
     end(worker)
@@ -224,13 +229,15 @@ def full(t, _name, classic):
     for i in range(count):
         fake.put(task(f"t{i:05}", "big_result", {"size": BIG}))
     eventually(lambda: (undelivered(port) or 0) >= most, "it is full", 60)
-    fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 5)
+    eventually(lambda: len(fake.tasks) == count - undelivered(port),
+               "nothing is under way")
     held = undelivered(port)
     check(held <= most + 8, f"{held} results, of {most}")
+    fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 5)
     same(len(fake.tasks), count - held, "tasks that were not asked for")
     fake.repair()
     eventually(lambda: len(fake.results) == count,
-               lambda: f"{len(fake.results)} results", 90)
+               lambda: f"{len(fake.results)} results", 200)
     end(worker)
 
 
@@ -247,7 +254,7 @@ def restarts(t, _name, classic):
         # Some of the results are on their way then, or answered just now.
         eventually(lambda: os.path.exists(done) and
                    os.path.getsize(done) == (n + 1) * each,
-                   lambda: f"{n}: all are run", 60)
+                   lambda: f"{n}: all are run", 120)
         fake.stop()
         fake.start()
         worker.wait_log("registered at", 60, n + 2)

@@ -62,7 +62,7 @@ def early(t):
 module hang {{ file = "{module("bad_hang")}" }}
 category hang {{
     env_file = "{env}"
-    start_timeout = 1s
+    start_timeout = 5s
 }}
 handler patient {{ category = hang }}
 """)

@@ -246,14 +246,11 @@ def trials(t):
     starts = t.path("starts")
     os.mkdir(starts)
     program = t.write("child", FAILING.format(dir=starts, child=CHILD), 0o700)
-    types = ("slow", "fail", "crash", "eat", "deaf", "heed", "babble")
-    check(len(names) <= len(types), "more processors than handlers")
     s = Scene(t, {"light": "children = 1", **{
         name: "children = 1\nstart_timeout = 1s" for name in names}},
         env={"AVTOWORKER_CHILD": program}, more="".join(
-            f'handler {kind} {{\n    module = "{ZOO}"\n'
-            f"    category = {name}\n}}\n"
-            for kind, name in zip(types, names)))
+            f"handler of-{name} {{\n    exec = /bin/cat\n"
+            f"    category = {name}\n}}\n" for name in names))
     most = 0
 
     def all_tried():
@@ -265,8 +262,9 @@ def trials(t):
                    for n in names)
     eventually(lambda: len(os.listdir(starts)) == len(names),
                "each has failed once")
-    eventually(all_tried, "each has been tried twice more", 60)
-    same(most, cores, "most that were tried at once")
+    eventually(all_tried, "each has been tried twice more", 240)
+    # Of many they are seldom all at it at the same moment.
+    check(min(cores, 2) <= most <= cores, f"{most} were tried at once")
     s.all_well(s.put("e", 20, "echo"))
     s.worker.drain()
 

@@ -172,7 +172,7 @@ channel doubler {{ exec = {{ "{sys.executable}", "{example_of('double.py')}" }} 
 def listens(t):
     s = Scene(t, f"""
 channel counter {{ exec = "{example_of('count.pl')}" }}
-category default {{ children = 1 soft_time_limit = 300ms }}
+category default {{ children = 1 soft_time_limit = 3s }}
 """)
     same(s.success("t-1", "count", {"to": 3}), {"counted": 3}, "data")
     long = {"to": 999999, "ms": 20}
@@ -429,7 +429,7 @@ def never_ready(t):
     ends(t, """
 channel ends { exec = { "/bin/sh", "-c", "exit 3" } }
 channel hangs { exec = { "/bin/sleep", "1000" } }
-category default { start_timeout = 1s }
+category default { start_timeout = 3s }
 """, 75, "channel ends: while it started, its child exited with status 3",
          "channel hangs: was not ready within start_timeout")
 

@@ -34,7 +34,7 @@ def local(t, text, tasks, conf="", name="worker.py"):
         for kind, params in tasks))
     worker = Worker(t, conf + f'python p {{ script = "{script}" }}\n',
                     ["--local", lines], env=QUICK)
-    worker.wait(60)
+    worker.wait(200)
     results = [json.loads(line) for line in worker.output().splitlines()]
     return worker, {r["type"]: r for r in results}
 
@@ -370,7 +370,7 @@ async def stuck(params):
 category default {
     children = 4
     soft_time_limit = 500ms
-    time_limit = 3s
+    time_limit = 8s
 }
 """)
     for kind in ("async", "plain", "stuck"):

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 
 sys.dont_write_bytecode = True
 
@@ -138,8 +137,11 @@ def capacity(t):
     t.write("closed", "")
 
     def is_silent():
-        return time.monotonic() - fake.of_kind("poll")[-1].at > \
-            3 * fake.poll_timeout
+        """A poll takes as long as one heartbeat to another."""
+        polls = len(fake.of_kind("poll"))
+        beats = len(fake.of_kind("heartbeat"))
+        fake.wait_requests("heartbeat", beats + 4)
+        return len(fake.of_kind("poll")) == polls
     eventually(is_silent, "polls cease")
     polls = len(fake.of_kind("poll"))
     fake.put(task("waits", "echo"))

@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 
 from certificates import Shop  # noqa: E402
 from fake_orchestrator import Fake, raw, task  # noqa: E402
-from harness import TOKEN, case, check, eventually, main, \
+from harness import LIMIT, TOKEN, case, check, eventually, main, \
     same  # noqa: E402
 
 COMPLAINT = r" - (WARNING|ERROR) - "
@@ -53,7 +53,7 @@ def start(t, fake, more="", **others):
     {more}""", worker="heartbeat_interval = 1s", **others)
 
 
-def works(fake, name="one", limit=30):
+def works(fake, name="one", limit=LIMIT):
     fake.put(task(name))
     same(fake.wait_result(name, limit)["status"], "success", "status")
 
@@ -295,7 +295,7 @@ def no_tls(t):
     end(worker)
 
 
-@case("CAs that are replaced are taken without a restart", limit=200)
+@case("CAs that are replaced are taken without a restart")
 def renewed(t):
     old, new = Shop(t), Shop(t, "new")
     fake = Secure(old.sign("server"))
