@@ -486,7 +486,8 @@ def longest_gap(fake, worker):
 
 
 @case("{}: a heartbeat is never late: ten children spin, one is stopped, one "
-      "announces 60 MB, a resolver and an orchestrator never answer", ("classic", True), ("RXON", False))
+      "announces 60 MB, a resolver and an orchestrator never answer",
+      ("classic", True), ("RXON", False))
 def never_late(t, _name, classic):
     fake = Peer(classic=classic)
     steps = t.path("steps")
