@@ -356,9 +356,9 @@ def on_time(t):
     scene = Scene(t, classic=True)
     eventually(lambda: len(scene.gaps()) >= 12, "13 heartbeats")
     gaps = scene.gaps()[-10:]
-    # One that is late takes nothing from the time of the next.
     check(max(gaps) < 3 + t.late(), f"gaps {gaps}")
-    check(abs(sum(gaps) - 10) < 0.7 + t.late(), f"10 took {sum(gaps):.2f} s")
+    # A drift is in each of them.
+    check(abs(sorted(gaps)[5] - 1) < 0.1, f"gaps {gaps}")
     scene.end()
 
 
