@@ -13,6 +13,7 @@ from processes import age, born, journalled, send
 from stage import START_LIMIT, Trouble
 
 DRAIN_LIMIT = 240
+QUIET = 60  # looks, in 3 s; a machine that stands still takes none
 YOUNG_LEAST = 0.5  # seconds that a worker lives before it is killed
 SLOW = 0.1  # seconds by which somebody is late that are worth a note
 HANGS = 1  # seconds after which requests may be given up, and sent again
@@ -270,8 +271,8 @@ class Blows:
                 function()
         self.stage.devorch.send_signal(signal.SIGUSR2)
         end = time.monotonic() + DRAIN_LIMIT
-        quiet = time.monotonic()
-        while time.monotonic() < end and time.monotonic() - quiet < 3:
+        quiet = 0  # looks at which nothing was under way
+        while time.monotonic() < end and quiet < QUIET:
             if self.stage.is_dead():
                 self.put_off()
                 self.stage.start_worker()
@@ -279,6 +280,7 @@ class Blows:
             self.note_delays()
             ledger.read()
             self.look_for_orphans()
+            quiet += 1
             if self.orphans or ledger.lost() or ledger.tasks != tasks:
-                quiet = time.monotonic()
+                quiet = 0
             time.sleep(0.05)

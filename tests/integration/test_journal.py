@@ -234,9 +234,7 @@ def got_ready(t):
         scene.fake.put(task(name))
     scene.fake.wait_requests("result", 32)  # no more are out at once
     eventually(lambda: not scene.fake.tasks, "all were taken")
-    scene.fake.server.shutdown()
-    scene.fake.server.server_close()
-    scene.fake.repair()  # by which the silent ones end
+    scene.fake.stop()  # what comes on a connection now is not answered either
     scene.worker.wait_log("cannot deliver results.*connect")
     scene.worker.signal(signal.SIGTERM)
     eventually(lambda: scene.worker.lines("draining"), "drains")
