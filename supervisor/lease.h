@@ -72,6 +72,8 @@ struct lease_record {
 	bool fetching; /* from there */
 	bool read_back; /* from there, where it still is */
 	bool in_doubt; /* it may have been taken since sending_ms */
+	bool resent; /* it was a dead letter */
+	bool lost; /* it cannot be read back, and no other may be sent */
 };
 
 struct lease {

@@ -92,18 +92,31 @@ outbox_finished(struct outbox *o, struct lease *l)
  * What is read back.
  */
 
-/* A result that is nowhere any more. */
+/* It may have been taken by one that acts on every copy. */
+static bool
+is_in_doubt(const struct lease *l)
+{
+	return (l->record.sending_ms != 0 && l->record.in_doubt);
+}
+
+/* A result that is nowhere any more: a failure is sent instead, unless it may
+ * have been taken, or somebody has asked for that very one to be sent. */
 static void
 replace_lost(struct outbox *o, struct lease *l, const struct why *why)
 {
 	const struct log_context ctx = lease_context(l);
 
+	l->record.lost = is_in_doubt(l) || l->record.resent;
 	log_line(LOG_LEVEL_ERR, &ctx,
-	    "the result cannot be read from the journal: %s; reporting " CODE_TRANSIENT,
-	    why->text);
+	    "the result cannot be read from the journal: %s; %s", why->text,
+	    l->record.lost ? "it is given up" : "reporting " CODE_TRANSIENT);
+	if (l->record.lost)
+		return;
+	l->record.on_disk = false;
 	result_fini(&l->result);
 	l->result = result_failure(CODE_TRANSIENT,
 	    "the result was lost with the worker's journal: %s", why->text);
+	hold(o, l);
 	record_result(o->journal, l);
 }
 
@@ -115,19 +128,20 @@ on_fetched(struct journal_answer *answer, int64_t id, void *arg)
 
 	if (l == NULL || !l->record.fetching)
 		return; /* it was given up meanwhile */
-	l->record.fetching = l->record.on_disk = false;
-	if (answer->failed)
+	l->record.fetching = false;
+	if (answer->failed) {
 		replace_lost(o, l, &answer->why);
-	else {
-		result_fini(&l->result);
-		bytes_fini(&l->task.metadata);
-		l->result = answer->result.result;
-		l->task.metadata = answer->result.task_metadata;
-		l->ran_ms = answer->result.ran_ms;
-		l->running_ms = l->ran_ms > 0 ? l->leased_ms : 0;
-		l->record.read_back = true;
-		answer->result = (struct journal_result){ .ran_ms = 0 };
+		return;
 	}
+	l->record.on_disk = false;
+	result_fini(&l->result);
+	bytes_fini(&l->task.metadata);
+	l->result = answer->result.result;
+	l->task.metadata = answer->result.task_metadata;
+	l->ran_ms = answer->result.ran_ms;
+	l->running_ms = l->ran_ms > 0 ? l->leased_ms : 0;
+	l->record.read_back = true;
+	answer->result = (struct journal_result){ .ran_ms = 0 };
 	hold(o, l);
 }
 
@@ -175,15 +189,35 @@ outbox_in_doubt(struct lease *l)
 	l->record.in_doubt = true;
 }
 
+/* The job of a result in doubt times out before it expires. */
+static bool
+times_out(const struct lease *l)
+{
+	return (is_in_doubt(l) &&
+	    l->record.sending_ms + JOB_TIMEOUT_MS < l->record.expires_ms);
+}
+
 int64_t
 outbox_expires_ms(const struct lease *l)
 {
-	const struct lease_record *rec = &l->record;
+	if (l->record.lost)
+		return (l->record.finished_ms); /* long ago */
+	return (times_out(l) ? l->record.sending_ms + JOB_TIMEOUT_MS :
+			       l->record.expires_ms);
+}
 
-	if (rec->sending_ms != 0 && rec->in_doubt &&
-	    rec->sending_ms + JOB_TIMEOUT_MS < rec->expires_ms)
-		return (rec->sending_ms + JOB_TIMEOUT_MS);
-	return (rec->expires_ms);
+const char *
+outbox_expiry(const struct lease *l)
+{
+	if (l->record.lost)
+		return (is_in_doubt(l) ?
+			"the result may have been taken, and its content is "
+			"lost" :
+			"the content of the result is lost");
+	return (times_out(l) ?
+		"the result may have been taken, and its job has timed out "
+		"since" :
+		"the result could not be delivered within result_retention");
 }
 
 void
@@ -299,12 +333,14 @@ restore_result(struct outbox *o, struct lease *l, struct journal_row *row)
 {
 	struct result r = { 0 };
 
-	if (row->finished_ms != 0) {
+	/* A mark without a result: the disk has lost it since (on_rewrite()). */
+	if (row->finished_ms != 0 || row->sending_ms != 0) {
 		r.status = row->status;
 		r.code = row->code;
 		row->status = row->code = NULL;
 		lease_finish(o->set.leases, l, &r);
-		l->record.finished_ms = since(row->finished_ms);
+		l->record.finished_ms = since(
+		    row->finished_ms != 0 ? row->finished_ms : row->sending_ms);
 		l->record.expires_ms =
 		    l->record.finished_ms + o->set.conf->result_retention_ms;
 		l->record.on_disk = true;
@@ -335,6 +371,7 @@ restore(struct outbox *o, struct outbox_client *client, struct journal_row *row,
 		    errno == EEXIST ? "its task_id is here already" :
 				      "no memory");
 	else {
+		l->record.resent = source == LEASE_FROM_DEAD_LETTER;
 		restore_result(o, l, row);
 		client->deliver(l, client->arg);
 	}
@@ -358,7 +395,7 @@ outbox_join(struct outbox *o, struct outbox_client *client)
 			continue;
 		TAILQ_REMOVE(&o->found, row, entry);
 		id = row->id;
-		whole = row->finished_ms != 0;
+		whole = row->finished_ms != 0 || row->sending_ms != 0;
 		l = restore(o, client, row, LEASE_FROM_JOURNAL, &why);
 		if (l == NULL)
 			log_err("lease %" PRId64 " of the journal is left "
@@ -541,9 +578,9 @@ on_rewrite(void *arg)
 		if (l->state == LEASE_FINISHED && !l->record.on_disk) {
 			l->record.read_back = false;
 			record_result(o->journal, l);
-			if (l->record.sending_ms != 0)
-				record_sending(o->journal, l);
 		}
+		if (l->record.sending_ms != 0)
+			record_sending(o->journal, l);
 		n++;
 	}
 	log_info("journal: %u lease%s written again", n, n == 1 ? "" : "s");

@@ -71,8 +71,9 @@ bool outbox_prepare(struct outbox *, struct lease *, bool once);
 void outbox_not_sent(struct outbox *, struct lease *);
 /* Nobody knows whether it was taken. */
 void outbox_in_doubt(struct lease *);
-/* When it is to be given up, in clock_now_ms(). */
+/* When it is to be given up, in clock_now_ms(), and why. */
 int64_t outbox_expires_ms(const struct lease *);
+const char *outbox_expiry(const struct lease *);
 /* It was taken; how, in a word. */
 void outbox_delivered(struct outbox *, const struct outbox_client *,
     struct lease *, const char *outcome);

@@ -364,12 +364,7 @@ expire(struct remote *r)
 			continue;
 		TAILQ_REMOVE(&r->posting.waiting, l, entry);
 		r->posting.waiting_count--;
-		give_up(r, l,
-		    l->record.expires_ms > now_ms ?
-			"the result may have been taken, and its job has timed "
-			"out since" :
-			"the result could not be delivered within "
-			"result_retention");
+		give_up(r, l, outbox_expiry(l));
 	}
 }
 

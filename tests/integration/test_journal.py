@@ -267,6 +267,27 @@ def too_old(t):
          [("one", "success")], "dead letters")
 
 
+@case("classic: what may have been taken and is lost is followed by no other")
+def lost_in_doubt(t):
+    scene = Scene(t, "classic")
+    scene.fake.break_kind("result", silent)
+    scene.fake.put(task("one"))
+    scene.fake.wait_requests("result", 1)
+    scene.kill()
+    db = sqlite3.connect(t.path("state/journal.db"))
+    db.execute("UPDATE lease SET data = '{'")
+    db.commit()
+    db.close()
+    scene.fake.repair()
+    worker = scene.start()
+    worker.wait_log("cannot be read from the journal.*given up")
+    worker.wait_log("taken, and its content is lost; .*dead letter 1.*=one")
+    scene.fake.put(task("two"))
+    scene.fake.wait_result("two")
+    worker.drain()
+    same(scene.results("one"), [], "copies")
+
+
 @case("results are given up after result_retention")
 def retention(t):
     scene = Scene(t)

@@ -252,12 +252,85 @@ believes_no_moment_that_cannot_be(void)
 	scene_fini(&s);
 }
 
+/* A result that may have been taken, and what has become of its row since;
+ * the worker has ended in between. */
+static struct lease *
+doubtful_one(struct scene *s, const char *sql)
+{
+	struct lease *l;
+
+	scene_init(s);
+	l = finish_one(s);
+	UNTIL(s, outbox_prepare(s->outbox, l, true));
+	outbox_in_doubt(l);
+	scene_close(s);
+	change(s, sql);
+	scene_open(s);
+	ASSERT_INT(s->delivered, 1);
+	return (the_lease(s));
+}
+
+static void
+gives_up(struct scene *s, struct lease *l, const char *why)
+{
+	expect_log("the result cannot be read from the journal");
+	while (outbox_expires_ms(l) > clock_now_ms()) {
+		ASSERT(!outbox_prepare(s->outbox, l, true));
+		(void)event_base_loop(s->loop, EVLOOP_ONCE);
+	}
+	ASSERT(l->record.on_disk);
+	ASSERT_STR(outbox_expiry(l), why);
+}
+
+#define LOST_IN_DOUBT "the result may have been taken, and its content is lost"
+
+static void
+follows_one_in_doubt_by_no_other(void)
+{
+	struct scene s;
+	struct lease *l;
+
+	l = doubtful_one(&s, "UPDATE lease SET data = '{'");
+	gives_up(&s, l, LOST_IN_DOUBT);
+	scene_fini(&s);
+	/* As when all has been written again to a new file. */
+	l = doubtful_one(&s,
+	    "UPDATE lease SET finished_at = NULL, status = NULL, data = NULL");
+	gives_up(&s, l, LOST_IN_DOUBT);
+	scene_fini(&s);
+}
+
+static void
+follows_a_dead_letter_by_no_other(void)
+{
+	struct scene s;
+	struct lease *l;
+
+	scene_init(&s);
+	l = finish_one(&s);
+	expect_log("kept as dead letter 1");
+	outbox_gave_up(s.outbox, &s.client, l, "refused");
+	lease_end(&s.leases, l, LEASE_DEAD);
+	scene_close(&s);
+	change(&s, "UPDATE dead_letter SET data = '{'");
+	scene_open(&s);
+	order(&s, LETTERS_RESEND, 1);
+	UNTIL(&s, s.answers == 1);
+	l = the_lease(&s);
+	gives_up(&s, l, "the content of the result is lost");
+	scene_fini(&s);
+}
+
 static const struct test tests[] = {
 	{ "sends a dead letter once, however often it is told to at once",
 	    sends_a_dead_letter_once },
 	{ "spills what was read back", spills_what_was_read_back },
 	{ "believes no moment that cannot be",
 	    believes_no_moment_that_cannot_be },
+	{ "follows one in doubt by no other",
+	    follows_one_in_doubt_by_no_other },
+	{ "follows a dead letter by no other",
+	    follows_a_dead_letter_by_no_other },
 };
 
 TEST_MAIN(tests)
