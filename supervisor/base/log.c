@@ -53,6 +53,7 @@ static struct {
 	char tag[96]; /* of syslog */
 	bool to_journal; /* standard error is the journal's */
 	bool echo;
+	bool part; /* the file's last line has no end: its disk was full */
 	void (*divert)(enum log_level, const char *);
 } out = {
 	.sink = SINK_STDERR,
@@ -117,6 +118,7 @@ log_open(const char *destination, enum log_level level, enum log_format format,
 	out.sink = sink;
 	out.to_journal = sink == SINK_STDERR && stderr_is_journal();
 	out.fd = fd;
+	out.part = false;
 	free(out.path);
 	out.path = path;
 	out.level = level;
@@ -135,6 +137,7 @@ log_reopen(struct why *why)
 		return (-1);
 	(void)close(out.fd);
 	out.fd = fd;
+	out.part = false;
 	return (0);
 }
 
@@ -257,47 +260,77 @@ takes_line(int fd)
 	return (poll(&p, 1, 0) == 1);
 }
 
-/* Writes a line, and before it how many were lost, if any. */
+/* A line without its end, of less than PIPE_BUF bytes, so that a pipe takes it
+ * whole; text is cut for that. */
 static void
-write_line(struct bytes *line)
+put_line(struct bytes *line, enum log_level level,
+    const struct log_context *ctx, char *text)
 {
-	struct bytes whole = { 0 };
+	size_t len, over;
 
-	if (out.sink != SINK_FILE && !takes_line(out.fd)) {
-		out.lost++;
-		return;
+	for (;;) {
+		line->len = 0;
+		if (out.format == LOG_FORMAT_JSON)
+			put_json(line, level, ctx, text);
+		else
+			put_text(line, level, ctx, text);
+		len = strlen(text);
+		if (line->len < PIPE_BUF || len == 0)
+			return;
+		over = line->len - PIPE_BUF + 1;
+		text[over < len ? len - over : 0] = '\0';
 	}
-	if (out.lost > 0)
-		bytes_printf(
-		    &whole, "[%u lines lost: nobody read them]\n", out.lost);
-	bytes_append(&whole, line->p, line->len);
-	if (out.sink != SINK_FILE && whole.len >= PIPE_BUF)
-		whole.len = PIPE_BUF - 1;
-	bytes_puts(&whole, "\n");
-	if (!bytes_failed(&whole) && write(out.fd, whole.p, whole.len) > 0)
-		out.lost = 0;
-	else
-		out.lost++;
-	bytes_fini(&whole);
 }
 
-/* The same to syslog. */
-static void
-write_syslog(int priority, const struct bytes *line)
+/* False when it is lost, or a part of it. */
+static bool
+write_line(struct bytes *line)
 {
-	char text[64];
+	ssize_t n;
 
-	if (out.lost > 0)
-		(void)snprintf(text, sizeof(text),
-		    "[%u lines lost: nobody read them]", out.lost);
-	if ((out.lost == 0 ||
-		devlog_send(&out.fd, _PATH_LOG, priority, out.tag, text,
-		    strlen(text))) &&
-	    devlog_send(
-		&out.fd, _PATH_LOG, priority, out.tag, line->p, line->len))
-		out.lost = 0;
+	if (out.sink != SINK_FILE && !takes_line(out.fd))
+		return (false);
+	bytes_puts(line, "\n");
+	if (bytes_failed(line) || (out.part && write(out.fd, "\n", 1) != 1))
+		return (false);
+	n = write(out.fd, line->p, line->len);
+	out.part = n > 0 && (size_t)n < line->len;
+	return (n > 0 && !out.part);
+}
+
+static bool
+say(enum log_level level, const struct log_context *ctx, char *text)
+{
+	struct bytes line = { 0 };
+	bool said;
+
+	put_line(&line, level, ctx, text);
+	if (out.sink == SINK_SYSLOG)
+		said = !bytes_failed(&line) &&
+		    devlog_send(&out.fd, _PATH_LOG, levels[level].priority,
+			out.tag, line.p, line.len);
 	else
-		out.lost++;
+		said = write_line(&line);
+	bytes_fini(&line);
+	return (said);
+}
+
+/* True when all that were lost are told of. */
+static bool
+say_lost(void)
+{
+	static const struct log_context nothing;
+	char text[80];
+
+	if (out.lost == 0)
+		return (true);
+	(void)snprintf(text, sizeof(text),
+	    "%u line%s of this log could not be written and %s lost", out.lost,
+	    out.lost == 1 ? "" : "s", out.lost == 1 ? "is" : "are");
+	if (!say(LOG_LEVEL_WARN, &nothing, text))
+		return (false);
+	out.lost = 0;
+	return (true);
 }
 
 static void
@@ -314,7 +347,6 @@ log_line(
 {
 	static const struct log_context nothing;
 	const int saved = errno;
-	struct bytes line = { 0 };
 	char text[LINE_SIZE];
 	va_list ap;
 
@@ -334,16 +366,7 @@ log_line(
 		echo_line(text);
 	if (ctx == NULL)
 		ctx = &nothing;
-	if (out.format == LOG_FORMAT_JSON)
-		put_json(&line, level, ctx, text);
-	else
-		put_text(&line, level, ctx, text);
-	if (bytes_failed(&line))
-		;
-	else if (out.sink == SINK_SYSLOG)
-		write_syslog(levels[level].priority, &line);
-	else
-		write_line(&line);
-	bytes_fini(&line);
+	if (!say_lost() || !say(level, ctx, text))
+		out.lost++;
 	errno = saved;
 }
