@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -18,19 +19,23 @@
 #define HOST_MAX     (ID_MAX - 7) /* room for "-" and six digits */
 #define MACHINE_FILE "/etc/machine-id"
 
-/* The first line of a file; an unreadable one is empty. */
-static void
+/* The first line of a file; one that is missing is empty. -1 and errno when
+ * there may be another one. */
+static int
 read_line(const char *path, char *line, size_t size)
 {
-	ssize_t n = -1;
+	ssize_t n;
 	int fd;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1) {
-		n = read(fd, line, size - 1);
-		(void)close(fd);
+	line[0] = '\0';
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return (errno == ENOENT ? 0 : -1);
+	if ((n = read(fd, line, size - 1)) >= 0) {
+		line[n] = '\0';
+		line[strcspn(line, "\n")] = '\0';
 	}
-	line[n > 0 ? n : 0] = '\0';
-	line[strcspn(line, "\n")] = '\0';
+	(void)close(fd);
+	return (n >= 0 ? 0 : -1);
 }
 
 /* The short host name, reduced to what an id may hold. */
@@ -106,9 +111,17 @@ identity_worker_id(const char *state_dir, struct why *why)
 		why_set(why, "worker.state_dir is too long");
 		return (NULL);
 	}
-	read_line(MACHINE_FILE, machine, sizeof(machine));
+	(void)read_line(MACHINE_FILE, machine, sizeof(machine));
 
-	read_line(path, line, sizeof(line));
+	/* A new id in the place of one that cannot be read just now would be
+	 * another worker. */
+	if (read_line(path, line, sizeof(line)) == -1) {
+		why_errno(why,
+		    "cannot read the worker id in %s (set worker.id, or "
+		    "worker.state_dir to a folder that can be read)",
+		    path);
+		return (NULL);
+	}
 	if (is_ours(line, machine))
 		id = strdup(line);
 	else if ((id = make_id()) != NULL &&

@@ -171,11 +171,29 @@ says_what_cannot_be_written(void)
 	ASSERT(strstr(why.text, "set worker.id, or worker.state_dir") != NULL);
 }
 
+static void
+keeps_what_cannot_be_read(void)
+{
+	char path[PATH_MAX], link[PATH_MAX];
+	struct why why;
+	ssize_t n;
+
+	/* Even for root: a link to itself. */
+	(void)snprintf(path, sizeof(path), "%s/worker_id", make_home());
+	ASSERT(symlink(path, path) == 0);
+	ASSERT(identity_worker_id(home, &why) == NULL);
+	ASSERT(strstr(why.text, "cannot read the worker id in") != NULL);
+	ASSERT((n = readlink(path, link, sizeof(link))) > 0);
+	ASSERT_MEM(link, (size_t)n, path, strlen(path));
+}
+
 static const struct test tests[] = {
 	{ "an id is made once and kept", is_kept },
 	{ "another machine gets another id", is_made_anew_elsewhere },
 	{ "a broken file is replaced", replaces_what_is_no_id },
 	{ "a folder that cannot be used is named, with what to do",
 	    says_what_cannot_be_written },
+	{ "an id that cannot be read is not replaced",
+	    keeps_what_cannot_be_read },
 };
 TEST_MAIN(tests)
