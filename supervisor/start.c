@@ -367,7 +367,9 @@ open_figures(struct supervisor *s, struct why *why)
 
 	if (s->metrics == NULL || metrics_address(s->metrics) == NULL)
 		return (0);
-	directory = text_format("%s/figures", s->options->instance->state_dir);
+	/* With a dot, which no worker's name begins with: those have their
+	 * state directories beside it, and it is emptied. */
+	directory = text_format("%s/.figures", s->options->instance->state_dir);
 	if (directory == NULL) {
 		why_errno(why, "figures of scripts");
 		return (-1);

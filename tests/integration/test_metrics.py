@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, replying, task  # noqa: E402
 from harness import (BUILD, LIMIT, case, check, eventually,  # noqa: E402
-                     free_port, main, same)
+                     free_port, main, read, same)
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
@@ -372,6 +372,16 @@ def disabled(t):
         check(s.connect_ex(("127.0.0.1", scene.port)) != 0,
               "somebody listens")
     scene.worker.drain()
+
+
+@case("a worker named figures keeps its own, below the one without a name")
+def named_figures(t):
+    for folder in ("state", "state/figures"):
+        os.mkdir(t.path(folder), 0o700)
+    journal = t.write("state/figures/journal.db", "its own")
+    scene = Scene(t).up()
+    scene.worker.drain()
+    same(read(journal), "its own", "what it keeps")
 
 
 if __name__ == "__main__":
