@@ -307,6 +307,14 @@ same_texts(char *const *a, char *const *b)
 	return (*a == *b);
 }
 
+/* Children keep what they have read of such a file. */
+static bool
+same_set_files(const struct bytes *a, const struct bytes *b)
+{
+	return (a->len == b->len &&
+	    (a->len == 0 || memcmp(a->p, b->p, a->len) == 0));
+}
+
 /* What a script imports may have changed with nothing to tell: it is started
  * anew. */
 static bool
@@ -317,7 +325,8 @@ is_same(const struct program *a, const struct program *b)
 	    strcmp(a->category->name, b->category->name) == 0 &&
 	    conf_category_equal(a->conf, b->conf) && same_handlers(a, b) &&
 	    same_texts(a->command.argv, b->command.argv) &&
-	    same_texts(a->command.envp, b->command.envp));
+	    same_texts(a->command.envp, b->command.envp) &&
+	    same_set_files(&a->command.set_files, &b->command.set_files));
 }
 
 /* The same program in a generation, or NULL. */

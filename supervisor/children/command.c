@@ -302,8 +302,8 @@ check_shared(const struct command_settings *set, const struct handler *h,
 }
 
 static int
-add_module_settings(
-    char ***envp, const struct command_settings *set, struct why *why)
+add_module_settings(char ***envp, struct bytes *files,
+    const struct command_settings *set, struct why *why)
 {
 	struct handler *h = NULL;
 
@@ -314,7 +314,8 @@ add_module_settings(
 			offsetof(struct conf_settings, set), why) == -1 ||
 		    check_shared(set, h, h->settings->set_file,
 			offsetof(struct conf_settings, set_file), why) == -1 ||
-		    environment_add_settings(envp, h->settings, why) == -1)
+		    environment_add_settings(envp, files, h->settings, why) ==
+			-1)
 			return (-1);
 	}
 	return (0);
@@ -352,7 +353,8 @@ add_limits(char ***envp, const struct command_settings *set, struct why *why)
 
 /* The category's, and then what is nearer to the handlers. */
 static char **
-make_envp(const struct command_settings *set, struct why *why)
+make_envp(
+    struct bytes *files, const struct command_settings *set, struct why *why)
 {
 	char **envp;
 	int rc;
@@ -364,12 +366,13 @@ make_envp(const struct command_settings *set, struct why *why)
 		return (NULL);
 	rc = add_limits(&envp, set, why);
 	if (rc == 0)
-		rc = environment_add_settings(&envp, &set->conf->settings, why);
+		rc = environment_add_settings(
+		    &envp, files, &set->conf->settings, why);
 	if (rc == 0 && set->source == NULL)
-		rc = add_module_settings(&envp, set, why);
+		rc = add_module_settings(&envp, files, set, why);
 	else if (rc == 0 && set->source->settings != NULL)
-		rc =
-		    environment_add_settings(&envp, set->source->settings, why);
+		rc = environment_add_settings(
+		    &envp, files, set->source->settings, why);
 	if (rc == 0)
 		return (envp);
 	environment_free(envp);
@@ -383,8 +386,10 @@ command_init(
 	*c = (struct command){ 0 };
 	if (check_places(set->category, set->conf, why) == -1)
 		return (-1);
-	if ((c->envp = make_envp(set, why)) == NULL)
+	if ((c->envp = make_envp(&c->set_files, set, why)) == NULL) {
+		bytes_fini(&c->set_files);
 		return (-1);
+	}
 	c->argv = make_argv(&c->files, set);
 	if (c->argv == NULL || add_figures(c, set) == -1) {
 		why_errno(why, "category %s", set->category);
@@ -437,6 +442,7 @@ command_fill(struct child_start *how, const struct command *c,
 void
 command_fini(struct command *c)
 {
+	bytes_fini(&c->set_files);
 	environment_free(c->envp);
 	environment_free(c->argv);
 	*c = (struct command){ 0 };

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "child/bytes.h"
 #include "supervisor/base/why.h"
 #include "supervisor/children/spawn.h"
 
@@ -21,6 +22,8 @@ struct program;
 struct command {
 	char **argv; /* owned, NULL-terminated */
 	char **envp; /* the same */
+	struct bytes set_files; /* of the settings: which they are, and when
+				   they were written; differs when they do */
 	struct spawn_files files; /* of the handlers; the table's */
 };
 

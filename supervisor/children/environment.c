@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "child/bytes.h"
 #include "supervisor/base/text.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/conf.h"
@@ -301,16 +302,23 @@ environment_set_number(char ***env, const char *name, int64_t value)
 }
 
 static int
-add_file_setting(char ***env, const char *setting, struct why *why)
+add_file_setting(
+    char ***env, struct bytes *files, const char *setting, struct why *why)
 {
 	const int len = (int)strcspn(setting, "=");
 	const char *path = setting + len + 1;
+	struct stat st;
 
-	if (access(path, R_OK) == -1) {
+	if (access(path, R_OK) == -1 || stat(path, &st) == -1) {
 		why_errno(why, "set_file %s", setting);
 		return (-1);
 	}
-	if (set(env, text_format("%.*s_FILE=%s", len, setting, path)) == -1) {
+	bytes_printf(files, "%llu:%llu:%lld:%lld.%09ld\n",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+	    (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+	    st.st_mtim.tv_nsec);
+	if (bytes_failed(files) ||
+	    set(env, text_format("%.*s_FILE=%s", len, setting, path)) == -1) {
 		why_errno(why, "set_file");
 		return (-1);
 	}
@@ -318,8 +326,8 @@ add_file_setting(char ***env, const char *setting, struct why *why)
 }
 
 int
-environment_add_settings(
-    char ***env, const struct conf_settings *settings, struct why *why)
+environment_add_settings(char ***env, struct bytes *files,
+    const struct conf_settings *settings, struct why *why)
 {
 	char *const *s;
 
@@ -329,7 +337,7 @@ environment_add_settings(
 			return (-1);
 		}
 	for (s = settings->set_file; s != NULL && *s != NULL; s++)
-		if (add_file_setting(env, *s, why) == -1)
+		if (add_file_setting(env, files, *s, why) == -1)
 			return (-1);
 	return (0);
 }

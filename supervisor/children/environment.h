@@ -7,6 +7,7 @@
 
 #include "supervisor/base/why.h"
 
+struct bytes;
 struct conf_settings;
 
 /* The few variables that any program may want (PATH, HOME, LANG, TZ ...).
@@ -33,8 +34,9 @@ int environment_add(char ***, const char *name, const char *value);
  * errno. */
 int environment_set_number(char ***, const char *name, int64_t value);
 /* Adds settings: KEY=VALUE as it is, and KEY_FILE=PATH, for a file that must be
- * there. -1 and why; the environment is still good. */
+ * there; files is told which it is and when it was written. -1 and why; the
+ * environment is still good. */
 int environment_add_settings(
-    char ***, const struct conf_settings *, struct why *);
+    char ***, struct bytes *files, const struct conf_settings *, struct why *);
 
 #endif

@@ -261,6 +261,26 @@ def replaced(t):
     scene.end()
 
 
+@case("a file of settings that has changed is a change of what names it")
+def set_file(t):
+    scene = Scene(t)
+    secret = t.write("secret", "the-old-one\n")
+    scene.edit(r"category light \{",
+               f'category light {{\n    set_file = "PASSWORD={secret}"')
+    scene.reload()
+    light = scene.wait_children("light", lambda now: len(now) == 2 and now,
+                                "two")
+    heavy = scene.worker.serving("heavy")
+    scene.reload(count=2)
+    same(scene.worker.serving("light"), light, "children of light")
+    os.rename(t.write("secret.new", "the-new-one\n"), secret)
+    scene.reload(count=3)
+    scene.wait_children("light", lambda now: len(now) == 2 and
+                        not now & light, "two new ones")
+    same(scene.worker.serving("heavy"), heavy, "children of heavy")
+    scene.end()
+
+
 @case("what only a restart can change is named")
 def restart_keys(t):
     scene = Scene(t)
