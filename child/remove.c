@@ -65,6 +65,15 @@ move_up(struct removal *r, int parent, const char *name)
 		note(r);
 }
 
+/* Nor may it write into what a handler has made read-only, as package managers
+ * do with what they unpack. */
+static void
+make_writable(int fd, const struct stat *st)
+{
+	if ((st->st_mode & S_IRWXU) != S_IRWXU)
+		(void)fchmod(fd, S_IRWXU);
+}
+
 static void empty(struct removal *, int fd, unsigned depth);
 
 static void
@@ -83,10 +92,6 @@ remove_entry(
 		note(r);
 		return;
 	}
-	if (depth == DEPTH_MAX) {
-		move_up(r, parent, entry->d_name);
-		return;
-	}
 	if ((fd = open_directory(parent, entry->d_name)) == -1) {
 		note(r);
 		return;
@@ -95,6 +100,12 @@ remove_entry(
 		errno = EXDEV;
 		note(r);
 		(void)close(fd);
+		return;
+	}
+	make_writable(fd, &st);
+	if (depth == DEPTH_MAX) {
+		(void)close(fd);
+		move_up(r, parent, entry->d_name);
 		return;
 	}
 	empty(r, fd, depth + 1); /* closes it */
@@ -139,6 +150,7 @@ remove_directory(const char *path)
 		goto out;
 	}
 	r.device = st.st_dev;
+	make_writable(r.top, &st);
 	for (pass = 0; pass < PASSES_MAX; pass++) {
 		r.removed = false;
 		r.error = 0;

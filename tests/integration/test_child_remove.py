@@ -5,6 +5,7 @@ in them, and nothing else."""
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -80,6 +81,29 @@ def _():
         os.chmod(path + "/a", 0)
     remove(path)
     equal(os.path.exists(path), False, "gone")
+
+
+@case("directories that nobody may write into are removed")
+def _():
+    # Root may write everywhere, so somebody else does it.
+    user = 65534 if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(CHILD, place + "/child")
+        path = place + "/tasks/1"
+        os.makedirs(path + "/d" * 60 + "/e")
+        with open(path + "/d/d/file", "w"):
+            pass
+        for here, _names, files in os.walk(place + "/tasks", topdown=False):
+            for name in [here] + [here + "/" + file for file in files]:
+                if user is not None:
+                    os.chown(name, user, user)
+            os.chmod(here, 0o755 if here == place + "/tasks" else 0o555)
+        os.chmod(place, 0o755)
+        done = subprocess.run([place + "/child", "--remove", path], text=True,
+                              stdout=subprocess.PIPE, user=user,
+                              stderr=subprocess.STDOUT, timeout=LIMIT_S)
+        equal((done.returncode, done.stdout), (0, ""), "what it says")
+        equal(os.listdir(place + "/tasks"), [], "what is left")
 
 
 @case("a tree that is deeper than any path is removed")
