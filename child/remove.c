@@ -143,7 +143,11 @@ remove_directory(const char *path)
 	struct stat st;
 	int fd, pass, error = 0;
 
-	if ((r.top = open_directory(AT_FDCWD, path)) == -1)
+	r.top = open_directory(AT_FDCWD, path);
+	/* A handler may have put something else in its place. */
+	if (r.top == -1 && errno == ENOTDIR && unlink(path) == 0)
+		return (0);
+	if (r.top == -1)
 		return (errno == ENOENT ? 0 : errno);
 	if (flock(r.top, LOCK_EX | LOCK_NB) == -1 || fstat(r.top, &st) == -1) {
 		error = errno == EWOULDBLOCK ? 0 : errno;

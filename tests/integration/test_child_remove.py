@@ -59,8 +59,21 @@ def _():
           "what is there")
     link = TMP.name + "/link"
     os.symlink(outside, link)
-    equal(remove(link, status=errno.ENOTDIR), "", "a link itself")
-    equal(os.listdir(outside), ["kept"], "what it names")
+    remove(link)
+    equal((os.path.lexists(link), os.listdir(outside)), (False, ["kept"]),
+          "one in the place of a directory, and what it names")
+
+
+@case("a file in the place of a directory is removed")
+def _():
+    path = make("a")
+    remove(path + "/a")
+    equal(os.listdir(path), [], "what is left")
+    os.mkdir(path + "/a")
+    with open(path + "/b", "w"):
+        pass
+    remove(path + "/b/c", status=errno.ENOTDIR)
+    equal(sorted(os.listdir(path)), ["a", "b"], "one on the way stays")
 
 
 @case("a hard link takes nothing away from the other name")
