@@ -84,13 +84,18 @@ aw_progress(struct aw_task *task, double fraction, const char *message)
 bool
 aw_event(struct aw_task *task, const char *type, const char *payload)
 {
+	/* One level less: the message wraps it. */
+	const struct jscan_limits limits = {
+		.max_bytes = REPORT_BYTES_MAX,
+		.max_depth = jscan_payload_limits.max_depth - 1,
+		.max_tokens = REPORT_BYTES_MAX,
+	};
 	struct bytes text = { 0 };
 	struct jscan_error error;
 	struct jslice root;
-	const size_t len = strlen(payload);
 
-	if (!name_is_sane(type) || len > REPORT_BYTES_MAX ||
-	    jscan_check(payload, len, &jscan_payload_limits, &root, &error) ==
+	if (type == NULL || payload == NULL || !name_is_sane(type) ||
+	    jscan_check(payload, strlen(payload), &limits, &root, &error) ==
 		-1 ||
 	    root.type != JSCAN_OBJECT || !may_report(task))
 		return (false);

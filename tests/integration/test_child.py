@@ -313,6 +313,11 @@ def _():
                    {"payload": "{"}):
         child.task("tell", {"times": 0, **params})
         equal(told(child)[1]["data"]["sent"], False, repr(params))
+    # The message, which wraps it, has to be within the limit of 128 levels.
+    for levels, sent in ((127, True), (128, False)):
+        child.task("tell", {"times": 0, "payload":
+                            '{"a":' * (levels - 1) + "{}" + "}" * (levels - 1)})
+        equal(told(child)[1]["data"]["sent"], sent, f"{levels} levels")
     child.stop()
 
 
