@@ -22,6 +22,10 @@
 
 #define REASON_MAX 1024
 
+/* What may be printed leaves room for what the message that it becomes has
+ * besides. */
+#define OWN_TOKENS 16
+
 /* The members of a result, as they are printed. */
 struct printed {
 	struct jslice status;
@@ -124,6 +128,22 @@ set_error(struct aw_task *task, const char *status, const struct jslice *error,
 	free(own_message);
 }
 
+/* Reads what it printed as a JSON object; false when it is none. */
+static bool
+read_printed(const struct exec_outcome *o, struct jslice *root)
+{
+	const struct jscan_limits limits = {
+		.max_bytes = jscan_payload_limits.max_bytes,
+		.max_depth = jscan_payload_limits.max_depth,
+		.max_tokens = jscan_payload_limits.max_tokens - OWN_TOKENS,
+	};
+	struct jscan_error error;
+
+	return (jscan_check(
+		    o->printed.p, o->printed.len, &limits, root, &error) == 0 &&
+	    root->type == JSCAN_OBJECT);
+}
+
 static bool
 is_blank(const struct bytes *b)
 {
@@ -140,13 +160,6 @@ static void
 judge_success(
     const struct exec_outcome *o, const struct exec *x, struct aw_task *task)
 {
-	/* Room for what the message that it becomes has besides. */
-	const struct jscan_limits limits = {
-		.max_bytes = jscan_payload_limits.max_bytes,
-		.max_depth = jscan_payload_limits.max_depth,
-		.max_tokens = jscan_payload_limits.max_tokens - 16,
-	};
-	struct jscan_error error;
 	struct jslice root;
 	struct printed p;
 	char word[NAME_BYTES_MAX + 2], message[512];
@@ -155,9 +168,7 @@ judge_success(
 		task_set_data(task, "{}", 2);
 		return;
 	}
-	if (jscan_check(o->printed.p, o->printed.len, &limits, &root, &error) ==
-		-1 ||
-	    root.type != JSCAN_OBJECT || !read_result(&root, &p) ||
+	if (!read_printed(o, &root) || !read_result(&root, &p) ||
 	    p.status.p == NULL) {
 		/* Which also says what is wrong with it. */
 		task_set_data(task, o->printed.p, o->printed.len);
@@ -198,21 +209,29 @@ judge_failure(
 	const bool again =
 	    WIFEXITED(o->status) && WEXITSTATUS(o->status) == EX_TEMPFAIL;
 	char end[REASON_MAX], message[REASON_MAX + 512];
-	struct jscan_error error;
 	struct jslice root;
 	struct printed p;
 
 	describe_end(o, end);
 	(void)snprintf(message, sizeof(message), "handler \"%s\" (%.300s): %s",
 	    x->type, x->path.p, end);
-	if (jscan_check(o->printed.len > 0 ? o->printed.p : "", o->printed.len,
-		&jscan_payload_limits, &root, &error) == -1 ||
-	    root.type != JSCAN_OBJECT || !read_result(&root, &p))
+	if (!read_printed(o, &root) || !read_result(&root, &p))
 		p = (struct printed){ 0 };
 	set_error(task, again ? "retry" : "failure", &p.error,
 	    "TRANSIENT_ERROR", message);
 	if (p.metadata.p != NULL)
 		task_set_extra(task, TASK_METADATA, &p.metadata);
+}
+
+/* The kernel sends SIGXCPU first, and to who lives on SIGKILL. */
+static bool
+has_used_its_time(const struct exec_outcome *o, const struct exec *x)
+{
+	const int sig = WIFSIGNALED(o->status) ? WTERMSIG(o->status) : 0;
+
+	return (x->limits->task_cpu_s > 0 &&
+	    (sig == SIGXCPU ||
+		(sig == SIGKILL && o->cpu_s >= x->limits->task_cpu_s)));
 }
 
 void
@@ -237,8 +256,7 @@ exec_outcome_judge(
 		    x->type, x->path.p);
 	else if (WIFEXITED(o->status) && WEXITSTATUS(o->status) == 0)
 		judge_success(o, x, task);
-	else if (WIFSIGNALED(o->status) && WTERMSIG(o->status) == SIGXCPU &&
-	    x->limits->task_cpu_s > 0)
+	else if (has_used_its_time(o, x))
 		aw_failure(task, "RESOURCE_EXHAUSTED_ERROR",
 		    "handler \"%s\" (%.300s) has used its %u s of processor "
 		    "time",

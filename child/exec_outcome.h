@@ -16,6 +16,7 @@ struct exec;
 
 struct exec_outcome {
 	int status; /* as wait(2) has it */
+	unsigned cpu_s; /* processor time of the process itself */
 	struct bytes printed; /* to stdout */
 	char line[EXEC_LINE_MAX + 1]; /* the last of stderr that is not empty */
 	bool stopped : 1; /* by a signal: we have killed it */

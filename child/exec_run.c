@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child/channel.h"
@@ -255,6 +256,20 @@ turn(struct run *r)
 		look_at_children(r);
 }
 
+/* Of the process alone, which is dead and not reaped: the kernel's limit is
+ * for each, and what wait4(2) tells is with its children's. */
+static unsigned
+used_cpu_s(pid_t pid)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 ||
+	    clock_gettime(clock, &used) == -1)
+		return (0);
+	return ((unsigned)used.tv_sec);
+}
+
 /* What it has printed is in the pipes by now; nobody waits for what its heirs
  * may still print. */
 static void
@@ -274,6 +289,7 @@ finish(struct run *r)
 		pass_on("\n", 1);
 		note_line(r, "\n", 1);
 	}
+	r->outcome->cpu_s = used_cpu_s(r->pid);
 	while (waitpid(r->pid, &r->outcome->status, 0) == -1 && errno == EINTR)
 		continue;
 }

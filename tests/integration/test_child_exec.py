@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Executables as handlers: avtoworker-child --kind exec, over its channel."""
+import json
 import os
 import shutil
 import signal
@@ -444,6 +445,18 @@ def _():
         os.close(fd)
 
 
+@case("details that the message has no room for are left out")
+def _():
+    def details(values):
+        # The object, the key and the array, and those of the error around it.
+        path = write("values", json.dumps(
+            {"error": {"details": {"a": [1] * (values - 7)}}}))
+        return run("cat %s; exit 1" % path)[0]["error"].get("details")
+
+    equal(len(details(100000 - 16)["a"]), 100000 - 16 - 7, "what has room")
+    equal(details(100000), None, "what has none")
+
+
 # Limits
 
 
@@ -457,6 +470,16 @@ def _():
     code, message = error("while :; do :; done", options=["--task-cpu", "1"])
     equal(code, "RESOURCE_EXHAUSTED_ERROR", "code")
     contains(message, "has used its 1 s of processor time")
+
+
+@case("one that does not heed the limit of processor time is killed for it")
+def _():
+    code, message = error("trap '' XCPU; ulimit -H -t 2; while :; do :; done",
+                          options=["--task-cpu", "1"])
+    equal(code, "RESOURCE_EXHAUSTED_ERROR", "code")
+    contains(message, "has used its 1 s of processor time")
+    code, message = error("kill -KILL $$", options=["--task-cpu", "1"])
+    equal(code, "TRANSIENT_ERROR", "code of one that was killed before")
 
 
 # Starting
