@@ -49,17 +49,35 @@ place_fini(struct place *p)
 	bytes_fini(&p->path);
 }
 
-/* The task frame that a supervisor would send. */
-static void
-put_task(const struct arguments *a, const struct place *p, struct bytes *out)
+/* The task frame that a supervisor would send. -1 and why when the params are
+ * not one JSON text: they could be more members of the frame. */
+static int
+put_task(const struct arguments *a, const struct place *p, struct bytes *out,
+    struct bytes *why)
 {
+	const char *params = a->params != NULL ? a->params : "{}";
+	struct bytes workspace = { 0 };
+	struct jscan_error error;
+	struct jslice root;
+
+	if (jscan_check(params, strlen(params), &jscan_payload_limits, &root,
+		&error) == -1) {
+		bytes_printf(why,
+		    "--params must be a JSON object: %s at byte %zu",
+		    error.text, error.at);
+		return (-1);
+	}
+	bytes_printf(&workspace, "%s/task", p->path.p);
 	bytes_puts(out, "{\"task_id\":\"run\",\"job_id\":\"run\",\"type\":");
 	bytes_put_json(out, a->run, strlen(a->run));
-	bytes_puts(out, ",\"workspace\":\"");
-	bytes_puts(out, p->path.p);
-	bytes_puts(out, "/task\",\"params\":");
-	bytes_puts(out, a->params != NULL ? a->params : "{}");
+	bytes_puts(out, ",\"workspace\":");
+	bytes_put_json(out, workspace.p, workspace.len);
+	bytes_puts(out, ",\"params\":");
+	bytes_append(out, root.p, root.len);
 	bytes_puts(out, "}");
+	out->failed |= workspace.failed;
+	bytes_fini(&workspace);
+	return (0);
 }
 
 /* The three kinds of handlers; one of them is used. */
@@ -234,20 +252,25 @@ once(const struct arguments *a, char **words)
 	FILE *to;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	if ((to = take_stdout()) == NULL || place_make(&place) == -1) {
-		bytes_puts(&why, strerror(errno));
+	if ((to = take_stdout()) == NULL) {
+		bytes_printf(&why, "standard output: %s", strerror(errno));
 		goto out;
 	}
-	put_task(a, &place, &payload);
+	if (place_make(&place) == -1) {
+		bytes_printf(&why,
+		    "cannot make a directory in TMPDIR or /tmp: %s",
+		    strerror(errno));
+		goto out;
+	}
+	if (put_task(a, &place, &payload, &why) == -1)
+		goto out;
 	host = choose(&hosts, a, words);
 	if (bytes_failed(&payload) || host.run == NULL) {
 		bytes_puts(&why, "out of memory");
 		goto out;
 	}
-	if (task_begin(&task, payload.p, payload.len, &why) == -1) {
-		bytes_puts(&why, ": --params must be a JSON object");
+	if (task_begin(&task, payload.p, payload.len, &why) == -1)
 		goto out;
-	}
 	if (host.start(host.arg, &why) == 0)
 		status = run(&host, &task, to);
 	host.stop(host.arg);

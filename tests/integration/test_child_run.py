@@ -80,6 +80,8 @@ def _():
     for words, sentence in (
             (("echo", "{", GOOD), "--params must be a JSON object"),
             (("echo", "{} {}", GOOD), "--params must be a JSON object"),
+            (("echo", '{},"priority":1', GOOD),
+             "--params must be a JSON object: more text behind the value"),
             (("none", {}, GOOD), 'has no handler of type "none"'),
             (("echo", {}, TMP.name + "/no.so"), "cannot load "),
             (("echo", {}, TMP.name + "/no"), "cannot execute "),
@@ -102,6 +104,14 @@ def _():
     data = json.loads(out)["data"]
     equal(data["made"], True, "made")
     equal(os.path.exists(data["workspace"]), False, "gone")
+    odd = TMP.name + '/a "b\\c'
+    os.mkdir(odd)
+    data = json.loads(run(command("context", {}, GOOD), TMPDIR=odd)[0])["data"]
+    equal((data["made"], os.path.dirname(os.path.dirname(data["workspace"]))),
+          (True, odd), "in a directory with an odd name")
+    equal(os.listdir(odd), [], "left in it")
+    _out, err = run(command("context", {}, GOOD), 1, TMPDIR=TMP.name + "/none")
+    contains(err, "cannot make a directory in TMPDIR")
 
 
 @case("an executable, with arguments, under the rules of a worker")
