@@ -92,6 +92,18 @@ get_optional(struct aw_task *task, const struct jslice *root)
 		task->workspace = decode(task, &value, &len);
 }
 
+/* Nothing is said of its result yet. */
+static void
+clear_result(struct aw_task *task)
+{
+	int i;
+
+	task->has_result = task->succeeded = task->writing = false;
+	for (i = 0; i < TASK_EXTRAS; i++)
+		bytes_fini(&task->extra[i]);
+	task->word[0] = '\0';
+}
+
 int
 task_begin(
     struct aw_task *task, const char *payload, size_t len, struct bytes *why)
@@ -110,6 +122,9 @@ task_begin(
 		bytes_printf(why, "%s at byte %zu", error.text, error.at);
 		return (-1);
 	}
+	/* A thread that a handler has left behind may have said something
+	 * since: it must not be taken for the result of this one. */
+	clear_result(task);
 	task->payload = payload;
 	task->payload_len = len;
 	task->reports_until_ms = 0; /* whatever the task before has told */
@@ -129,17 +144,12 @@ task_begin(
 void
 task_end(struct aw_task *task)
 {
-	int i;
-
 	task->payload = NULL;
 	task->task_id = task->job_id = task->type = NULL;
 	task->wire = NULL;
 	task->cancel_reason = NULL;
 	task->looked = (struct timespec){ 0 };
-	task->has_result = task->succeeded = task->writing = false;
-	for (i = 0; i < TASK_EXTRAS; i++)
-		bytes_fini(&task->extra[i]);
-	task->word[0] = '\0';
+	clear_result(task);
 	if (task->decoded_size > KEEP_BYTES) {
 		free(task->decoded);
 		task->decoded = NULL;

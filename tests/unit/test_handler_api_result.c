@@ -111,6 +111,28 @@ replaces_results(void)
 	finish();
 }
 
+/* Which it may not do; but the next task must not pay for it. */
+static void
+forgets_between_tasks(void)
+{
+	begin();
+	task_end(&task);
+	aw_success(&task, "{\"late\": 1}");
+	aw_status(&task, "late");
+	aw_result_metadata(&task, "{\"late\": 1}");
+	aw_json_int64(aw_data(&task), "late", 1);
+	begin();
+	ASSERT(!task.has_result);
+	check_error("TRANSIENT_ERROR", "returned without a result");
+	aw_data(&task);
+	task_end(&task);
+	aw_json_int64(aw_data(&task), "late", 1);
+	begin();
+	aw_success_data(&task);
+	check("{\"status\":\"success\",\"data\":{}}");
+	finish();
+}
+
 static void
 refuses_data(void)
 {
@@ -334,6 +356,8 @@ tells_mistakes(void)
 static const struct test tests[] = {
 	{ "each kind of result has its message", sends_results },
 	{ "a second result replaces the first", replaces_results },
+	{ "what is said between two tasks is forgotten",
+	    forgets_between_tasks },
 	{ "data that is no JSON object is a failure", refuses_data },
 	{ "messages and codes are bounded and valid UTF-8", bounds_messages },
 	{ "a result may be as large as the limit, not larger", bounds_results },
