@@ -30,6 +30,9 @@
  * only one thread at a time and only until run returns. No C++ exception may
  * leave init, run or fini.
  *
+ * Processes: what a handler forks ends by exec or _exit. A fork that returns
+ * from init or run instead is ended, with status 70 (EX_SOFTWARE).
+ *
  * Memory: every pointer that a function gives about a task is the task's: it is
  * good until run returns, and is not to be freed. Everything that is handed to
  * a function is copied.

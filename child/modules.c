@@ -4,8 +4,11 @@
  * the order of the command line, and every fini in the opposite one.
  */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "child/module.h"
 #include "child/modules.h"
@@ -66,18 +69,36 @@ load(struct modules *m, struct bytes *why)
 	return (0);
 }
 
+/* A handler has forked, and the fork has come back out of it, as it does when
+ * an exec fails: it must not do our work beside us, nor end as we would. */
+static void
+end_fork(const struct modules *m, const struct aw_handler *table)
+{
+	if (getpid() == m->pid)
+		return;
+	fprintf(stderr,
+	    "avtoworker-child [%s]: a process that handler \"%s\" has forked "
+	    "came back out of it; ending it\n",
+	    m->category, table->type);
+	_exit(EX_SOFTWARE);
+}
+
 static int
 start_handlers(struct modules *m, struct bytes *why)
 {
 	struct modules_handler *h;
 	struct aw_error error;
 	size_t i;
+	int rc;
 
 	for (i = 0; i < m->handlers_len; i++) {
 		h = &m->handlers[i];
 		error.text[0] = '\0';
-		if (h->table->init != NULL &&
-		    h->table->init(&h->state, &error) != 0) {
+		rc = h->table->init != NULL ?
+		    h->table->init(&h->state, &error) :
+		    0;
+		end_fork(m, h->table);
+		if (rc != 0) {
 			bytes_printf(why,
 			    "handler \"%s\" of %s cannot start: %s",
 			    h->table->type, h->file,
@@ -97,6 +118,7 @@ start(void *arg, struct bytes *why)
 {
 	struct modules *m = arg;
 
+	m->pid = getpid();
 	return (load(m, why) == -1 ? -1 : start_handlers(m, why));
 }
 
@@ -137,6 +159,7 @@ run(void *arg, struct aw_task *task)
 		h = &m->handlers[i];
 		if (strcmp(h->table->type, task->type) == 0) {
 			h->table->run(task, h->state);
+			end_fork(m, h->table);
 			return;
 		}
 	}

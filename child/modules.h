@@ -7,6 +7,7 @@
 #define AVTOWORKER_MODULES_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "child/bytes.h"
 #include "child/host.h"
@@ -27,6 +28,7 @@ struct modules {
 	const struct assignment *what;
 	size_t count;
 	/* Its own: */
+	pid_t pid; /* of the process that they run in */
 	struct module *loaded; /* each file once */
 	size_t loaded_len;
 	struct modules_handler *handlers; /* in the order of what */

@@ -171,6 +171,24 @@ run_signals(struct aw_task *task, void *state)
 	aw_success_data(task);
 }
 
+/* A fork that comes back, as after an exec that failed: its status is told. */
+static void
+run_stray(struct aw_task *task, void *state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	if ((pid = fork()) == 0) {
+		aw_failure(task, "STRAY", "from a fork");
+		return;
+	}
+	if (pid == -1 || waitpid(pid, &status, 0) == -1)
+		return;
+	aw_json_int64(aw_data(task), "status", WEXITSTATUS(status));
+	aw_success_data(task);
+}
+
 /* Tells so many times how far it is, and then one event. */
 static void
 run_tell(struct aw_task *task, void *state)
@@ -355,14 +373,15 @@ HANDLER(signals);
 HANDLER(heed);
 HANDLER(cost);
 HANDLER(tell);
+HANDLER(stray);
 HANDLER(context);
 HANDLER(with);
 HANDLER(log);
 HANDLER(setting);
 HANDLER(count, .init = init_count, .fini = fini_count);
 AW_MODULE(&echo, &silent, &crash, &leave, &fail, &retry, &twice, &text, &length,
-    &large, &print, &inherit, &signals, &heed, &cost, &count, &tell, &context,
-    &with, &log, &setting);
+    &large, &print, &inherit, &signals, &heed, &cost, &count, &tell, &stray,
+    &context, &with, &log, &setting);
 
 #elif defined(MODULE_NO_SYMBOL)
 int unrelated = 1;

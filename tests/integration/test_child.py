@@ -53,7 +53,7 @@ def _():
     equal(payload["handlers"][:2],
           [{"type": "echo", "category": "first"}, {"type": "silent"}],
           "handlers")
-    equal(len(payload["handlers"]), 21, "number of handlers")
+    equal(len(payload["handlers"]), 22, "number of handlers")
     equal(text, "", "output")
 
 
@@ -329,6 +329,15 @@ def _():
     equal(10 <= len(frames) < 300, True, f"{len(frames)} frames")
     equal(result["status"], "success", "status")
     child.stop()
+
+
+@case("a fork that comes back out of its handler is ended, and says nothing")
+def _():
+    child = serve_good("stray")
+    for _ in range(2):
+        equal(child.data("stray", {}), {"status": 70}, "data")
+    contains(child.stop(), 'a process that handler "stray" has forked came '
+             "back out of it; ending it\n")
 
 
 @case("a handler that sets no result has failed for now")
