@@ -106,6 +106,7 @@ struct supervisor {
 	unsigned paused; /* enum run_pause, bits */
 	enum run_state state;
 	int exit_status;
+	bool offered : 1; /* something has been: it may have to be taken back */
 	bool ready_told : 1; /* whoever started us knows that we serve */
 	bool killed : 1; /* the children, when all was handed back */
 	bool reload_asked : 1; /* while the worker was starting */

@@ -61,7 +61,7 @@ skill_of(const struct conf *conf, const struct handler *h)
 }
 
 /*
- * Nothing at all is told as well, once there is a registration: new jobs then
+ * Nothing at all is told as well, once there has been something: new jobs then
  * go to other workers, or end at once where there are none, and what has been
  * queued for us stays queued. A status other than idle would have the same
  * effect, and silence would have it later.
@@ -70,10 +70,11 @@ static void
 say(struct supervisor *s, const struct offered *offered)
 {
 	if (offered->count > 0 || s->options->local_path != NULL) {
+		s->offered = true;
 		orchestrator_offer(s->orchestrator, offered);
 		return;
 	}
-	if (!orchestrator_registered(s->orchestrator)) {
+	if (!s->offered) {
 		log_warn("nothing to offer: no category has a child that "
 			 "starts; not registering until one does");
 		return;

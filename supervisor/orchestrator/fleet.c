@@ -339,7 +339,8 @@ offer_to(struct member *m, const struct offered *offered)
 	for (i = 0; i < offered->count; i++)
 		if (strcmp(offered->skills[i].category, m->category) == 0)
 			skills[own.count++] = offered->skills[i];
-	if (own.count > 0 || orchestrator_registered(part(m)))
+	/* One that is not registered yet would be with what it knows. */
+	if (own.count > 0 || m->remote->facts.skills_count > 0)
 		orchestrator_offer(part(m), &own);
 	free(skills);
 }

@@ -4,6 +4,7 @@
 and its own troubles."""
 import json
 import os
+import signal
 import sys
 import time
 
@@ -15,6 +16,9 @@ from fake_orchestrator import Fake, silent, task  # noqa: E402
 from harness import (TOKEN, Worker, case, check,  # noqa: E402
                      eventually, main, proc_read, same)
 
+SOON_AGAIN = """
+    registration_backoff_initial = 100ms
+    registration_backoff_max = 1s"""
 
 
 class Peer(Fake):
@@ -278,6 +282,59 @@ def categories(t):
            for r in a.of_kind("result")}
     a.wait_result("full")
     check(ids["light-0"].startswith("w-1-"), f"{ids}")
+    worker.drain()
+
+
+@case("a category that goes while its orchestrator is down is not offered later")
+def category_goes(t):
+    a = Peer(start=False)
+    text = t.config(a.url, light=1, heavy=1,
+                    orchestrator="registration = category" + SOON_AGAIN)
+    worker = Worker(t, text + """
+handler passing {
+    exec = /bin/cat
+    category = passing
+}
+category passing {
+    children = 1
+}""")
+    worker.wait_log("cannot register", count=4)
+    t.write("worker.conf", text)
+    worker.signal(1)
+    worker.wait_log("reload: done")
+    a.start()
+    eventually(lambda: len({r.json()["worker_id"]
+                            for r in a.of_kind("register")}) == 4,
+               "all are registered")
+    check(not any("passing" in r.json()["supported_tasks"]
+                  for r in a.of_kind("register")), "it is offered")
+    worker.drain()
+
+
+@case("what nothing can run any more is not offered to one that comes later")
+def nothing_to_run(t):
+    a = Peer(start=False)
+    broken = t.path("broken")
+    child = t.write("child", f"""#!/bin/sh
+[ -e {broken} ] && exit 1
+exec {harness.CHILD} "$@"
+""", 0o700)
+    worker = t.worker(a.url, orchestrator=SOON_AGAIN, light=1, heavy=1,
+                      env={"AVTOWORKER_CHILD": child},
+                      args=[x for name in ("light", "heavy", "default")
+                            for x in ("-o", f"category/{name}."
+                                            "withdraw_after=1s")])
+    worker.wait_log("cannot register")
+    t.write("broken", "")
+    for pid in worker.children():
+        os.kill(pid, signal.SIGKILL)
+    worker.wait_log("taking back what was offered")
+    a.start()
+    a.wait_requests("register", 1)
+    same(a.of_kind("register")[0].json()["supported_tasks"], [], "offer")
+    os.unlink(broken)
+    eventually(lambda: "echo" in a.of_kind("register")[-1].json()[
+        "supported_tasks"], "echo is offered", 60)
     worker.drain()
 
 
