@@ -29,7 +29,8 @@ struct outbox_client {
 	const char *url;
 	const char *worker_id;
 	struct orchestrator *origin; /* of its leases */
-	/* A lease of before, finished, is to be delivered. */
+	/* A lease of before, finished, is to be delivered: after the join, or
+	 * from the next kick on. */
 	void (*deliver)(struct lease *, void *arg);
 	/* What waited for the journal may go on. */
 	void (*kick)(void *arg);

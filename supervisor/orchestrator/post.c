@@ -464,13 +464,19 @@ posting_add(struct remote *r, struct lease *l)
 	spill(r);
 }
 
+/* They come by the thousand, oldest first; one kick follows them all. */
 static void
 on_restored(struct lease *l, void *arg)
 {
 	struct remote *r = arg;
+	const struct lease *last = TAILQ_LAST(&r->posting.waiting, lease_list);
 
-	put_back(r, l);
-	posting_kick(r);
+	if (last == NULL || last->id > l->id) {
+		put_back(r, l);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&r->posting.waiting, l, entry);
+	r->posting.waiting_count++;
 }
 
 static void
@@ -493,6 +499,7 @@ posting_join(struct remote *r)
 	};
 	r->posting.joined = true;
 	outbox_join(r->outbox, &r->posting.client);
+	posting_kick(r);
 }
 
 static void
