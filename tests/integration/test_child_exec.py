@@ -144,7 +144,7 @@ print(json.dumps({"fds": fds, "signals": [
 @case("ids, deadline, priority, metadata and workspace are in the environment")
 def _():
     work = TMP.name + "/workspace"
-    child = start("unset AVTOWORKER_PEERS\n"  # the tests' own
+    child = start("unset AVTOWORKER_PEERS AVTOWORKER_SEED\n"  # the tests' own
                   "env | grep -e ^AVTOWORKER -e ^TASK_FILES_DIR | sort >&2\n"
                   "pwd >&2", environment={"AVTOWORKER_PRIORITY": "old"})
     child.send(TASK, {

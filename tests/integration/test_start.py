@@ -186,7 +186,7 @@ def stuck_reader(t):
         except BlockingIOError:
             fake.put(task(f"more-{len(seen)}"))
             seen.append("")
-        return re.search(r"\d+ lines? (were|was)? ?lost", "".join(seen))
+        return re.search(r"could not be written and (is|are) lost", "".join(seen))
     eventually(told, lambda: "the loss is told: " + "".join(seen)[-500:])
     worker.signal(signal.SIGTERM)
     same(worker.wait(), OK, "exit status")
