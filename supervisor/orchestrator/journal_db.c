@@ -17,20 +17,13 @@
 
 #include <sqlite3.h>
 
-#include "child/bytes.h"
-#include "supervisor/orchestrator/journal_db.h"
-#include "supervisor/orchestrator/journal_row.h"
+#include "supervisor/orchestrator/journal_db_parts.h"
 
 #define APPLICATION_ID 0x4156574b /* "AVWK" */
 #define BUSY_MS        2000 /* somebody looks at the file with sqlite3(1) */
 #define TRIM_EVERY     1000 /* rows; it reads all that are kept */
-#define SQL_MAX        2 /* statements for one entry */
 
-#define OWNER          "url, worker_id, task_id, job_id, type"
-#define TASK           OWNER ", task_metadata"
-#define OUTCOME \
-	"status, code, message, data, details, metadata, data_metadata, " \
-	"ran_ms, output"
+#define TASK           JOURNAL_OWNER ", task_metadata"
 /* The columns that a lease and a dead letter share. */
 #define COLUMNS \
 	"id INTEGER PRIMARY KEY, leased_at INTEGER NOT NULL, url TEXT NOT " \
@@ -51,7 +44,7 @@ static const char *const steps[JOURNAL_SCHEMA] = {
 };
 
 /* ?1 is the id, ?2 the time, ?3 and on are the texts. */
-static const char *const statements[JOURNAL_NKINDS][SQL_MAX] = {
+static const char *const statements[JOURNAL_NKINDS][JOURNAL_SQL_MAX] = {
 	[JOURNAL_LEASE] = {
 	    "INSERT INTO lease (id, leased_at, " TASK ") "
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
@@ -72,27 +65,20 @@ static const char *const statements[JOURNAL_NKINDS][SQL_MAX] = {
 	},
 	[JOURNAL_DEAD] = {
 	    "INSERT OR REPLACE INTO dead_letter (id, leased_at, " TASK ", "
-	    "finished_at, sending_at, " OUTCOME ", died_at, reason) SELECT id, "
-	    "leased_at, " TASK ", finished_at, sending_at, " OUTCOME ", ?2, "
+	    "finished_at, sending_at, " JOURNAL_OUTCOME ", died_at, reason) SELECT id, "
+	    "leased_at, " TASK ", finished_at, sending_at, " JOURNAL_OUTCOME ", ?2, "
 	    "?3 FROM lease WHERE id = ?1",
 	    "DELETE FROM lease WHERE id = ?1",
 	},
 	[JOURNAL_REVIVE] = {
 	    "INSERT OR IGNORE INTO lease (id, leased_at, " TASK ", "
-	    "finished_at, " OUTCOME ") SELECT id, leased_at, " TASK ", ?2, "
-	    OUTCOME " FROM dead_letter WHERE id = ?1",
+	    "finished_at, " JOURNAL_OUTCOME ") SELECT id, leased_at, " TASK ", ?2, "
+	    JOURNAL_OUTCOME " FROM dead_letter WHERE id = ?1",
 	    "DELETE FROM dead_letter WHERE id = ?1",
 	},
 	[JOURNAL_DROP] = {
 	    "DELETE FROM dead_letter WHERE id = ?1 OR ?1 = 0",
 	},
-};
-
-struct journal_db {
-	sqlite3 *sqlite;
-	sqlite3_stmt *stmts[JOURNAL_NKINDS][SQL_MAX];
-	/* Entries of a kind before the next trim; 0: the next one has it. */
-	unsigned trim_in[JOURNAL_NKINDS];
 };
 
 struct journal_entry *
@@ -128,8 +114,8 @@ journal_entry_new(enum journal_kind kind, int64_t id, int64_t at_ms,
  * The file.
  */
 
-static void
-say_error(const struct journal_db *db, const char *what, struct why *why)
+void
+journal_db_say(const struct journal_db *db, const char *what, struct why *why)
 {
 	const int code = sqlite3_extended_errcode(db->sqlite);
 
@@ -145,13 +131,12 @@ run(struct journal_db *db, const char *sql, struct why *why)
 {
 	if (sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK)
 		return (0);
-	say_error(db, "cannot write", why);
+	journal_db_say(db, "cannot write", why);
 	return (-1);
 }
 
-/* The first column of the first row. */
-static int
-ask_number(
+int
+journal_db_ask(
     struct journal_db *db, const char *sql, int64_t *out, struct why *why)
 {
 	sqlite3_stmt *st = NULL;
@@ -162,7 +147,7 @@ ask_number(
 		*out = sqlite3_column_int64(st, 0);
 		rc = 0;
 	} else
-		say_error(db, "cannot open the journal", why);
+		journal_db_say(db, "cannot open the journal", why);
 	(void)sqlite3_finalize(st);
 	return (rc);
 }
@@ -218,7 +203,7 @@ set_wal(struct journal_db *db, struct why *why)
 	if (mode != NULL && strcmp(mode, "wal") == 0)
 		rc = 0;
 	else
-		say_error(db, "cannot open the journal", why);
+		journal_db_say(db, "cannot open the journal", why);
 	(void)sqlite3_finalize(st);
 	return (rc);
 }
@@ -230,9 +215,10 @@ migrate(struct journal_db *db, const char *path, struct why *why)
 	int64_t version, application, objects;
 	char sql[96];
 
-	if (ask_number(db, "PRAGMA user_version", &version, why) == -1 ||
-	    ask_number(db, "PRAGMA application_id", &application, why) == -1 ||
-	    ask_number(
+	if (journal_db_ask(db, "PRAGMA user_version", &version, why) == -1 ||
+	    journal_db_ask(db, "PRAGMA application_id", &application, why) ==
+		-1 ||
+	    journal_db_ask(
 		db, "SELECT count(*) FROM sqlite_master", &objects, why) == -1)
 		return (JOURNAL_FAILED);
 	/* What has never been one is taken when it is empty. */
@@ -308,7 +294,7 @@ journal_db_open(
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 		    SQLITE_OPEN_PRIVATECACHE,
 		NULL) != SQLITE_OK)
-		say_error(db, path, why);
+		journal_db_say(db, path, why);
 	else if ((rc = set_up(db, path, safe, why)) == JOURNAL_OPENED) {
 		*out = db;
 		return (rc);
@@ -327,7 +313,7 @@ journal_db_close(struct journal_db *db, bool tidy)
 	if (db == NULL)
 		return;
 	for (i = 0; i < JOURNAL_NKINDS; i++)
-		for (j = 0; j < SQL_MAX; j++)
+		for (j = 0; j < JOURNAL_SQL_MAX; j++)
 			(void)sqlite3_finalize(db->stmts[i][j]);
 	if (db->sqlite != NULL && !tidy)
 		(void)sqlite3_db_config(db->sqlite,
@@ -370,7 +356,7 @@ journal_db_settle(struct journal_db *db, struct why *why)
 	if (sqlite3_wal_checkpoint_v2(db->sqlite, NULL,
 		SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
 		return (0);
-	say_error(db, "cannot write", why);
+	journal_db_say(db, "cannot write", why);
 	return (-1);
 }
 
@@ -465,9 +451,9 @@ journal_db_write(
 {
 	size_t i;
 
-	for (i = 0; i < SQL_MAX && statements[e->kind][i] != NULL; i++)
+	for (i = 0; i < JOURNAL_SQL_MAX && statements[e->kind][i] != NULL; i++)
 		if (write_one(db, e, i) == -1) {
-			say_error(db, "cannot write", why);
+			journal_db_say(db, "cannot write", why);
 			return (-1);
 		}
 	if (e->kind == JOURNAL_DEAD)
@@ -476,241 +462,4 @@ journal_db_write(
 	if (e->kind == JOURNAL_ENDED)
 		return (trim(db, e->kind, "ended", JOURNAL_ENDED_MAX, why));
 	return (0);
-}
-
-/*
- * Reading.
- */
-
-/* A copy; NULL for NULL. False when memory is short. */
-static bool
-copy_text(sqlite3_stmt *st, int column, char **out)
-{
-	const char *text;
-
-	*out = NULL;
-	if (sqlite3_column_type(st, column) == SQLITE_NULL)
-		return (true);
-	text = (const char *)sqlite3_column_text(st, column);
-	return (text != NULL && (*out = strdup(text)) != NULL);
-}
-
-static bool
-copy_bytes(sqlite3_stmt *st, int column, struct bytes *out)
-{
-	const void *p = sqlite3_column_blob(st, column);
-
-	if (p != NULL)
-		bytes_append(out, p, (size_t)sqlite3_column_bytes(st, column));
-	return (!bytes_failed(out));
-}
-
-static struct journal_row *
-read_row(sqlite3_stmt *st)
-{
-	struct journal_row *row;
-
-	if ((row = calloc(1, sizeof(*row))) == NULL)
-		return (NULL);
-	row->id = sqlite3_column_int64(st, 0);
-	row->leased_ms = sqlite3_column_int64(st, 1);
-	row->finished_ms = sqlite3_column_int64(st, 2);
-	row->sending_ms = sqlite3_column_int64(st, 3);
-	if (copy_text(st, 4, &row->url) && copy_text(st, 5, &row->worker_id) &&
-	    copy_text(st, 6, &row->task.task_id) &&
-	    copy_text(st, 7, &row->task.job_id) &&
-	    copy_text(st, 8, &row->task.type) &&
-	    copy_text(st, 9, &row->status) && copy_text(st, 10, &row->code))
-		return (row);
-	journal_row_free(row);
-	return (NULL);
-}
-
-static int
-read_rows(struct journal_db *db, const char *sql, int64_t id,
-    void (*fn)(struct journal_row *, void *arg), void *arg, struct why *why)
-{
-	sqlite3_stmt *st = NULL;
-	struct journal_row *row;
-	int rc;
-
-	rc = sqlite3_prepare_v2(db->sqlite, sql, -1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(st, 1, id);
-	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-		if ((rc = sqlite3_step(st)) != SQLITE_ROW)
-			break;
-		if ((row = read_row(st)) == NULL)
-			rc = SQLITE_NOMEM;
-		else
-			fn(row, arg);
-	}
-	if (rc == SQLITE_NOMEM)
-		why_set(why, "no memory to read the journal");
-	else if (rc != SQLITE_DONE)
-		say_error(db, "cannot read", why);
-	(void)sqlite3_finalize(st);
-	return (rc == SQLITE_DONE ? 0 : -1);
-}
-
-#define ROW_OF(table) \
-	"SELECT id, leased_at, finished_at, sending_at, " OWNER \
-	", status, code FROM " table " WHERE id = ?1 OR ?1 = 0 ORDER BY id"
-
-int
-journal_db_leases(struct journal_db *db,
-    void (*fn)(struct journal_row *, void *arg), void *arg, struct why *why)
-{
-	return (read_rows(db, ROW_OF("lease"), 0, fn, arg, why));
-}
-
-int
-journal_db_letters(struct journal_db *db, int64_t id,
-    void (*fn)(struct journal_row *, void *arg), void *arg, struct why *why)
-{
-	return (read_rows(db, ROW_OF("dead_letter"), id, fn, arg, why));
-}
-
-int
-journal_db_ended(struct journal_db *db,
-    void (*fn)(const char *url, const char *task_id, void *arg), void *arg,
-    struct why *why)
-{
-	sqlite3_stmt *st = NULL;
-	const char *url, *task_id;
-	int rc;
-
-	rc = sqlite3_prepare_v2(db->sqlite,
-	    "SELECT url, task_id FROM ended ORDER BY id", -1, &st, NULL);
-	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-		if ((rc = sqlite3_step(st)) != SQLITE_ROW)
-			break;
-		url = (const char *)sqlite3_column_text(st, 0);
-		task_id = (const char *)sqlite3_column_text(st, 1);
-		if (url != NULL && task_id != NULL)
-			fn(url, task_id, arg);
-	}
-	if (rc != SQLITE_DONE)
-		say_error(db, "cannot read", why);
-	(void)sqlite3_finalize(st);
-	return (rc == SQLITE_DONE ? 0 : -1);
-}
-
-int
-journal_db_last_id(struct journal_db *db, int64_t *id, struct why *why)
-{
-	return (ask_number(db,
-	    "SELECT max(0, ifnull((SELECT max(id) FROM lease), 0), "
-	    "ifnull((SELECT max(id) FROM dead_letter), 0), "
-	    "ifnull((SELECT max(id) FROM ended), 0))",
-	    id, why));
-}
-
-int
-journal_db_count_letters(struct journal_db *db, int64_t *count, struct why *why)
-{
-	return (ask_number(db, "SELECT count(*) FROM dead_letter", count, why));
-}
-
-static int
-read_result(sqlite3_stmt *st, struct journal_result *jr, struct why *why)
-{
-	struct result *r = &jr->result;
-	struct bytes tail = { 0 };
-	bool whole;
-
-	whole = copy_text(st, 0, &r->status) && copy_text(st, 1, &r->code) &&
-	    copy_text(st, 2, &r->message) && copy_bytes(st, 3, &r->data) &&
-	    copy_bytes(st, 4, &r->details) && copy_bytes(st, 5, &r->metadata) &&
-	    copy_bytes(st, 6, &r->data_metadata) && copy_bytes(st, 8, &tail) &&
-	    copy_bytes(st, 9, &jr->task_metadata);
-	jr->ran_ms = sqlite3_column_int64(st, 7);
-	if (whole && tail.len > 0)
-		whole = (r->tail = strndup(tail.p, tail.len)) != NULL;
-	bytes_fini(&tail);
-	if (!whole)
-		why_set(why, "no memory for a result");
-	return (whole ? (journal_result_ok(jr, why) ? 0 : 1) : -1);
-}
-
-int
-journal_db_result(struct journal_db *db, int64_t id, struct journal_result *out,
-    struct why *why)
-{
-	struct journal_result jr = { .ran_ms = 0 };
-	sqlite3_stmt *st = NULL;
-	int rc = -1;
-
-	if (sqlite3_prepare_v2(db->sqlite,
-		"SELECT " OUTCOME ", task_metadata FROM lease WHERE id = ?1 "
-		"AND finished_at IS NOT NULL",
-		-1, &st, NULL) != SQLITE_OK ||
-	    sqlite3_bind_int64(st, 1, id) != SQLITE_OK)
-		say_error(db, "cannot read", why);
-	else
-		switch (sqlite3_step(st)) {
-		case SQLITE_ROW:
-			rc = read_result(st, &jr, why);
-			break;
-		case SQLITE_DONE:
-			why_set(why, "it is not in the journal any more");
-			rc = 1;
-			break;
-		default:
-			say_error(db, "cannot read", why);
-		}
-	(void)sqlite3_finalize(st);
-	if (rc == 0)
-		*out = jr;
-	else
-		journal_result_fini(&jr);
-	return (rc);
-}
-
-static void
-put_column(sqlite3_stmt *st, int column, struct bytes *out)
-{
-	const char *text = (const char *)sqlite3_column_text(st, column);
-	const int len = sqlite3_column_bytes(st, column);
-
-	bytes_printf(out, ",\"%s\":", sqlite3_column_name(st, column));
-	if (sqlite3_column_type(st, column) == SQLITE_INTEGER)
-		bytes_printf(
-		    out, "%" PRId64, (int64_t)sqlite3_column_int64(st, column));
-	else
-		bytes_put_json(out, text, text != NULL ? (size_t)len : 0);
-}
-
-int
-journal_db_show_letters(
-    struct journal_db *db, int64_t id, struct bytes *out, struct why *why)
-{
-	const char *separator = "";
-	sqlite3_stmt *st = NULL;
-	int i, rc;
-
-	rc = sqlite3_prepare_v2(db->sqlite,
-	    id == 0 ? "SELECT id, leased_at, died_at, url, worker_id, "
-		      "task_id, job_id, type, status, code, reason FROM "
-		      "dead_letter WHERE ?1 = 0 ORDER BY id" :
-		      "SELECT * FROM dead_letter WHERE id = ?1",
-	    -1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(st, 1, id);
-	bytes_puts(out, "[");
-	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-		if ((rc = sqlite3_step(st)) != SQLITE_ROW)
-			break;
-		bytes_printf(out, "%s{\"id\":%" PRId64, separator,
-		    (int64_t)sqlite3_column_int64(st, 0));
-		for (i = 1; i < sqlite3_column_count(st); i++)
-			put_column(st, i, out);
-		bytes_puts(out, "}");
-		separator = ",";
-	}
-	bytes_puts(out, "]");
-	if (rc != SQLITE_DONE)
-		say_error(db, "cannot read", why);
-	(void)sqlite3_finalize(st);
-	return (rc == SQLITE_DONE ? 0 : -1);
 }
