@@ -246,18 +246,25 @@ def got_ready(t):
     same({n for n, at in rows.items() if at is not None}, sent, "marks")
 
 
-@case("classic: a result that may have been taken is given up in time")
-def too_old(t):
+def in_doubt(t, change):
+    """A classic worker that was killed when a result was sent and not answered,
+    and what is then changed in its journal."""
     scene = Scene(t, "classic")
     scene.fake.break_kind("result", silent)
     scene.fake.put(task("one"))
     scene.fake.wait_requests("result", 1)
     scene.kill()
     db = sqlite3.connect(t.path("state/journal.db"))
-    db.execute("UPDATE lease SET sending_at = sending_at - 301000")
+    db.execute(change)
     db.commit()
     db.close()
     scene.fake.repair()
+    return scene
+
+
+@case("classic: a result that may have been taken is given up in time")
+def too_old(t):
+    scene = in_doubt(t, "UPDATE lease SET sending_at = sending_at - 301000")
     worker = scene.start()
     worker.wait_log("may have been taken.*kept as dead letter 1.*=one")
     worker.wait_log("registered")
@@ -269,16 +276,7 @@ def too_old(t):
 
 @case("classic: what may have been taken and is lost is followed by no other")
 def lost_in_doubt(t):
-    scene = Scene(t, "classic")
-    scene.fake.break_kind("result", silent)
-    scene.fake.put(task("one"))
-    scene.fake.wait_requests("result", 1)
-    scene.kill()
-    db = sqlite3.connect(t.path("state/journal.db"))
-    db.execute("UPDATE lease SET data = '{'")
-    db.commit()
-    db.close()
-    scene.fake.repair()
+    scene = in_doubt(t, "UPDATE lease SET data = '{'")
     worker = scene.start()
     worker.wait_log("cannot be read from the journal.*given up")
     worker.wait_log("taken, and its content is lost; .*dead letter 1.*=one")
