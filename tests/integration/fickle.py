@@ -6,6 +6,7 @@ the category, None for the real program; further starts are real ones.
 What it comes to is told to the test by lines in a file: "start STEP PID" at
 the start, "at STEP PID" where it now waits to be ended.
 """
+import fcntl
 import json
 import os
 import random
@@ -367,13 +368,13 @@ def main(plan, category, log, program):
     step = None
     if "--category" in arguments and \
             arguments[arguments.index("--category") + 1] == category:
-        try:
-            with open(log, encoding="ascii") as f:
-                number = sum(x.startswith("start ") for x in f)
-        except FileNotFoundError:
-            number = 0
-        step = plan[number] if number < len(plan) else None
-        Child(step, log, arguments).note("start")
+        # Others of the category may start in this moment.
+        with open(log, "a+", encoding="ascii") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            f.seek(0)
+            number = sum(x.startswith("start ") for x in f)
+            step = plan[number] if number < len(plan) else None
+            Child(step, log, arguments).note("start")
     if step is None:
         os.execv(program, [program, *arguments])
     globals()[step](Child(step, log, arguments))
