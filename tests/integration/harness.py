@@ -202,8 +202,8 @@ def run_case(function, row, limit, attributes):
         lines = [f.lineno for f in frames
                  if f.filename == inspect.getfile(function)]
         wrong.append(f"{e} (line {lines[-1] if lines else '?'})")
-    except BaseException:  # pylint: disable=broad-except
-        wrong += traceback.format_exc().splitlines()
+    except BaseException as e:  # pylint: disable=broad-except
+        wrong += [repr(e), *traceback.format_exc().splitlines()]
     signal.alarm(0)
     trouble = t.clean_up() or t.sanitizer_report()
     if trouble and not wrong:
