@@ -10,6 +10,7 @@ its own is a case like any other.
 """
 import json
 import os
+import socket
 import tempfile
 import time
 from types import SimpleNamespace
@@ -97,6 +98,11 @@ def full_heartbeats(record):
     return [e for e in of_kind(record, "heartbeat") if e.body]
 
 
+def answered(exchanges):
+    """The worker does not wait for its last heartbeats when it ends."""
+    return [e for e in exchanges if e.status]
+
+
 def results_of(record, label):
     """The results that were sent for a job, as the dialect's own."""
     job_id = record.jobs[label]["id"]
@@ -121,8 +127,14 @@ def redis(t):
         except FileNotFoundError:
             raise Failed("redis-server is missing; on Debian: "
                          "apt-get install redis-server") from None
-        eventually(lambda: os.path.exists(path), "redis listens")
+        eventually(lambda: listens(path), "redis listens")
     return path
+
+
+def listens(path):
+    """The socket is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
 
 
 def peer(t, storage=None, arguments=(), **more):

@@ -4,8 +4,8 @@ import json
 import re
 import signal
 
-from conform import (CLASSIC, RXON, ended, full_heartbeats, inner, now,
-                     of_kind, recorded, results_of, rule, scene,
+from conform import (CLASSIC, RXON, answered, ended, full_heartbeats, inner,
+                     now, of_kind, recorded, results_of, rule, scene,
                      wait_unparked)
 from harness import SOON, TOKEN, check, same
 
@@ -93,8 +93,9 @@ def day(t):
     wait_unparked(proxy)
     full = [now()]
     put("queued", "echo", {"n": 1})
-    proxy.wait(lambda all_: sum(e.kind == "heartbeat" and e.at > full[0]
-                                for e in all_) >= 4, "four heartbeats", 30)
+    proxy.wait(lambda all_: sum(
+        e.kind == "heartbeat" and e.at > full[0]
+        for e in answered(all_)) >= 4, "four heartbeats", 30)
     workers = orch.workers()
     queued = orch.job(jobs["queued"])["outcome"]
     full.append(now())
@@ -113,6 +114,7 @@ def day(t):
                "heartbeats go on")
     last.open()
     worker.gone()
+    ended(orch, jobs["at the stop"])
     return {
         **proxy.to_json(), "workers": workers, "idle": idle, "full": full,
         "queued": queued, "stopped": stopped,
@@ -125,8 +127,8 @@ def day(t):
 @rule("nothing that is sent is refused", scene=day)
 def nothing_refused(r):
     # What the worker does not know yet: whether it is known.
-    bad = [(e.method, e.path, e.status, e.reply[:200]) for e in r.exchanges
-           if e.status not in (101, 200, 204) and not e.dropped]
+    bad = [(e.method, e.path, e.status, e.reply[:200])
+           for e in answered(r.exchanges) if e.status not in (101, 200, 204)]
     if r.classic:
         same([x[2] for x in bad], [404], "the answer to the first heartbeat")
         bad = bad[1:]
@@ -292,7 +294,7 @@ def alternate(r):
 
 @rule("an empty heartbeat is answered with ttl_refreshed", scene=day)
 def refreshed(r):
-    replies = [e.replied() for e in of_kind(r, "heartbeat")[1:]
+    replies = [e.replied() for e in answered(of_kind(r, "heartbeat")[1:])
                if not e.body]
     check(all(x == {"status": "ttl_refreshed"} for x in replies),
           f"replies: {replies}")
@@ -301,7 +303,7 @@ def refreshed(r):
 @rule("a full heartbeat is merged into the record, and answered with it",
       of=CLASSIC, scene=day)
 def merged(r):
-    e = full_heartbeats(r)[-1]
+    e = answered(full_heartbeats(r))[-1]
     same(sorted(e.json()), sorted((
         "load", "status", "supported_tasks", "hot_cache", "hot_skills")),
         "members")
@@ -313,7 +315,7 @@ def merged(r):
 @rule("a full heartbeat is answered with ok, and its members are in the record",
       of=RXON, scene=day)
 def accepted(r):
-    for e in full_heartbeats(r):
+    for e in answered(full_heartbeats(r)):
         same(e.replied()["status"], "ok", "reply")
     record = r.workers["w-1"]
     for name in ("status", "current_tasks", "hot_skills", "skills_hash"):

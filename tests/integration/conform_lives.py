@@ -26,10 +26,21 @@ def wait_answered(proxy, job_id, count=1):
         f"the answers to {count} results", 30)
 
 
+def wait_beats(proxy, count):
+    """Until so many more heartbeats have been heard."""
+    had = len(proxy.of_kind("heartbeat"))
+    proxy.wait(lambda all_: sum(e.kind == "heartbeat" for e in all_) >=
+               had + count, "heartbeats go on")
+
+
 class Swallower(RecordingProxy):
-    """Loses the replies to the first results: they arrive, and are done, but
+    """Loses the reply to the first result: it arrives, and ends the job, but
     the worker does not hear of it."""
     left = 1
+
+    def __init__(self, orch):
+        self.orch = orch
+        super().__init__(orch.port)
 
     def answer(self, near, far, exchange):
         if exchange.kind == "result" and self.left > 0:
@@ -37,6 +48,7 @@ class Swallower(RecordingProxy):
             data, _, headers = far.head()
             check(data, "no reply")
             far.body(headers)
+            ended(self.orch, exchange.json()["job_id"])
             near.sock.close()
             return False
         return super().answer(near, far, exchange)
@@ -116,6 +128,7 @@ def cancelled(t):
     job_id, = orch.submit("heed", {"gate": gate.path})
     gate.wait(1)
     gate.open()
+    orch.wait_dispatched(job_id)
     orch.cancel(job_id)
     proxy.wait(lambda _all: results(proxy, job_id), "the result", 30)
     e, = results(proxy, job_id)
@@ -141,6 +154,7 @@ def cancelled_in_queue(t):
     gate.wait(1)
     wait_unparked(proxy)
     queued, = orch.submit("heed")
+    orch.wait_dispatched(queued)
     orch.cancel(queued)
     gate.open()
     orch.wait(held, "finished")
@@ -186,7 +200,7 @@ def event(t):
 @rule("a result whose reply is lost is sent again, as another message")
 def lost_reply(t):
     orch = peer(t, poll_timeout=1)
-    proxy = Swallower(orch.port)
+    proxy = Swallower(orch)
     worker = t.worker(proxy.url, worker=BEAT)
     orch.wait_worker()
     job_id, = orch.submit("echo", {"n": 1})
@@ -323,11 +337,12 @@ def as_published(t):
         proxy.wait(lambda all_, i=i: sum(e.kind == "result" and e.status == 400
                                          for e in all_) == 2 + i,
                    "another refusal")
+    # Until then it may have asked once more.
+    worker.wait_log("asking for no more tasks")
+    wait_beats(proxy, 1)
     wait_unparked(proxy)
     had = len(proxy.of_kind("poll"))
-    beats = len(proxy.of_kind("heartbeat"))
-    proxy.wait(lambda all_: sum(e.kind == "heartbeat" for e in all_) >=
-               beats + 3, "heartbeats go on")
+    wait_beats(proxy, 3)
     same(len(proxy.of_kind("poll")), had, "polls")
     worker.drain()
 
@@ -382,8 +397,13 @@ def redis_requeued(t):
     first, = orch.submit("slow", {"gate": gate.path, "name": "first"})
     gate.wait(1)
     wait_unparked(proxy)
-    job_id, = orch.submit("slow", {"ms": 3000, "name": "copied"})
+    copies = t.gate()
+    job_id, = orch.submit("slow", {"gate": copies.path, "name": "copied"})
     gate.open()
+    (task_id, _), = copies.wait(1)
+    eventually(lambda: orch.job(job_id)["state"]["current_task_id"] != task_id,
+               "it is dispatched again")
+    copies.open()
     ended(orch, job_id, 60)
     ended(orch, first, 60)
     answered = wait_answered(proxy, job_id, 2)
@@ -415,17 +435,23 @@ def too_deep(t):
 @rule("a result that outlives a kill -9 of the orchestrator is taken by the "
       "next one, which has the job in Redis", of=("1.0b30-redis",))
 def redis_restart(t):
-    orch, _ = recorded(t, poll_timeout=1)
+    orch, proxy = recorded(t, poll_timeout=1)
     gate = t.gate()
-    worker = t.worker(orch.url, worker=BEAT)
+    worker = t.worker(proxy.url, worker=BEAT)
     orch.wait_worker()
-    job_id, = orch.submit("slow", {"gate": gate.path, "name": "kept"})
-    gate.wait(1)
+    # Without a deadline it has timed out for the next one's watcher (S9).
+    job_id, = orch.submit("slow", {"gate": gate.path, "name": "kept"},
+                          result_timeout_seconds=600)
+    (task_id, _), = gate.wait(1)
+    orch.wait_dispatched(job_id)
     orch.kill()
     gate.open()
     worker.wait_log("WARNING")
     again = peer(t, poll_timeout=1, port=orch.port)
     again.wait_worker("w-1", 60)
     same(ended(again, job_id)["outcome"], "finished", "job")
+    answered, = wait_answered(proxy, job_id)
+    same((answered.json()["task_id"], answered.replied()["status"]),
+         (task_id, "accepted"), "what is answered")
     check(os.path.exists(t.path("redis.sock")), "the storage is gone")
     worker.drain()

@@ -3,7 +3,7 @@
 from conform import RXON, ended, peer, recorded, rule
 from conform_lives import results, wait_answered
 from certificates import Shop
-from harness import TOKEN, check, eventually, same
+from harness import TOKEN, check, same
 from recording_proxy import RecordingProxy
 
 # What is in the job's record when its result comes.
@@ -46,9 +46,7 @@ def ignored(t, reason):
     job_id, = orch.submit("slow", {"gate": gate.path})
     gate.wait(1)
     if change:
-        # It hands a task out before it writes down to whom.
-        eventually(lambda: orch.job(job_id)["state"].get("current_task_id"),
-                   "the orchestrator's record of the dispatch")
+        orch.wait_dispatched(job_id)
         orch.ask("POST", f"/jobs/{job_id}/state", change)
     gate.open()
     answered, = wait_answered(proxy, job_id)

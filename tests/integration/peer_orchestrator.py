@@ -23,11 +23,16 @@ A submit may also have what dispatching takes (DISPATCH below), "transitions",
 An outcome is pending, waiting, running, finished, bad, other, cancelled,
 failed or quarantined. Prints READY when both servers listen, ends on SIGTERM.
 
-The current releases run as they were published. Classic ones are repaired
-from outside in three places, without which nobody can work with them: their
-authentication eats the body of every result, two queued tasks of equal
-priority raise TypeError, and so does the repetition of a task that was
-dispatched without timeout_seconds. --as-published leaves them as they are.
+The current releases run as they were published, but that a task leaves only
+when its dispatch has been written down: with Redis a result that is quicker is
+stale for them. The watcher, which looks when nobody expects it, sleeps unless
+WATCHER_INTERVAL_SECONDS is given: with Redis whatever runs has timed out for it.
+
+Classic ones are repaired from outside in three places, without which nobody
+can work with them: their authentication eats the body of every result, two
+queued tasks of equal priority raise TypeError, and so does the repetition of a
+task that was dispatched without timeout_seconds. --as-published leaves them as
+they are.
 
 With --refusing a current one has a middleware, as its users may write them,
 that refuses every result.
@@ -82,6 +87,7 @@ def set_environment(args):
         WORKER_TIMEOUT_SECONDS=str(args.job_timeout),
         JOB_MAX_RETRIES="3", LOG_LEVEL="WARNING", LOG_FORMAT="text", TZ="UTC")
     os.environ.setdefault("RATE_LIMITING_ENABLED", "false")
+    os.environ.setdefault("WATCHER_INTERVAL_SECONDS", "86400")
 
 
 def read_bodies_early():
@@ -131,6 +137,7 @@ def recording(base, in_order):
 
     class Recorder(base):
         timeline = {}
+        dispatches = {}  # task id: an event, once it is written down
 
         def note(self, job_id, state):
             if not isinstance(state, dict):
@@ -154,7 +161,21 @@ def recording(base, in_order):
                 state = await super().update_job_state_atomic(
                     job_id, callback)
                 self.note(job_id, state)
+                if state.get("current_task_id") in self.dispatches:
+                    self.dispatches[state["current_task_id"]].set()
                 return state
+
+            async def enqueue_task_for_worker(self, worker_id, task, prio):
+                self.dispatches[task["task_id"]] = asyncio.Event()
+                await super().enqueue_task_for_worker(worker_id, task, prio)
+
+            async def dequeue_task_for_worker(self, worker_id, timeout):
+                task = await super().dequeue_task_for_worker(
+                    worker_id, timeout)
+                if task and task["task_id"] in self.dispatches:
+                    await self.dispatches[task["task_id"]].wait()
+                    self.dispatches.pop(task["task_id"], None)
+                return task
 
         if in_order:
             async def enqueue_task_for_worker(self, worker_id, task, prio):

@@ -146,6 +146,12 @@ class Orchestrator(Program):
         self.ask("POST", "/_worker/workers/register", body, port=self.port,
                  headers={"X-Worker-Token": TOKEN, "X-Worker-ID": worker_id})
 
+    def wait_dispatched(self, job_id):
+        """Until it has written down to whom it gives the job's task: what has
+        been changed in the job before is not seen, or is lost."""
+        eventually(lambda: self.job(job_id)["state"].get("current_task_id"),
+                   lambda: f"a dispatch is written down: {self.job(job_id)}")
+
     def cancel(self, job_id):
         return self.ask("POST", f"/jobs/{job_id}/cancel")
 
