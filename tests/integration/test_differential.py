@@ -116,8 +116,9 @@ def play(t, dialect, start, zoo=None):
     stop = t.path(t.unused("stop"))
     gate = t.gate()
     params = {"name": "held", "file": stop, "gate": gate.path}
+    since = len(proxy.exchanges)
     held, = orch.submit("slow", params)
-    proxy.wait(lambda all_: any(map(is_at_work, all_)),
+    proxy.wait(lambda all_: any(map(is_at_work, all_[since:])),
                "a heartbeat with a task")
     t.write(os.path.basename(stop), "")
     gate.open()

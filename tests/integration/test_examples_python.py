@@ -57,8 +57,8 @@ class Script:
         return f"t-{self.count}"
 
     def results(self):
-        return {r["task_id"]: r for r in map(
-            json.loads, self.worker.output().splitlines())}
+        whole = self.worker.output().rpartition("\n")[0]
+        return {r["task_id"]: r for r in map(json.loads, whole.splitlines())}
 
     def wait(self, task_id):
         return eventually(lambda: self.results().get(task_id),

@@ -120,8 +120,9 @@ handler echo { cost = 0.25 }
 def websocket(t):
     orch = t.orchestrator()
     gate = t.gate()
-    worker = t.worker(orch.url, heavy=1, worker="heartbeat_interval = 5m",
-                      env={"LOG_LEVEL": "DEBUG"})
+    worker = t.worker(orch.url, heavy=1, env={"LOG_LEVEL": "DEBUG"}, worker="""
+    heartbeat_interval = 5m
+    heartbeat_cooldown = 0""")
     orch.wait_worker()
     harness.eventually(
         lambda: (orch.workers()["w-1"].get("capabilities") or {})
@@ -130,6 +131,12 @@ def websocket(t):
     gate.wait(1)
     waiting, = orch.submit("slow", {"gate": gate.path, "name": "waiting"})
     worker.wait_log("leased a task", count=2)
+    if not orch.classic:
+        # The heartbeat that a new task brings is over before it is cancelled.
+        harness.eventually(
+            lambda: {running, waiting} <=
+            set(orch.workers()["w-1"].get("current_tasks", ())),
+            lambda: f"both are told: {orch.workers()}")
     orch.cancel(waiting)
     worker.wait_log("cancelled by the orchestrator")
     orch.wait(waiting, "cancelled")
@@ -286,9 +293,8 @@ def drain(t):
     worker.gone()
     ran = [i for i in range(50) if attempts(t.path(f"count-{i}"))]
     check(len(ran) >= running, f"only {len(ran)} tasks were run")
-    outcomes = orch.jobs()
+    orch.wait([jobs[i] for i in ran], "finished")
     for i in ran:
-        same(outcomes[jobs[i]], "finished", f"job {i}, which was run")
         same(history(orch, jobs[i])["slow"], f"n{i}", f"data of job {i}")
     # Nothing that was queued is lost either.
     other = t.worker(orch.url, **config)
