@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "supervisor/base/words.h"
 #include "supervisor/conf_value.h"
 
 #define URL_MAX      2048
@@ -238,42 +239,24 @@ set_text(const struct conf_key *key, const char *text, void *base)
 	return (0);
 }
 
-static void
-words_free(char **words)
-{
-	size_t i;
-
-	for (i = 0; words != NULL && words[i] != NULL; i++)
-		free(words[i]);
-	free(words);
-}
-
 /* The words of a value, each checked; NULL and errno. */
 static char **
 cut_words(const struct conf_key *key, const char *text)
 {
 	const char sep[] = { CONF_WORDS_END, '\0' };
-	size_t len, n = 0, count = 1;
-	const char *p;
-	char **words;
+	struct words w = { 0 };
+	size_t len;
 
-	for (p = text; *p != '\0'; p++)
-		count += *p == CONF_WORDS_END;
-	if ((words = calloc(count + 1, sizeof(*words))) == NULL)
-		return (NULL);
-	for (p = text;; p += len + 1) {
-		len = strcspn(p, sep);
-		if ((words[n] = strndup(p, len)) == NULL)
-			break;
-		if (!key->check(words[n++])) {
+	for (;; text += len + 1) {
+		len = strcspn(text, sep);
+		words_add(&w, strndup(text, len));
+		if (!w.failed && !key->check(w.list[w.len - 1])) {
 			errno = EINVAL;
-			break;
+			w.failed = true;
 		}
-		if (p[len] == '\0')
-			return (words);
+		if (w.failed || text[len] == '\0')
+			return (words_take(&w));
 	}
-	words_free(words);
-	return (NULL);
 }
 
 static int

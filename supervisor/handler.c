@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "supervisor/base/words.h"
 #include "supervisor/handler.h"
 
 static int
@@ -32,16 +33,6 @@ handler_table_init(struct handler_table *t)
 	TAILQ_INIT(&t->files);
 	TAILQ_INIT(&t->sources);
 	t->count = 0;
-}
-
-static void
-words_free(char **words)
-{
-	size_t i;
-
-	for (i = 0; words != NULL && words[i] != NULL; i++)
-		free(words[i]);
-	free(words);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "supervisor/base/log.h"
 #include "supervisor/base/nofile.h"
 #include "supervisor/base/text.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/discover.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/children/figures.h"
@@ -469,8 +470,8 @@ close_all(struct supervisor *s)
 			s->exit_status = EX_TEMPFAIL;
 	}
 	lease_table_fini(&s->leases);
-	environment_free(s->clean);
-	environment_free(s->inherited);
+	words_free(s->clean);
+	words_free(s->inherited);
 	free(s->worker_id);
 	stats_free(s->stats);
 	poison_free(s->poison);

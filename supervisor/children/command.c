@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "supervisor/base/text.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/children/figures.h"
@@ -22,48 +23,25 @@
 
 #define OOM_SCORE_ADJ "500" /* children before the supervisor */
 
-struct words {
-	char **list; /* NULL-terminated */
-	size_t len;
-	bool failed; /* no memory; errno is set */
-};
-
-/* Takes the word; NULL is a failure. */
-static void
-add(struct words *w, char *word)
-{
-	char **list;
-
-	if (w->failed || word == NULL ||
-	    (list = reallocarray(w->list, w->len + 2, sizeof(*list))) == NULL) {
-		w->failed = true;
-		free(word);
-		return;
-	}
-	list[w->len++] = word;
-	list[w->len] = NULL;
-	w->list = list;
-}
-
 static void
 add_option(struct words *w, const char *name, const char *value)
 {
-	add(w, strdup(name));
-	add(w, strdup(value));
+	words_add(w, strdup(name));
+	words_add(w, strdup(value));
 }
 
 static void
 add_number(struct words *w, const char *name, int64_t value)
 {
-	add(w, strdup(name));
-	add(w, text_format("%lld", (long long)value));
+	words_add(w, strdup(name));
+	words_add(w, text_format("%lld", (long long)value));
 }
 
 static void
 add_limit(struct words *w, const char *name, int64_t value)
 {
-	add(w, strdup("--limit"));
-	add(w, text_format("%s=%lld", name, (long long)value));
+	words_add(w, strdup("--limit"));
+	words_add(w, text_format("%s=%lld", name, (long long)value));
 }
 
 /* What the supervisor was started with: its own has been raised since. */
@@ -75,8 +53,8 @@ add_own_open_files(struct words *w, const struct child_env *env)
 	if (env->nofile == 0 || getrlimit(RLIMIT_NOFILE, &now) == -1 ||
 	    env->nofile > now.rlim_max)
 		return;
-	add(w, strdup("--limit"));
-	add(w,
+	words_add(w, strdup("--limit"));
+	words_add(w,
 	    text_format("nofile=%llu:%llu", (unsigned long long)env->nofile,
 		(unsigned long long)now.rlim_max));
 }
@@ -125,7 +103,7 @@ add_settings(struct words *w, const struct command_settings *set)
 	add_option(w, "--oom-score-adj", OOM_SCORE_ADJ);
 	add_option(w, "--sweep", sweep_of(set));
 	if (is_launched(set))
-		add(w, strdup("--launcher"));
+		words_add(w, strdup("--launcher"));
 }
 
 static bool
@@ -160,29 +138,25 @@ add_pins(struct words *w, struct spawn_files *files,
 	}
 }
 
-static void
-add_words(struct words *w, char *const words[])
-{
-	for (; *words != NULL; words++)
-		add(w, strdup(*words));
-}
-
 /* What is behind the options: the modules, or the program and its arguments. */
 static void
 add_program(struct words *w, const struct command_settings *set)
 {
 	struct handler *h = NULL;
+	char *const *word;
 
-	add(w, strdup("--")); /* a type may begin with a dash */
+	words_add(w, strdup("--")); /* a type may begin with a dash */
 	if (set->source == NULL) {
 		while ((h = handler_next(set->handlers, h)) != NULL)
 			if (h->program == set->program)
-				add(w, text_format("%s=%s", h->type, h->file));
+				words_add(
+				    w, text_format("%s=%s", h->type, h->file));
 		return;
 	}
 	if (set->source->kind == SOURCE_EXEC)
-		add(w, strdup(set->source->name));
-	add_words(w, set->source->words);
+		words_add(w, strdup(set->source->name));
+	for (word = set->source->words; *word != NULL; word++)
+		words_add(w, strdup(*word));
 }
 
 static char **
@@ -190,7 +164,7 @@ make_argv(struct spawn_files *files, const struct command_settings *set)
 {
 	struct words w = { 0 };
 
-	add(&w, strdup(set->env->program));
+	words_add(&w, strdup(set->env->program));
 	add_number(&w, "--parent", getpid());
 	add_option(&w, "--category", set->category);
 	if (set->source != NULL)
@@ -200,11 +174,7 @@ make_argv(struct spawn_files *files, const struct command_settings *set)
 	if (set->source == NULL)
 		add_pins(&w, files, set->program, set->handlers);
 	add_program(&w, set);
-	if (w.failed) {
-		environment_free(w.list);
-		return (NULL);
-	}
-	return (w.list);
+	return (words_take(&w));
 }
 
 static bool
@@ -375,7 +345,7 @@ make_envp(
 		    &envp, files, set->source->settings, why);
 	if (rc == 0)
 		return (envp);
-	environment_free(envp);
+	words_free(envp);
 	return (NULL);
 }
 
@@ -443,7 +413,7 @@ void
 command_fini(struct command *c)
 {
 	bytes_fini(&c->set_files);
-	environment_free(c->envp);
-	environment_free(c->argv);
+	words_free(c->envp);
+	words_free(c->argv);
 	*c = (struct command){ 0 };
 }

@@ -13,6 +13,7 @@
 #include <bsd/string.h>
 
 #include "supervisor/base/log.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/command.h"
 #include "supervisor/children/discover_parts.h"
@@ -20,50 +21,31 @@
 #include "supervisor/conf.h"
 #include "supervisor/handler.h"
 
-static void
-words_free(char **words)
-{
-	size_t i;
-
-	for (i = 0; words != NULL && words[i] != NULL; i++)
-		free(words[i]);
-	free(words);
-}
-
 char **
 discovery_command(char *const *words, struct why *why)
 {
+	struct words w = { 0 };
 	struct stat st;
-	size_t n = 0;
-	char **found;
+	char *path, **found;
 
-	while (words[n] != NULL)
-		n++;
-	if ((found = calloc(n + 1, sizeof(*found))) == NULL) {
-		why_errno(why, "command");
+	if ((path = discovery_find(*words, why)) == NULL)
 		return (NULL);
-	}
-	if ((found[0] = discovery_find(words[0], why)) == NULL)
-		goto fail;
-	if (stat(found[0], &st) == -1 || !S_ISREG(st.st_mode) ||
-	    access(found[0], X_OK) == -1) {
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    access(path, X_OK) == -1) {
 		/* Root may execute what nobody may: then X_OK says no. */
 		why_set(why,
 		    "cannot be executed: %s: not an executable file (chmod "
 		    "+x)",
-		    found[0]);
-		goto fail;
+		    path);
+		free(path);
+		return (NULL);
 	}
-	while (--n > 0)
-		if ((found[n] = strdup(words[n])) == NULL) {
-			why_errno(why, "command");
-			goto fail;
-		}
+	words_add(&w, path);
+	while (*++words != NULL)
+		words_add(&w, strdup(*words));
+	if ((found = words_take(&w)) == NULL)
+		why_errno(why, "command");
 	return (found);
-
-fail:
-	words_free(found);
-	return (NULL);
 }
 
 static void

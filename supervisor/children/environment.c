@@ -10,6 +10,7 @@
 
 #include "child/bytes.h"
 #include "supervisor/base/text.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/conf.h"
 
@@ -61,45 +62,23 @@ is_named(const char *entry, const char *const *names)
 	return (false);
 }
 
-void
-environment_free(char **env)
-{
-	char **p;
-
-	for (p = env; p != NULL && *p != NULL; p++)
-		free(*p);
-	free(env);
-}
-
 static char **
 copy(char *const from[], bool (*wanted)(const char *entry))
 {
+	struct words w = { 0 };
 	char *const *p;
-	char **env;
-	size_t n = 0;
 
-	for (p = from; *p != NULL; p++)
-		n++;
-	if ((env = calloc(n + 1, sizeof(*env))) == NULL)
-		return (NULL);
-	n = 0;
 	for (p = from; *p != NULL; p++) {
 		if (!wanted(*p))
 			continue;
-		if (is_named(*p, conf_secret_variables)) {
-			const int len = (int)strcspn(*p, "=");
-
-			if (asprintf(&env[n], "%.*s=%s", len, *p, WITHHELD) ==
-			    -1)
-				env[n] = NULL;
-		} else
-			env[n] = strdup(*p);
-		if (env[n++] == NULL) {
-			environment_free(env);
-			return (NULL);
-		}
+		if (is_named(*p, conf_secret_variables))
+			words_add(&w,
+			    text_format("%.*s=%s", (int)strcspn(*p, "="), *p,
+				WITHHELD));
+		else
+			words_add(&w, strdup(*p));
 	}
-	return (env);
+	return (words_take(&w));
 }
 
 static bool
@@ -239,20 +218,13 @@ out:
 	return (rc);
 }
 
-static bool
-is_wanted(const char *entry)
-{
-	(void)entry;
-	return (true);
-}
-
 char **
 environment_of_category(
     char *const base[], const char *category, const char *file, struct why *why)
 {
 	char **env;
 
-	if ((env = copy(base, is_wanted)) == NULL) {
+	if ((env = words_copy(base)) == NULL) {
 		why_errno(why, "category %s", category);
 		return (NULL);
 	}
@@ -265,7 +237,7 @@ environment_of_category(
 	return (env);
 
 fail:
-	environment_free(env);
+	words_free(env);
 	return (NULL);
 }
 

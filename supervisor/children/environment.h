@@ -11,19 +11,18 @@ struct bytes;
 struct conf_settings;
 
 /* The few variables that any program may want (PATH, HOME, LANG, TZ ...).
- * Caller frees with environment_free(). NULL with errno. */
+ * Caller frees with words_free(). NULL with errno. */
 char **environment_clean(char *const from[]);
 /* All of it; secret variables hold the word "withheld" (so that reading them
  * does not fail), and what is between us and systemd is left out. */
 char **environment_inherited(char *const from[]);
-void environment_free(char **);
 
 /* Tells children which category they are of, and us that a process descends
  * from one of ours. */
 #define ENVIRONMENT_MARK "AVTOWORKER_CATEGORY"
 
 /* A copy of one of the above for a category: with the lines of its env_file
- * (or NULL), which win, and the mark. Caller frees with environment_free().
+ * (or NULL), which win, and the mark. Caller frees with words_free().
  * NULL and why: FILE:LINE where it is a line's fault. */
 char **environment_of_category(
     char *const base[], const char *category, const char *file, struct why *);

@@ -23,7 +23,7 @@
 #include "supervisor/base/folder.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
-#include "supervisor/children/environment.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/figures.h"
 #include "supervisor/children/reaper.h"
 #include "supervisor/children/spawn.h"
@@ -104,7 +104,7 @@ answer(struct figures *f)
 	STAILQ_HEAD(, asker) askers = STAILQ_HEAD_INITIALIZER(askers);
 	struct asker *a;
 
-	environment_free(f->interpreters);
+	words_free(f->interpreters);
 	f->interpreters = NULL;
 	STAILQ_CONCAT(&askers, &f->askers);
 	while ((a = STAILQ_FIRST(&askers)) != NULL) {
@@ -258,24 +258,6 @@ read_next(struct figures *f)
 		give_up(f, why.text);
 }
 
-static char **
-copy(char *const words[])
-{
-	size_t i, n = 0;
-	char **out;
-
-	while (words[n] != NULL)
-		n++;
-	if ((out = calloc(n + 1, sizeof(*out))) == NULL)
-		return (NULL);
-	for (i = 0; i < n; i++)
-		if ((out[i] = strdup(words[i])) == NULL) {
-			environment_free(out);
-			return (NULL);
-		}
-	return (out);
-}
-
 struct figures *
 figures_new(const struct figures_settings *set, struct why *why)
 {
@@ -326,7 +308,7 @@ figures_ask(
 	if (f->process.pid != 0)
 		return;
 	f->next = 0;
-	if ((f->interpreters = copy(interpreters)) == NULL)
+	if ((f->interpreters = words_copy(interpreters)) == NULL)
 		give_up(f, "out of memory");
 	else
 		read_next(f);
@@ -352,7 +334,7 @@ figures_free(struct figures *f)
 		(void)any_file(f, remove_one);
 		(void)rmdir(f->directory);
 	}
-	environment_free(f->interpreters);
+	words_free(f->interpreters);
 	bytes_fini(&f->text);
 	free(f->program);
 	free(f->directory);

@@ -19,19 +19,12 @@
 
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/python.h"
 #include "supervisor/conf.h"
 
 #define RUNNER    "avtoworker_run.py"
-#define WORDS_MAX 256 /* of a command */
 #define LINE_MAX_ 256 /* of what stands behind "#!" */
-
-/* A command under construction. */
-struct words {
-	char *list[WORDS_MAX + 1];
-	size_t len;
-	bool failed; /* no memory, or too many */
-};
 
 /* What the script is. */
 struct target {
@@ -40,16 +33,6 @@ struct target {
 	const char *name; /* what is given to the runner */
 	size_t used; /* words of the script that it stands for */
 };
-
-static void
-add(struct words *w, char *word)
-{
-	if (word == NULL || w->len == WORDS_MAX) {
-		w->failed = true;
-		free(word);
-	} else
-		w->list[w->len++] = word;
-}
 
 static bool
 is_executable(const char *path)
@@ -146,10 +129,10 @@ add_shebang(struct words *w, const char *file)
 		free(path);
 		return (false);
 	}
-	add(w, path);
+	words_add(w, path);
 	while ((word = strsep(&rest, " \t")) != NULL)
 		if (*word != '\0')
-			add(w, strdup(word));
+			words_add(w, strdup(word));
 	return (true);
 }
 
@@ -163,7 +146,7 @@ add_environment(struct words *w, const char *folder, size_t len)
 		free(path);
 		return (false);
 	}
-	add(w, path);
+	words_add(w, path);
 	return (true);
 }
 
@@ -194,7 +177,7 @@ add_configured(struct words *w, const char *python, struct why *why)
 		free(path);
 		return (-1);
 	}
-	add(w, path);
+	words_add(w, path);
 	return (0);
 }
 
@@ -229,7 +212,7 @@ add_interpreter(struct words *w, const struct conf_python *py,
 		    "no python3 in $PATH; install it, or set python = PATH");
 		return (-1);
 	}
-	add(w, path);
+	words_add(w, path);
 	return (0);
 }
 
@@ -275,7 +258,7 @@ python_command(const struct conf_python *py, const char *folder, bool compiles,
 	struct words w = { 0 };
 	const char *from = NULL;
 	struct target t;
-	char **words = NULL;
+	char **words;
 	size_t i;
 
 	if (find_target(py, &t, why) == -1 ||
@@ -284,27 +267,23 @@ python_command(const struct conf_python *py, const char *folder, bool compiles,
 	if (!w.failed)
 		log_info("python %s: runs under %s, found by %s", py->name,
 		    w.list[0], from);
-	add(&w, text_format("%s/" RUNNER, folder));
+	words_add(&w, text_format("%s/" RUNNER, folder));
 	if (compiles)
-		add(&w, strdup("--compile"));
+		words_add(&w, strdup("--compile"));
 	if (py->app != NULL) {
-		add(&w, strdup("--app"));
-		add(&w, strdup(py->app));
+		words_add(&w, strdup("--app"));
+		words_add(&w, strdup(py->app));
 	}
 	if (t.option != NULL)
-		add(&w, strdup(t.option));
-	add(&w, t.file != NULL ? absolute(t.file) : strdup(t.name));
+		words_add(&w, strdup(t.option));
+	words_add(&w, t.file != NULL ? absolute(t.file) : strdup(t.name));
 	for (i = t.used; py->script[i] != NULL; i++)
-		add(&w, strdup(py->script[i]));
-	if (w.failed || (words = calloc(w.len + 1, sizeof(*words))) == NULL) {
-		why_set(why, "too many arguments, or no memory for them");
-		goto fail;
-	}
-	memcpy(words, w.list, w.len * sizeof(*words));
+		words_add(&w, strdup(py->script[i]));
+	if ((words = words_take(&w)) == NULL)
+		why_errno(why, "python %s", py->name);
 	return (words);
 
 fail:
-	for (i = 0; i < w.len; i++)
-		free(w.list[i]);
+	words_free(words_take(&w));
 	return (NULL);
 }

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "supervisor/base/words.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/edges/signals.h"
 #include "tests/test.h"
@@ -116,8 +117,8 @@ void
 live_close(struct rig *p)
 {
 	rig_close(p);
-	environment_free((char **)p->env.clean);
-	environment_free((char **)p->env.inherited);
+	words_free((char **)p->env.clean);
+	words_free((char **)p->env.inherited);
 	signals_close(&loop.signals);
 	event_free(loop.limit);
 	event_base_free(p->env.base);

@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "supervisor/base/clock.h"
+#include "supervisor/base/words.h"
 #include "supervisor/children/child.h"
 #include "supervisor/children/environment.h"
 #include "supervisor/edges/signals.h"
@@ -192,7 +193,7 @@ close_scene(struct scene *s)
 	}
 	result_fini(&s->result);
 	lease_table_fini(&s->leases);
-	environment_free((char **)s->env.clean);
+	words_free((char **)s->env.clean);
 	signals_close(&s->signals);
 	event_free(s->limit);
 	event_base_free(s->base);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "supervisor/base/words.h"
 #include "supervisor/children/environment.h"
 #include "tests/test.h"
 
@@ -45,7 +46,7 @@ check(char **env, const char *const *want)
 	for (i = 0; env[i] != NULL && want[i] != NULL; i++)
 		ASSERT_STR(env[i], want[i]);
 	ASSERT_STR(env[i], want[i]);
-	environment_free(env);
+	words_free(env);
 }
 
 static void
@@ -102,7 +103,7 @@ copies_nothing(void)
 
 	check(environment_clean(none), want);
 	check(environment_inherited(none), want);
-	environment_free(NULL);
+	words_free(NULL);
 }
 
 static char path[] = "/tmp/aw-env-XXXXXX";
