@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <bsd/libutil.h>
+#include <bsd/string.h>
 
 #include "child/bytes.h"
 #include "child/json_scan.h"
@@ -280,13 +281,15 @@ load(const struct conf_source *source)
 	return (conf);
 }
 
-/* The child's program: the given one, the one beside us when we run from the
- * folder we were built in, or the installed one. */
+/* A part of ours: the one that the variable names, the one beside us when we run
+ * from the folder we were built in, or the installed one. */
 static const char *
-find_child(char *path, size_t size)
+find_part(const char *variable, const char *name, const char *installed,
+    char *path, size_t size)
 {
-	const char *given = getenv("AVTOWORKER_CHILD");
+	const char *given = getenv(variable);
 	char *slash;
+	size_t left;
 	ssize_t n;
 
 	if (given != NULL)
@@ -296,42 +299,14 @@ find_child(char *path, size_t size)
 			given);
 	if ((n = readlink("/proc/self/exe", path, size - 1)) != -1) {
 		path[n] = '\0';
-		if ((slash = strrchr(path, '/')) != NULL &&
-		    (size_t)(slash - path) + sizeof("/" CHILD_PROGRAM) <=
-			size) {
-			(void)snprintf(slash, size - (size_t)(slash - path),
-			    "/%s", CHILD_PROGRAM);
-			if (access(path, X_OK) == 0)
+		if ((slash = strrchr(path, '/')) != NULL) {
+			left = size - (size_t)(++slash - path);
+			if (strlcpy(slash, name, left) < left &&
+			    access(path, X_OK) == 0)
 				return (path);
 		}
 	}
-	return (LIBEXECDIR "/" CHILD_PROGRAM);
-}
-
-/* The folder of the Python module: the given one, the one beside us when we run
- * from the folder we were built in, or the installed one. */
-static const char *
-find_python(char *path, size_t size)
-{
-	const char *given = getenv("AVTOWORKER_PYTHON");
-	char *slash;
-	ssize_t n;
-
-	if (given != NULL)
-		return (given[0] != '/' && realpath(given, path) != NULL ?
-			path :
-			given);
-	if ((n = readlink("/proc/self/exe", path, size - 1)) != -1) {
-		path[n] = '\0';
-		if ((slash = strrchr(path, '/')) != NULL &&
-		    (size_t)(slash - path) + sizeof("/python") <= size) {
-			(void)snprintf(
-			    slash, size - (size_t)(slash - path), "/python");
-			if (access(path, X_OK) == 0)
-				return (path);
-		}
-	}
-	return (PKGDATADIR "/python");
+	return (installed);
 }
 
 /* The state directory and the pid file, if this run has any. */
@@ -420,8 +395,10 @@ run(const struct conf *conf, const struct conf_source *source,
 	struct daemon daemon = DAEMON_NONE;
 	char path[PATH_MAX], python[PATH_MAX];
 	struct supervisor_options options = {
-		.child_program = find_child(path, sizeof(path)),
-		.python = find_python(python, sizeof(python)),
+		.child_program = find_part("AVTOWORKER_CHILD", CHILD_PROGRAM,
+		    LIBEXECDIR "/" CHILD_PROGRAM, path, sizeof(path)),
+		.python = find_part("AVTOWORKER_PYTHON", "python",
+		    PKGDATADIR "/python", python, sizeof(python)),
 		.local_path = a->local_path,
 		.environment = environ,
 		.source = source,

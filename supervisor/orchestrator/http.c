@@ -16,6 +16,7 @@
 #include <curl/curl.h>
 
 #include "supervisor/base/clock.h"
+#include "supervisor/orchestrator/curl_set.h"
 #include "supervisor/orchestrator/http.h"
 #include "supervisor/orchestrator/http_parts.h"
 #include "supervisor/orchestrator/multi.h"
@@ -169,13 +170,6 @@ on_read(char *p, size_t size, size_t count, void *arg)
 	return (len);
 }
 
-/* Sets an option of e unless an earlier one has failed; rc tells. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
-
 /* Everything about a handle that no request changes. */
 static CURLcode
 set_up(struct http_call *call)
@@ -183,14 +177,14 @@ set_up(struct http_call *call)
 	CURL *e = call->easy;
 	CURLcode rc = multi_set_up(e);
 
-	SET(CURLOPT_PRIVATE, call);
-	SET(CURLOPT_WRITEFUNCTION, on_body);
-	SET(CURLOPT_WRITEDATA, call);
-	SET(CURLOPT_READFUNCTION, on_read);
-	SET(CURLOPT_READDATA, call);
-	SET(CURLOPT_MAXAGE_CONN, KEEP_IDLE_S);
-	SET(CURLOPT_ERRORBUFFER, call->error);
-	SET(CURLOPT_USERAGENT, "avtoworker");
+	CURL_SET(rc, e, CURLOPT_PRIVATE, call);
+	CURL_SET(rc, e, CURLOPT_WRITEFUNCTION, on_body);
+	CURL_SET(rc, e, CURLOPT_WRITEDATA, call);
+	CURL_SET(rc, e, CURLOPT_READFUNCTION, on_read);
+	CURL_SET(rc, e, CURLOPT_READDATA, call);
+	CURL_SET(rc, e, CURLOPT_MAXAGE_CONN, KEEP_IDLE_S);
+	CURL_SET(rc, e, CURLOPT_ERRORBUFFER, call->error);
+	CURL_SET(rc, e, CURLOPT_USERAGENT, "avtoworker");
 	return (rc);
 }
 
@@ -240,25 +234,26 @@ set_request(struct http_call *call, const struct http_request *r)
 	CURL *e = call->easy;
 	CURLcode rc = CURLE_OK;
 
-	SET(CURLOPT_URL, r->url);
-	SET(CURLOPT_HTTPHEADER, http_headers_list(r->headers));
-	SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+	CURL_SET(rc, e, CURLOPT_URL, r->url);
+	CURL_SET(rc, e, CURLOPT_HTTPHEADER, http_headers_list(r->headers));
+	CURL_SET(rc, e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
 	call->secure = strncasecmp(r->url, "https:", 6) == 0;
 	if (rc == CURLE_OK && call->secure) {
 		call->nameless = r->tls == NULL || r->tls->cert == NULL;
 		rc = tls_apply(e, r->tls);
 	}
 	if (r->method == HTTP_GET) {
-		SET(CURLOPT_CUSTOMREQUEST, NULL);
-		SET(CURLOPT_HTTPGET, 1L);
+		CURL_SET(rc, e, CURLOPT_CUSTOMREQUEST, NULL);
+		CURL_SET(rc, e, CURLOPT_HTTPGET, 1L);
 	} else {
-		SET(CURLOPT_POST, 1L);
-		SET(CURLOPT_POSTFIELDS,
+		CURL_SET(rc, e, CURLOPT_POST, 1L);
+		CURL_SET(rc, e, CURLOPT_POSTFIELDS,
 		    r->once                   ? NULL :
 			call->request.len > 0 ? call->request.p :
 						"");
-		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->request.len);
-		SET(CURLOPT_CUSTOMREQUEST,
+		CURL_SET(rc, e, CURLOPT_POSTFIELDSIZE_LARGE,
+		    (curl_off_t)call->request.len);
+		CURL_SET(rc, e, CURLOPT_CUSTOMREQUEST,
 		    r->method == HTTP_PATCH ? "PATCH" : NULL);
 	}
 	return (rc);

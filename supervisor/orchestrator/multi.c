@@ -11,6 +11,7 @@
 
 #include "supervisor/base/clock.h"
 #include "supervisor/base/reserve.h"
+#include "supervisor/orchestrator/curl_set.h"
 #include "supervisor/orchestrator/multi.h"
 #include "supervisor/orchestrator/tls.h"
 
@@ -185,30 +186,23 @@ set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
 	return (0);
 }
 
-/* Sets an option of e unless an earlier one has failed; rc tells. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
-
 CURLcode
 multi_set_up(CURL *e)
 {
 	CURLcode rc = CURLE_OK;
 
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	CURL_SET(rc, e, CURLOPT_PROTOCOLS_STR, "http,https");
 	/* A redirect would carry the token header to another host. */
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_NOSIGNAL, 1L);
+	CURL_SET(rc, e, CURLOPT_FOLLOWLOCATION, 0L);
+	CURL_SET(rc, e, CURLOPT_PROXY, "");
+	CURL_SET(rc, e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	CURL_SET(rc, e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	CURL_SET(rc, e, CURLOPT_NOSIGNAL, 1L);
 	/* Without it a dead resolver holds the loop when a call ends. */
-	SET(CURLOPT_QUICK_EXIT, 1L);
+	CURL_SET(rc, e, CURLOPT_QUICK_EXIT, 1L);
 	/* A parked poll is silent for long; a dead peer should show. */
-	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	CURL_SET(rc, e, CURLOPT_TCP_KEEPALIVE, 1L);
+	CURL_SET(rc, e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	return (rc);
 }
 

@@ -18,6 +18,7 @@
 #include <event2/event_struct.h>
 
 #include "child/bytes.h"
+#include "supervisor/orchestrator/curl_set.h"
 #include "supervisor/orchestrator/multi.h"
 #include "supervisor/orchestrator/stream.h"
 #include "supervisor/orchestrator/tls.h"
@@ -209,22 +210,15 @@ on_tried(CURL *easy, CURLcode code, void *arg)
 	event_active(&s->readable, EV_READ, 0);
 }
 
-/* Sets an option of e unless an earlier one has failed; rc tells. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
-
 static CURLcode
 set_up(struct stream *s, const char *url, const struct tls *tls)
 {
 	CURL *e = s->easy;
 	CURLcode rc = multi_set_up(e);
 
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_CONNECT_ONLY, 1L);
-	SET(CURLOPT_ERRORBUFFER, s->error);
+	CURL_SET(rc, e, CURLOPT_URL, url);
+	CURL_SET(rc, e, CURLOPT_CONNECT_ONLY, 1L);
+	CURL_SET(rc, e, CURLOPT_ERRORBUFFER, s->error);
 	s->secure = strncasecmp(url, "https:", 6) == 0;
 	if (rc == CURLE_OK && s->secure) {
 		s->nameless = tls == NULL || tls->cert == NULL;

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include "supervisor/base/reserve.h"
+#include "supervisor/orchestrator/curl_set.h"
 #include "supervisor/orchestrator/tls.h"
 
 static void *
@@ -225,13 +226,6 @@ tls_check(struct tls *tls, struct why *why)
 	return (rc);
 }
 
-/* Sets an option of e unless an earlier one has failed; rc tells. */
-#define SET(option, value) \
-	do { \
-		if (rc == CURLE_OK) \
-			rc = curl_easy_setopt(e, option, value); \
-	} while (0)
-
 CURLcode
 tls_apply(CURL *e, const struct tls *tls)
 {
@@ -244,17 +238,19 @@ tls_apply(CURL *e, const struct tls *tls)
 	if (tls == NULL)
 		tls = &none;
 	own_ca = tls->ca_file != NULL || tls->ca_path != NULL;
-	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	CURL_SET(rc, e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	CURL_SET(rc, e, CURLOPT_SSL_VERIFYPEER, 1L);
+	CURL_SET(rc, e, CURLOPT_SSL_VERIFYHOST, 2L);
 	/* What is configured is trusted alone, not the system's CAs as well. */
-	SET(CURLOPT_CAINFO, own_ca ? tls->ca_file : built_in->cainfo);
-	SET(CURLOPT_CAPATH, own_ca ? tls->ca_path : built_in->capath);
-	SET(CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_S);
-	SET(CURLOPT_SSLCERT, tls->cert);
-	SET(CURLOPT_SSLKEY, tls->key);
+	CURL_SET(
+	    rc, e, CURLOPT_CAINFO, own_ca ? tls->ca_file : built_in->cainfo);
+	CURL_SET(
+	    rc, e, CURLOPT_CAPATH, own_ca ? tls->ca_path : built_in->capath);
+	CURL_SET(rc, e, CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_S);
+	CURL_SET(rc, e, CURLOPT_SSLCERT, tls->cert);
+	CURL_SET(rc, e, CURLOPT_SSLKEY, tls->key);
 	/* Without it OpenSSL would ask for a passphrase at the terminal. */
-	SET(CURLOPT_KEYPASSWD, "");
+	CURL_SET(rc, e, CURLOPT_KEYPASSWD, "");
 	return (rc);
 }
 
