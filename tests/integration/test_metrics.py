@@ -213,7 +213,7 @@ def busy(t):
 
 @case("ends of children are counted by what they died of")
 def deaths(t):
-    settings = {"heavy.time_limit": "1s", "heavy.cancel_grace": "100ms",
+    settings = {"heavy.time_limit": "3s", "heavy.cancel_grace": "100ms",
                 "light.max_tasks_per_child": "1"}
     scene = Scene(t, light=1, heavy=1, args=[
         x for k, v in settings.items() for x in ("-o", f"category/{k}={v}")])
