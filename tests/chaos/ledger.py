@@ -66,7 +66,6 @@ class Ledger:
     def __init__(self, path, specs):
         self.specs = specs
         self.file = open(path, "rb")
-        self.part = b""
         self.open = {}  # task id: (spec, number, attempt, when in us)
         self.on_disk = set()  # tasks that the worker's journal has held
         self.blows = []  # when the worker, its orchestrator or a connection
@@ -92,19 +91,14 @@ class Ledger:
         self.beats = []  # seconds
 
     def read(self):
-        """What has come since."""
-        data = self.part + self.file.read()
-        lines = data.split(b"\n")
-        self.part = lines.pop()
+        """What has come since. The part of a line is left where it is: an
+        orchestrator that comes back cuts off what it wrote when it was
+        killed, and goes on at once."""
+        *lines, part = self.file.read().split(b"\n")
+        self.file.seek(-len(part), os.SEEK_CUR)
         for line in lines:
             self.take(json.loads(line))
         return len(lines)
-
-    def restarted(self):
-        """The orchestrator cuts off what it was writing when it was killed."""
-        self.read()
-        self.file.seek(-len(self.part), os.SEEK_CUR)
-        self.part = b""
 
     def take(self, e):
         self.faults += bool(e.get("fault"))

@@ -93,9 +93,7 @@ class Stage:
         if not ready:
             raise Trouble(f"the orchestrator ended with "
                           f"{self.devorch.returncode}")
-        if again:
-            self.ledger.restarted()
-        else:
+        if not again:
             self.ledger = Ledger(self.path("ledger"), self.specs)
 
     def start_wire(self):
