@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import socket
 import struct
 import threading
@@ -47,18 +48,15 @@ class Request:
         self.body = body
         self.at = time.monotonic()
         self.connection = None
+        self.faults = None  # those that there were when it came
 
     def is_gone(self):
         """Nobody waits for the answer any more."""
         if self.connection is None:
             return False
-        try:
-            # Beneath TLS, if there is any: that knows no flags.
-            with socket.socket(fileno=os.dup(self.connection.fileno())) as s:
-                return s.recv(
-                    1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except OSError as e:
-            return not isinstance(e, BlockingIOError)
+        poll = select.poll()
+        poll.register(self.connection, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def json(self):
         return json.loads(self.body)
@@ -99,11 +97,10 @@ def huge(size):
     return fault
 
 
-def silent(handler, _request):
+def silent(handler, request):
     """No answer, until the client gives up or the fault is over."""
-    fake = handler.server.fake
     handler.connection.settimeout(0.05)
-    while fake.faults:
+    while handler.server.fake.faults is request.faults:
         try:
             if handler.connection.recv(1) == b"":
                 return
@@ -143,12 +140,14 @@ class Socket:
         self.code = None  # with which the worker has closed it
         self.over = False
         self.at = time.monotonic()
+        self.lock = threading.Lock()  # the test sends, and so do we
 
     def send(self, value):
         """An object as text; bytes go as they are."""
-        self.handler.wfile.write(
-            value if isinstance(value, bytes)
-            else frame(TEXT, json.dumps(value).encode()))
+        with self.lock:
+            self.handler.wfile.write(
+                value if isinstance(value, bytes)
+                else frame(TEXT, json.dumps(value).encode()))
 
     def close(self, code, reason=b""):
         self.send(frame(CLOSE, struct.pack(">H", code) + reason))
@@ -156,6 +155,13 @@ class Socket:
     def cut(self):
         """The connection ends without a word."""
         self.handler.connection.shutdown(2)
+
+    def wait_end(self, limit=LIMIT):
+        """Until all that the worker said is read. Returns its code."""
+        with self.fake.changed:
+            if not self.fake.changed.wait_for(lambda: self.over, limit):
+                raise Failed(f"the WebSocket is open after {limit} s")
+            return self.code
 
     def read(self):
         """(opcode, payload) of the next frame; None at the end."""
@@ -297,14 +303,18 @@ class Fake:
         self.tasks = []
         self.known = set()
         self.cancels = set()  # ids of tasks or jobs, told to heartbeats
-        self.faults = {}  # kind: fault
+        self.parked = self.most_parked = 0  # polls
+        self.faults = {}  # kind: fault; another one after a repair
         self.changed = threading.Condition()
         self.server = None
         if start:
             self.start()
 
+    def listen(self):
+        return Server(("127.0.0.1", self.port), Handler)
+
     def start(self):
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server = self.listen()
         self.server.fake = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,),
                          daemon=True).start()
@@ -328,7 +338,7 @@ class Fake:
 
     def repair(self):
         with self.changed:
-            self.faults.clear()
+            self.faults = {}
             self.changed.notify_all()
 
     def note(self, request):
@@ -337,6 +347,7 @@ class Fake:
             if request.kind in ("event", "result"):
                 self.told.append((request.kind, request.json()))
             self.changed.notify_all()
+            request.faults = self.faults
             return self.faults.get(request.kind)
 
     def put(self, task):
@@ -420,9 +431,11 @@ class Fake:
 
     def answer_poll(self, request):
         with self.changed:
-            if not self.changed.wait_for(lambda: self.tasks,
-                                         self.poll_timeout) or \
-                    request.is_gone():
+            self.parked += 1
+            self.most_parked = max(self.most_parked, self.parked)
+            came = self.changed.wait_for(lambda: self.tasks, self.poll_timeout)
+            self.parked -= 1
+            if not came or request.is_gone():
                 return 204, None
             return 200, self.tasks.pop(0)
 

@@ -22,15 +22,19 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 class Silence:
     """What a fault that waits waits for."""
 
-    def __init__(self, proxy, conn):
+    def __init__(self, proxy, conn, faults):
         self.proxy = proxy
         self.conn = conn
+        self.faults = faults  # those that there were when it began
+
+    def is_repaired(self):
+        return self.proxy.faults is not self.faults
 
     def over(self, seconds):
         """After so long, or at once when there is no need to go on."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if not self.proxy.faults:
+            if self.is_repaired():
                 return True
             if select.select([self.conn], [], [], 0.05)[0]:
                 try:
@@ -86,7 +90,7 @@ def endless(data):
     def fault(conn, _exchange, silence):
         while not silence.over(0):
             conn.sendall(data)
-            if not silence.proxy.faults:
+            if silence.is_repaired():
                 return
     return fault
 
@@ -121,7 +125,7 @@ class FaultProxy(RecordingProxy):
     """Hands on what is not to be spoilt."""
 
     def __init__(self, target):
-        self.faults = {}  # kind: fault
+        self.faults = {}  # kind: fault; another one after a repair
         self.spoilt = {}  # kind: how often
         super().__init__(target)
 
@@ -140,8 +144,9 @@ class FaultProxy(RecordingProxy):
             if fault is None:
                 return False
             self.spoilt[exchange.kind] += 1
+            silence = Silence(self, conn, self.faults)
             self.changed.notify_all()
-        fault(conn, exchange, Silence(self, conn))
+        fault(conn, exchange, silence)
         return True
 
     def wait_spoilt(self, kind, count, limit=30):

@@ -23,6 +23,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 
 import peers
@@ -30,7 +31,7 @@ from claims import (LIMIT, Failed, Lateness, OutOfTime,  # noqa: F401
                     check, eventually, same)
 from gate import Gate
 from proc import (adopt_orphans, cpu_s, descendants, free_port,  # noqa: F401
-                  lock_is_free, parents, proc_read)
+                  kill, lock_is_free, parents, proc_read)
 from programs import (BUILD, CHILD, FAST_CLOCK, SOURCE, TOKEN,  # noqa: F401
                       WORKER, ZOO, Orchestrator, Program, Worker, can_trace,
                       figure, has_sanitizers, module, read)
@@ -50,24 +51,27 @@ class Test:
         self.dir = tempfile.mkdtemp(prefix="aw-")
         self.programs = []
         self.names = {}
+        self.lock = threading.Lock()  # some cases have threads
         self.expects_fault = False  # of memory, on purpose
         self.late = Lateness().so_far  # how late it was let run, at worst
         self.__dict__.update(attributes)
 
     def unused(self, name):
         """name, name-2, name-3 ..."""
-        self.names[name] = self.names.get(name, 0) + 1
-        count = self.names[name]
+        with self.lock:
+            count = self.names[name] = self.names.get(name, 0) + 1
         return name if count == 1 else f"{name}-{count}"
 
     def path(self, name):
         return os.path.join(self.dir, name)
 
     def write(self, name, text, mode=0o600):
+        # Who reads it meanwhile finds the old one or the new one.
         path = self.path(name)
-        with open(path, "w", encoding="utf-8") as f:
+        with open(path + ".new", "w", encoding="utf-8") as f:
             f.write(text)
-        os.chmod(path, mode)
+        os.chmod(path + ".new", mode)
+        os.replace(path + ".new", path)
         return path
 
     def gate(self):
@@ -140,7 +144,7 @@ category default {{
         except Failed as e:
             trouble = str(e)
         for pid in self.strays():
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         return trouble
 
     def sanitizer_report(self):
@@ -287,5 +291,5 @@ def main(prepare=None, **attributes):
     adopt_orphans()
     failed = run_all(cases, attributes)
     for pid in descendants(os.getpid()):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     sys.exit(1 if failed else 0)

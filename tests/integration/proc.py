@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -41,6 +42,14 @@ def proc_read(pid, name):
             return f.read().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def kill(pid, number=signal.SIGKILL):
+    """One that may be gone by now."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
 
 
 def cpu_s(pid):

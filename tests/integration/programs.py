@@ -241,8 +241,11 @@ class Worker(Program):
 
     def lines(self, pattern, count=0):
         """Lines of the log that match, or nothing if fewer than count."""
-        found = [x for x in self.log().splitlines()
-                 if re.search(pattern, x)]
+        alive = self.is_alive()
+        lines = self.log().splitlines(keepends=True)
+        # The last one may be half written.
+        found = [x.rstrip("\n") for x in lines
+                 if re.search(pattern, x) and (x.endswith("\n") or not alive)]
         return found if len(found) >= count else []
 
     def children(self):
@@ -268,10 +271,13 @@ class Worker(Program):
                            f"there are {self.serving(category)}", limit)
 
     def wait_children(self, count, limit=LIMIT):
+        def there():
+            children = self.children()
+            return len(children) == count and children
+
         return eventually(
-            lambda: len(self.children()) == count and self.children(),
-            lambda: f"{count} children; there are {len(self.children())}",
-            limit)
+            there, lambda: f"{count} children; there are "
+                           f"{len(self.children())}", limit)
 
     def peak_kb(self):
         """The most memory it has used so far, resident."""

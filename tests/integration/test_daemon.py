@@ -14,8 +14,9 @@ import time
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
-from harness import (BUILD, LIMIT, WORKER, ZOO, Failed, Worker, case, check,  # noqa: E402
-                     descendants, eventually, main, parents, proc_read, read, same)
+from harness import (BUILD, LIMIT, WORKER, ZOO, Failed, Worker, case,  # noqa: E402
+                     check, descendants, eventually, kill, main, parents,
+                     proc_read, read, same)
 
 OK, USAGE, SOFTWARE, TEMPFAIL, CONFIG = 0, 64, 70, 75, 78
 
@@ -180,7 +181,7 @@ def killed(t):
     os.kill(daemon.pid, signal.SIGKILL)
     check("signal 9" in daemon.wait(SOFTWARE), "it is not told")
     for pid in t.strays():  # the real child program would see to that
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 @case("Ctrl-C at the starting process stops the daemon")

@@ -4,13 +4,11 @@
 silence where silence is wanted, and heartbeats that are never late."""
 import hashlib
 import hmac
-import itertools
 import json
 import os
 import re
 import signal
 import sys
-import threading
 import time
 from email.utils import formatdate
 
@@ -50,7 +48,7 @@ class CountingServer(Server):
 
 
 class Peer(Fake):
-    """Counts what is parked and what is too much."""
+    """Counts what is too much."""
 
     def __init__(self, limits=None, result_delay=0, **more):
         self.skew = 0
@@ -58,14 +56,10 @@ class Peer(Fake):
         self.windows = {}  # kind: [requests, when the last one came]
         self.refused = []  # kinds
         self.result_delay = result_delay
-        self.parked = self.most_parked = 0
         super().__init__(**more)
 
-    def start(self):
-        self.server = CountingServer(("127.0.0.1", self.port), ClockHandler)
-        self.server.fake = self
-        threading.Thread(target=self.server.serve_forever, args=(0.05,),
-                         daemon=True).start()
+    def listen(self):
+        return CountingServer(("127.0.0.1", self.port), ClockHandler)
 
     def is_too_much(self, kind):
         """As real ones count: every request begins the minute anew."""
@@ -85,16 +79,6 @@ class Peer(Fake):
         if self.is_too_much(request.kind):
             return 429, {"error": "Too Many Requests"}
         return super().answer(request)
-
-    def answer_poll(self, request):
-        with self.changed:
-            self.parked += 1
-            self.most_parked = max(self.most_parked, self.parked)
-        try:
-            return super().answer_poll(request)
-        finally:
-            with self.changed:
-                self.parked -= 1
 
     def answer_result(self, request):
         time.sleep(self.result_delay)  # it is a slow one
@@ -382,7 +366,9 @@ def connections(t):
     eventually(lambda: len(fake.server.open) <= 4,
                lambda: f"{len(fake.server.open)} connections of {many} are "
                        "open", 120)
-    same(fake.server.opened, many, "connections, without any need")
+    # What is held up for a second needs one beside it.
+    check(fake.server.opened - many <= t.late(),
+          f"{fake.server.opened - many} connections without any need")
     end(worker)
 
 
@@ -502,13 +488,13 @@ def never_late(t, _name, classic):
     heartbeat_interval = 1s
     max_concurrent_tasks = 20""",
         env={"AVTOWORKER_CHILD": program, "LD_PRELOAD": RESOLVER})
-    count = itertools.count()
+    # One more: the child that announces too much is replaced at once, by one
+    # that may have a task before the last of the others begins.
+    gate = t.gate()
+    for i in range(13):
+        fake.put(task(f"t{i}", params={"gate": gate.path}))
 
     def at_work():
-        # Whoever takes the place of the one with 60 MB is quick, and may have
-        # had the task of another that was still being started.
-        if not fake.tasks:
-            fake.put(task(f"t{next(count)}"))
         lines = read(steps).splitlines() if os.path.exists(steps) else []
         return [x for x in lines if x.startswith("at ")]
 
@@ -519,6 +505,7 @@ def never_late(t, _name, classic):
     # The spinning ones take all of the machine; nobody ever ends to wait for.
     check(gap < 4 + t.late(), f"no heartbeat for {gap:.1f} s")
     worker.signal(signal.SIGINT)
+    worker.wait_log("draining")
     worker.signal(signal.SIGINT)
     worker.wait(30)
 

@@ -22,22 +22,11 @@ SOON_AGAIN = """
 
 
 class Peer(Fake):
-    """Knows how many polls were parked at once."""
+    """May have a token of its own, and much to do."""
 
     def __init__(self, token=TOKEN, **more):
-        self.parked = self.most_parked = 0
         super().__init__(**more)
         self.token = token
-
-    def answer_poll(self, request):
-        with self.changed:
-            self.parked += 1
-            self.most_parked = max(self.parked, self.most_parked)
-        try:
-            return super().answer_poll(request)
-        finally:
-            with self.changed:
-                self.parked -= 1
 
     def put_many(self, name, count, kind="slow", **params):
         for i in range(count):
@@ -132,14 +121,19 @@ def mute(t):
 
 
 def busy_pair(t, worker, a_more="", b_more=""):
-    """A worker that runs one task at a time, and much work at both."""
+    """A worker that runs one task at a time, and much work at both, which it
+    hears of in the same moment."""
     a, b = Peer(), Peer()
-    a.put_many("a", 60, ms=1)
-    b.put_many("b", 60, ms=1)
     config_text = config(
         t, a, b, heavy=1, first_more=a_more, second_more=b_more,
         worker="max_concurrent_tasks = 1\n    max_queued = 1\n    " + worker)
-    return a, b, Worker(t, config_text)
+    started = Worker(t, config_text)
+    a.wait_requests("poll", 1)
+    b.wait_requests("poll", 1)
+    with a.changed, b.changed:
+        a.put_many("a", 60, ms=1)
+        b.put_many("b", 60, ms=1)
+    return a, b, started
 
 
 def share(names, count):
@@ -207,9 +201,7 @@ def single_poll(t):
     b.put_many("b", 40, ms=20)
     b.wait_all("b", 40)
     same(b.most_parked, 1, "most polls parked at the second")
-    a.server.shutdown()
-    a.server.server_close()
-    a.put(task("never", "slow", {}))  # lets go of its poll
+    a.stop()
     worker.wait_log("poll failed at " + a.url)
     b.put_many("c", 200, ms=20)
     eventually(lambda: b.most_parked > 1,
@@ -325,8 +317,9 @@ exec {harness.CHILD} "$@"
                             for x in ("-o", f"category/{name}."
                                             "withdraw_after=1s")])
     worker.wait_log("cannot register")
+    children = worker.wait_serving(1 + 1 + 1)
     t.write("broken", "")
-    for pid in worker.children():
+    for pid in children:
         os.kill(pid, signal.SIGKILL)
     worker.wait_log("taking back what was offered")
     a.start()

@@ -40,11 +40,11 @@ class Secure(Fake):
         key, cert = pair
         self.context.load_cert_chain(cert, key)
 
-    def start(self):
-        super().start()
-        self.server.socket = self.context.wrap_socket(
-            self.server.socket, server_side=True,
-            do_handshake_on_connect=False)
+    def listen(self):
+        server = super().listen()
+        server.socket = self.context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False)
+        return server
 
 
 def start(t, fake, more="", **others):

@@ -12,7 +12,7 @@ import sys
 sys.dont_write_bytecode = True
 
 from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
-                     descendants, eventually, lock_is_free, main, module,
+                     descendants, eventually, kill, lock_is_free, main, module,
                      parents, proc_read, same)
 
 KINDS = ("plain", "session", "daemon", "chain")
@@ -50,7 +50,8 @@ category forest {{
     def result(self, task_id):
         def there():
             check(self.worker.is_alive(), "the worker ended")
-            for line in self.worker.output().splitlines():
+            whole, _, _ = self.worker.output().rpartition("\n")
+            for line in whole.splitlines():
                 if json.loads(line)["task_id"] == task_id:
                     return json.loads(line)
             return None
@@ -140,7 +141,7 @@ def kill_supervisor_plain(t):
                "the child is dead", SOON)
     os.close(f.feed)
     for pid in t.strays():  # daemons live on, as the manual says
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 @case("a fork bomb is ended with its child: {}", *FORMS)
