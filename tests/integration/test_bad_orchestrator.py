@@ -77,9 +77,9 @@ class Scene:
     def watch(self, kind, count):
         """Until so many requests of the kind have been spoilt; neither they
         nor the lines about them may be too many."""
-        before = len(self.worker.lines(COMPLAINT))
-        sent = len(self.fake.of_kind(kind))
         since = time.monotonic()
+        sent = len(self.fake.of_kind(kind))
+        before = len(self.worker.lines(COMPLAINT))
         self.fake.wait_requests(kind, sent + count)
         # In this order: more may come while we look.
         said = len(self.worker.lines(COMPLAINT)) - before
@@ -244,6 +244,7 @@ def silence(t, kind, other):
     check(len(scene.fake.of_kind(kind)) <= came + 1,
           f"{len(scene.fake.of_kind(kind)) - came} requests in the silence")
     scene.worker.signal(signal.SIGINT)
+    scene.worker.wait_log("draining")
     scene.worker.signal(signal.SIGINT)
     scene.worker.wait(30)
 

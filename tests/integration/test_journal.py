@@ -53,13 +53,21 @@ class Scene:
     def results(self, task_id):
         return self.fake.results.get(task_id, [])
 
-    def undelivered(self, task_id="one"):
-        """Its result is offered and not taken, until fake.repair(). By the
-        second time it is in the journal."""
+    def wait_written(self, text):
+        """Until a file of the journal has it."""
+        names = [self.t.path("state/" + n)
+                 for n in ("journal.db", "journal.db-wal")]
+        eventually(lambda: any(text.encode() in open(n, "rb").read()
+                               for n in names), f"{text} is written")
+
+    def undelivered(self, task_id="one", durable=True):
+        """Its result is offered and not taken, until fake.repair()."""
         before = len(self.fake.of_kind("result"))
         self.fake.break_kind("result", BROKEN)
         self.fake.put(task(task_id, "echo", {"text": task_id}))
         self.fake.wait_requests("result", before + 2)
+        if durable:
+            self.wait_written(f'"echo":{{"text": "{task_id}"}}')
 
     def after_registration(self, task_id):
         """Seconds from the latest one to that task's result."""
@@ -102,9 +110,8 @@ def interrupted(t, dialect):
     for name in ("runs", "waits"):
         scene.fake.put(task(name, "slow", {"gate": gate.path, "name": name}))
     gate.wait(1)
-    eventually(lambda: not scene.fake.tasks, "both were taken")
-    state = t.path("state/journal.db-wal")
-    eventually(lambda: b"waits" in open(state, "rb").read(), "both written")
+    for name in ("runs", "waits"):
+        scene.wait_written("job-" + name)
     scene.kill()
     same([s for s, in scene.rows("SELECT status FROM lease")],
          [None, None], "results in the journal")
@@ -136,8 +143,7 @@ handler slow {
     gate = t.gate()
     scene.fake.put(task("runs", "slow", {"gate": gate.path, "name": "runs"}))
     gate.wait(1)
-    state = t.path("state/journal.db-wal")
-    eventually(lambda: b"runs" in open(state, "rb").read(), "it is written")
+    scene.wait_written("job-runs")
     # Deaf to what would have them end, as one is that waits for its disk.
     left = scene.worker.serving("trees")
     for pid in left:
@@ -230,10 +236,11 @@ def got_ready(t):
     scene = Scene(t, "classic", light=4)
     scene.fake.break_kind("result", silent)
     names = [f"t-{n}" for n in range(50)]
+    done = t.path("done")
     for name in names:
-        scene.fake.put(task(name))
+        scene.fake.put(task(name, params={"count": done}))
     scene.fake.wait_requests("result", 32)  # no more are out at once
-    eventually(lambda: not scene.fake.tasks, "all were taken")
+    eventually(lambda: os.path.getsize(done) == len(names), "all are run")
     scene.fake.stop()  # what comes on a connection now is not answered either
     scene.worker.wait_log("cannot deliver results.*connect")
     scene.worker.signal(signal.SIGTERM)
@@ -429,7 +436,7 @@ def answered_with_errors(t):
 @case("durability = off keeps nothing, and says what a stop has lost")
 def off(t):
     scene = Scene(t, worker="durability = off")
-    scene.undelivered()
+    scene.undelivered(durable=False)
     check(not os.path.exists(t.path("state/journal.db")), "there is one")
     scene.worker.signal(signal.SIGINT)
     scene.worker.wait_log("draining")

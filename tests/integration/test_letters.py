@@ -186,6 +186,9 @@ def accounting(t, dialect):
     eventually(lambda: scene.figures()[
         'worker_leases{state="running"}'] == 1, "one is left running")
     scene.adds_up()
+    # What came before it is written, too.
+    log = t.path("state/journal.db-wal")
+    eventually(lambda: b"job-held" in open(log, "rb").read(), "it is written")
     scene.worker.signal(signal.SIGKILL)
     scene.worker.wait()
     scene.start()

@@ -222,6 +222,7 @@ def deaths(t):
                        ("e", "echo")):
         scene.fake.put(task(name, kind))
         scene.fake.wait_result(name)
+    scene.until(1, "worker_children", category="default", state="idle")
     idle, = scene.worker.wait_serving(1, "default")
     os.kill(idle, signal.SIGKILL)
     for category, reason, count in (

@@ -237,6 +237,12 @@ def full(t, _name, classic):
     for i in range(count):
         fake.put(task(f"t{i:05}", "big_result", {"size": BIG}))
     eventually(lambda: (undelivered(port) or 0) >= most, "it is full", 60)
+
+    def quiet():
+        polls = len(fake.of_kind("poll"))
+        fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 2)
+        return len(fake.of_kind("poll")) == polls
+    eventually(quiet, "polls end")
     eventually(lambda: len(fake.tasks) == count - undelivered(port),
                "nothing is under way")
     held = undelivered(port)

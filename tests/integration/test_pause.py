@@ -30,13 +30,14 @@ class Scene:
         self.worker.wait_log("paused, no more tasks")
 
     def silence(self):
-        """Until nothing is asked for any more: the parked poll has ended, and
-        two heartbeats on there has been no other."""
+        """Until nothing is asked for any more: two heartbeats on there has
+        been no other poll, and none is parked."""
         def quiet():
             polls = len(self.fake.of_kind("poll"))
             beats = len(self.fake.of_kind("heartbeat"))
             self.fake.wait_requests("heartbeat", beats + 2)
-            return len(self.fake.of_kind("poll")) == polls
+            return len(self.fake.of_kind("poll")) == polls and \
+                self.fake.parked == 0
         eventually(quiet, "polls end")
 
 

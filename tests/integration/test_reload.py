@@ -42,8 +42,7 @@ class Scene:
 
     def write(self, text):
         self.text = text
-        with open(self.path, "w", encoding="utf-8") as f:
-            f.write(text)
+        self.t.write("worker.conf", text)
 
     def wait_children(self, category, claim, what):
         def there():
@@ -512,8 +511,9 @@ handler patient {{ category = hang }}
     t.write("slow.env", "")
     worker.signal(signal.SIGHUP)
     worker.wait_log(DONE)
-    eventually(lambda: "patient" in fake.of_kind("register")[-1].json()
-               ["supported_tasks"], "it is offered")
+    eventually(lambda: any("patient" in r.json()["supported_tasks"]
+                           for r in fake.of_kind("register")[-1:]),
+               "it is offered")
     worker.drain()
 
 

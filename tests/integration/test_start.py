@@ -479,11 +479,15 @@ def environment(t):
 
 @case("nothing of ours is open in a child, and signals are as at birth")
 def descriptors(t):
+    def fds(pid):
+        return sorted(int(x) for x in os.listdir(f"/proc/{pid}/fd"))
+
     fake = Fake()
     worker = Worker(t, t.config(fake.url))
     for pid in worker.wait_serving(4 + 2 + 1):
-        fds = sorted(int(x) for x in os.listdir(f"/proc/{pid}/fd"))
-        same(fds, [0, 1, 2, 3], "descriptors")
+        # While it starts it reads its files.
+        eventually(lambda pid=pid: fds(pid) == [0, 1, 2, 3],
+                   lambda pid=pid: f"descriptors: {fds(pid)}")
         same(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null", "stdin")
         blocked = re.search(r"SigBlk:\s+(\w+)", proc_read(pid, "status"))
         same(int(blocked.group(1), 16), 0, "blocked signals")
@@ -497,8 +501,8 @@ def kept_id(t):
     config = re.sub(r"\bid = .*", "", t.config(fake.url))
     ids = []
     for _ in range(2):
-        worker = Worker(t, config)
         count = len(fake.of_kind("register"))
+        worker = Worker(t, config)
         ids.append(fake.wait_requests("register", count + 1)[-1]
                    .json()["worker_id"])
         fake.wait_requests("poll", 1)

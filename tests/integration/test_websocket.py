@@ -68,12 +68,12 @@ def lifetime(t, _name, classic):
     check("Sec-WebSocket-Extensions" not in headers, "it wants an extension")
     kinds = [r.kind for r in scene.fake.requests]
     check(kinds.index("register") < kinds.index("websocket"), f"{kinds}")
-    said, = eventually(scene.capabilities, "it is told")
+    said = eventually(scene.capabilities, "it is told")[0]
     same(said["websockets"], True, "websockets")
     if not classic:
         check(said["hostname"] and said["ip_address"], f"{said}")
     scene.end()
-    same(scene.socket.code, 1001, "code")
+    same(scene.socket.wait_end(), 1001, "code")
     same(len(scene.fake.sockets), 1, "WebSockets")
 
 
@@ -138,7 +138,7 @@ def deaf(t, _name, classic):
     scene.cancelled("deaf")
     eventually(lambda: child not in scene.worker.children(), "it is gone")
     scene.worker.gone()
-    same(scene.socket.code, 1001, "code")
+    same(scene.socket.wait_end(), 1001, "code")
 
 
 @case("{}: what is over stays as it is, and what is unknown harms nobody",
