@@ -162,6 +162,7 @@ on_beat(const struct http_reply *reply, void *arg)
 {
 	struct beat *b = arg;
 	struct remote *r = b->remote;
+	const bool old = b->old;
 	const bool failing = r->heartbeat.backoff.failures > 0;
 	enum verdict verdict;
 	struct why why;
@@ -181,9 +182,10 @@ on_beat(const struct http_reply *reply, void *arg)
 		backoff_reset(&r->heartbeat.backoff);
 	if (verdict == VERDICT_DONE)
 		obey(r, reply);
-	else if (verdict == VERDICT_UNKNOWN)
-		forgotten(r);
-	else
+	else if (verdict == VERDICT_UNKNOWN) {
+		if (!old) /* else it may well know us by now */
+			forgotten(r);
+	} else
 		failed(r, verdict, reply, &why);
 	if (verdict == VERDICT_DONE && failing)
 		remote_resume(r);
@@ -534,7 +536,10 @@ void
 heartbeat_start(struct remote *r)
 {
 	struct heartbeat *h = &r->heartbeat;
+	struct beat *b;
 
+	TAILQ_FOREACH(b, &h->out, entry)
+		b->old = true;
 	/* A registration tells nothing of tasks, and resets the rest. */
 	h->told_newest = 0;
 	h->told_running = 0;

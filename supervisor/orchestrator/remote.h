@@ -50,6 +50,7 @@ struct beat {
 	TAILQ_ENTRY(beat) entry;
 	struct remote *remote;
 	struct http_call *call;
+	bool old : 1; /* we have been registered since it was sent */
 };
 
 enum parting {

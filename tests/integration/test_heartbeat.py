@@ -375,6 +375,41 @@ def unanswered(t):
     scene.end()
 
 
+@case("an answer to a heartbeat of before does not undo a registration ({})",
+      "classic", "rxon")
+def old_answer(t, dialect):
+    scene = Scene(t, classic=dialect == "classic")
+    fake = scene.fake
+    unknown = replying(404, b'{"error": "Worker not found"}') \
+        if dialect == "classic" else replying(200, b"null")
+    met, told = [], []
+
+    def fault(handler, request):
+        """Two are out when the first is told that we are unknown; the second
+        hears of it when we have been registered since."""
+        met.append(request)
+        number = len(met)
+        if number == 1:
+            eventually(lambda: len(met) >= 2, "another heartbeat")
+        elif number == 2:
+            fake.wait_requests("register", 2)
+            eventually(lambda: len(met) >= 3, "a heartbeat after it")
+        else:
+            handler.close_connection = False
+            handler.reply(*fake.answer(request))
+            return
+        unknown(handler, request)
+        told.append(len(met))
+
+    fake.break_kind("heartbeat", fault)
+    eventually(lambda: len(told) == 2 and len(met) >= told[1] + 2,
+               "heartbeats after the old answer")
+    scene.worker.wait_log("does not know w-1 any more")
+    same(len(fake.of_kind("register")), 2, "registrations")
+    same(len(scene.worker.lines("does not know w-1 any more")), 1, "lines")
+    scene.end()
+
+
 @case("failures are tried again sooner than the interval, with a back-off")
 def back_off(t):
     scene = Scene(t, worker="heartbeat_interval = 8s")
@@ -449,8 +484,9 @@ exec {CHILD} "$@"
                         for x in ("-o", f"category/{name}."
                                         "withdraw_after=1s")])
     key = "supported_tasks" if classic else "supported_skills"
+    children = scene.worker.wait_serving(4 + 2 + 1)
     t.write("broken", "")
-    for pid in scene.worker.children():
+    for pid in children:
         os.kill(pid, signal.SIGKILL)
 
     def last():
