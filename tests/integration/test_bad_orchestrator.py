@@ -469,7 +469,7 @@ def no_use(t, _name, brought, first):
     at once; a new task makes us ask for two more."""
     scene = Scene(t)
     gate = t.gate()
-    if isinstance(brought, dict):
+    if isinstance(brought, dict) and brought["type"] == "slow":
         brought["params"] = {"gate": gate.path}
     scene.fake.answer_poll = lambda _request: (200, brought)
     first += len(scene.fake.of_kind("poll"))

@@ -106,7 +106,7 @@ def chance(t, count):
     print(f"# {len(refused)} refused, "
           f"{sum(with_line for _, with_line in verdicts)} with a line")
     check(len(refused) > count / 3, "hardly one of them is wrong")
-    children = set(worker.children())
+    children = worker.wait_serving(2 + 1 + 1)
     for n, name in enumerate(refused, 1):
         os.replace(name, path)
         worker.signal(signal.SIGHUP)
