@@ -68,10 +68,11 @@ class Test:
     def write(self, name, text, mode=0o600):
         # Who reads it meanwhile finds the old one or the new one.
         path = self.path(name)
-        with open(path + ".new", "w", encoding="utf-8") as f:
+        fd, new = tempfile.mkstemp(dir=os.path.dirname(path))
+        with open(fd, "w", encoding="utf-8") as f:
             f.write(text)
-        os.chmod(path + ".new", mode)
-        os.replace(path + ".new", path)
+        os.chmod(new, mode)
+        os.replace(new, path)
         return path
 
     def gate(self):
