@@ -49,6 +49,12 @@ class Session:
             self._in_loop(self._speaker.take_command, frame.payload)
 
     def _cancel(self, frame: Frame) -> None:
+        if frame.lease in self._running:
+            self._cancel_running(frame)
+        else:  # a loop that is held up has not begun it yet
+            self._in_loop(self._cancel_running, frame)
+
+    def _cancel_running(self, frame: Frame) -> None:
         running = self._running.get(frame.lease)
         if running is not None:
             running.cancel(str(frame.payload.get("reason", "cancel")),

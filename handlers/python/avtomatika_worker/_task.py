@@ -65,6 +65,7 @@ class Running:
         self._threads = threads
         self._lock = threading.Lock()
         self._call: Optional[Call] = None  # of a plain function, while it runs
+        self._has_begun = False
         self._is_done = False
         self._reports = float(REPORTS_AT_ONCE)
         self._reported = time.monotonic()
@@ -92,8 +93,16 @@ class Running:
             call = self._call
         if call is not None:
             call.interrupt()
+        else:
+            loop.call_soon_threadsafe(self._cancel_coroutine, loop)
+
+    def _cancel_coroutine(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the loop. One that is cancelled before its first step never takes
+        it, and nobody would send a result."""
+        if not self._has_begun:
+            loop.call_soon(self._cancel_coroutine, loop)
         elif self.coroutine is not None:
-            loop.call_soon_threadsafe(self.coroutine.cancel)
+            self.coroutine.cancel()
 
     def progress(self, *arguments: Any, **named: Any) -> Sent:
         """(progress, message) or (task_id, job_id, progress, message)."""
@@ -178,6 +187,7 @@ class Running:
     # In the loop -------------------------------------------------------------
 
     async def run(self) -> None:
+        self._has_begun = True
         _output.lease.set(self.lease)
         handler = self._worker.handler(self.type)
         files = _Folder(self._worker.config.TASK_FILES_DIR, self.task)

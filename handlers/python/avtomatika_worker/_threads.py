@@ -48,14 +48,18 @@ class Call:
         function does in C code has to end first."""
         with self._lock:
             if self._thread and not self.interrupted:
-                self.interrupted = True
                 _set_async_exc(self._thread,
                                ctypes.py_object(asyncio.CancelledError))
+            self.interrupted = True
 
     def run(self) -> None:
         try:
-            self._thread = threading.get_ident()
+            with self._lock:
+                self._thread = threading.get_ident()
+                too_early = self.interrupted
             try:
+                if too_early:
+                    raise asyncio.CancelledError
                 self._value = self._context.run(self._function)
             except BaseException as e:
                 self._error = e

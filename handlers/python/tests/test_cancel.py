@@ -143,4 +143,72 @@ def many(t):
     same(s.stop(), 0, "exit status")
 
 
+HELD_UP = """
+    import asyncio, os, time
+    from avtomatika_worker import Worker
+    from avtomatika_worker._threads import Call, Threads
+    worker = Worker()
+
+    @worker.task("lets_go")
+    def lets_go(params, send_progress):
+        send_progress(0.5)
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            open("go", "w").close()
+
+    @worker.task("holds")
+    async def holds(params, send_progress):
+        await send_progress(0.5)
+        while not os.path.exists("go"):
+            time.sleep(0.001)
+
+    @worker.task("waits")
+    async def waits(params):
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            return {"data": {"heard": True}}
+
+    @worker.task("plain")
+    def plain(params):
+        return {"data": {"called": True}}
+
+    @worker.task("call")
+    async def call(params):
+        called = []
+        one = Call(lambda: called.append(1), asyncio.get_running_loop())
+        one.interrupt()
+        try:
+            await Threads().wait(one)
+        except asyncio.CancelledError:
+            return {"data": {"called": called}}
+
+    worker.run()
+"""
+
+
+@case("a cancel that overtakes the beginning of its task is not lost")
+def overtakes(t):
+    s = t.script(HELD_UP)
+    s.ready()
+    first = s.begin("lets_go")
+    s.until(PROGRESS, first)
+    s.until(PROGRESS, s.begin("holds"))
+    waits, plain = s.begin("waits"), s.begin("plain")
+    for lease in (waits, plain, first):  # the last one frees the loop
+        s.cancel(lease)
+    results = {}
+    while len(results) < 4:
+        kind, lease, payload = s.frame()
+        if kind == RESULT:
+            results[lease] = payload
+    same(results[waits], {"status": "success", "data": {"heard": True}},
+         "what an async handler hears")
+    same(results[plain], {"status": "cancelled"}, "a plain one")
+    same(s.run("call")["data"], {"called": []}, "a thread yet to begin")
+    same(s.stop(), 0, "exit status")
+
+
 main()
