@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* A program's children and its queue, in a life without accidents. */
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tests/test.h"
 #include "tests/unit/live_program.h"
@@ -157,22 +161,57 @@ starts_on_demand(void)
 	live_close(&p);
 }
 
+/* Where handlers wait for us; gate is what tells them of it. */
+static int
+open_gate(struct sockaddr_un *sun, char gate[160])
+{
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	(void)snprintf(sun->sun_path, sizeof(sun->sun_path),
+	    "/tmp/avtoworker-gate-%d", (int)getpid());
+	(void)snprintf(gate, 160, "{\"gate\":\"%s\"}", sun->sun_path);
+	ASSERT(fd != -1);
+	ASSERT_INT(bind(fd, (const struct sockaddr *)sun, sizeof(*sun)), 0);
+	ASSERT_INT(listen(fd, 10), 0);
+	return (fd);
+}
+
+/* Lets so many pass, once they are there. */
+static void
+pass_gate(int fd, const struct sockaddr_un *sun, int count)
+{
+	int at[8], i;
+
+	for (i = 0; i < count; i++)
+		ASSERT((at[i] = accept(fd, NULL, NULL)) != -1);
+	for (i = 0; i < count; i++)
+		(void)close(at[i]);
+	(void)close(fd);
+	ASSERT_INT(unlink(sun->sun_path), 0);
+}
+
 static void
 grows_and_shrinks(void)
 {
+	struct sockaddr_un sun;
+	char gate[160];
 	struct rig p;
+	int fd;
 
+	fd = open_gate(&sun, gate);
 	live_open_dynamic(&p, 1, 3, 50);
 	program_start(p.program);
 	RUN_UNTIL(&p, live_count(&p, CHILD_IDLE) == 1);
 	ASSERT_INT(live_places(&p), 3);
-	(void)live_submit(&p, "slow", "t-1", "{\"ms\":300}");
-	(void)live_submit(&p, "slow", "t-2", "{\"ms\":300}");
+	(void)live_submit(&p, "slow", "t-1", gate);
+	(void)live_submit(&p, "slow", "t-2", gate);
 	ASSERT_INT(live_count(&p, CHILD_STARTING), 1);
-	(void)live_submit(&p, "slow", "t-3", "{\"ms\":300}");
-	(void)live_submit(&p, "slow", "t-4", "{\"ms\":300}");
+	(void)live_submit(&p, "slow", "t-3", gate);
+	(void)live_submit(&p, "slow", "t-4", "{}");
 	RUN_UNTIL(&p, live_count(&p, CHILD_BUSY) == 3);
 	ASSERT_INT(p.program->queued, 1);
+	pass_gate(fd, &sun, 3);
 	RUN_UNTIL(&p, p.ndone == 4);
 	RUN_UNTIL(&p, strcmp(p.reasons, "idle idle ") == 0);
 	ASSERT_INT(live_count(&p, CHILD_IDLE), 1);

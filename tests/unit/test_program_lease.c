@@ -231,11 +231,12 @@ deadlines_pass_in_the_queue(void)
 		.type = strdup("slow"),
 	};
 	struct lease *l;
+	struct child *c;
 	struct rig p;
 
 	live_open(&p, 1, "slow", "zoo");
 	program_start(p.program);
-	(void)live_submit(&p, "slow", "t-1", "{\"ms\":1500}");
+	(void)live_submit(&p, "slow", "t-1", "{\"ms\":100000}");
 	ASSERT((l = lease_new(&p.leases, &task, NULL, 0)) != NULL);
 	l->deadline_ms = clock_now_ms() + 100;
 	program_submit(p.program, l);
@@ -245,7 +246,10 @@ deadlines_pass_in_the_queue(void)
 	ASSERT_STR(l->result.code, CODE_TIMEOUT);
 	ASSERT_STR(
 	    l->result.message, "its deadline passed before a child was free");
+	RUN_UNTIL(&p, (c = live_first(&p, CHILD_BUSY)) != NULL);
+	child_cancel_all(c, CANCEL_CANCEL, 10);
 	RUN_UNTIL(&p, p.ndone == 3);
+	ASSERT_STR(p.done[1]->result.status, "cancelled");
 	ASSERT_STR(p.done[2]->result.status, "success");
 	live_stop(&p);
 	live_close(&p);
