@@ -88,14 +88,12 @@ class Postgres:
         self.sql(USERS)
 
     def run(self, program, *args):
-        def drop():
-            if self.user:
-                os.setgid(self.user.pw_gid)
-                os.setuid(self.user.pw_uid)
-
+        # No code of ours between fork and exec: other threads may hold locks.
+        who = {"user": self.user.pw_uid, "group": self.user.pw_gid} \
+            if self.user else {}
         done = subprocess.run(
             [os.path.join(self.bin, program), *args], capture_output=True,
-            text=True, check=False, preexec_fn=drop, cwd=self.directory)
+            text=True, check=False, cwd=self.directory, **who)
         if done.returncode != 0:
             raise AssertionError("%s: %s%s" % (program, done.stdout,
                                                done.stderr))
@@ -125,8 +123,8 @@ class Postgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def closed_port():
-    """A port of this machine at which nobody listens."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def silent_port():
+    """A socket that has a port and does not listen, so nobody else does."""
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    return s

@@ -248,6 +248,12 @@ class Worker(Program):
                  if re.search(pattern, x) and (x.endswith("\n") or not alive)]
         return found if len(found) >= count else []
 
+    def results(self):
+        """Those of local mode, as far as they are whole lines."""
+        text = self.output()
+        return [json.loads(line)
+                for line in text[:text.rfind("\n") + 1].splitlines()]
+
     def children(self):
         return descendants(self.pid)
 

@@ -57,8 +57,7 @@ class Script:
         return f"t-{self.count}"
 
     def results(self):
-        whole = self.worker.output().rpartition("\n")[0]
-        return {r["task_id"]: r for r in map(json.loads, whole.splitlines())}
+        return {r["task_id"]: r for r in self.worker.results()}
 
     def wait(self, task_id):
         return eventually(lambda: self.results().get(task_id),

@@ -50,11 +50,8 @@ category forest {{
     def result(self, task_id):
         def there():
             check(self.worker.is_alive(), "the worker ended")
-            whole, _, _ = self.worker.output().rpartition("\n")
-            for line in whole.splitlines():
-                if json.loads(line)["task_id"] == task_id:
-                    return json.loads(line)
-            return None
+            return next((x for x in self.worker.results()
+                         if x["task_id"] == task_id), None)
 
         return eventually(there, f"a result of {task_id}")
 
@@ -274,9 +271,9 @@ def process_1(t):
                  if parent == supervisor)
     subprocess.run(["nsenter", "-t", str(supervisor), "-p", "-m", "/bin/sh",
                     "-c", "(sleep 1000 &)"], check=True)
-    stranger = eventually(
+    stranger = eventually(  # once it is what it is to be
         lambda: next((p for p in descendants(supervisor)
-                      if "sleep" in proc_read(p, "cmdline")), None),
+                      if proc_read(p, "cmdline").startswith("sleep")), None),
         "a stranger")
     same(parents()[stranger][0], supervisor, "the stranger's parent")
     os.kill(child, signal.SIGKILL)
