@@ -2,7 +2,9 @@
 # fuzz.sh: runs a target of libFuzzer for FUZZ_SECONDS, as a test, in the order
 # that AVTOWORKER_SEED makes, or in another each time without it. What it finds
 # that is new is kept in fuzz-found/, in the folder of its name, and what has
-# crashed it beside that. Called by "make fuzz", in the build directory.
+# crashed it beside that. One input may take a minute before it counts as a hang:
+# libFuzzer counts wall time, and a disk may stand still for a while. Called by
+# "make fuzz", in the build directory.
 set -u
 
 name=${1##*/fuzz_}
@@ -12,7 +14,7 @@ found=fuzz-found/$name
 
 echo 1..1
 mkdir -p "$found"
-if "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=1024 \
+if "$1" -max_total_time="$FUZZ_SECONDS" -timeout=60 -rss_limit_mb=1024 \
     -seed="${AVTOWORKER_SEED:-0}" -print_final_stats=1 -artifact_prefix="$found-" \
     $(test -f "$dict" && echo "-dict=$dict") "$found" "$corpus" \
     > "$found.log" 2>&1; then
