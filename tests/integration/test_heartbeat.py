@@ -430,6 +430,9 @@ def offline(t, dialect):
                   orchestrator="stop_status = offline")
     scene.put("a")
     scene.gate.wait(1)
+    # One that is on its way yet may be overtaken, on another connection.
+    scene.wait_beat(lambda b: b.get("load") == 1 or
+                    "a" in b.get("current_tasks", ()), "a at work")
     scene.worker.signal(signal.SIGTERM)
     scene.wait_beat(lambda b: b["status"] == "draining", "draining")
     scene.gate.open()

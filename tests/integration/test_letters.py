@@ -180,9 +180,12 @@ def accounting(t, dialect):
             not scene.worker.lines("kept as dead letter"):
         scene.adds_up()
     scene.fake.break_kind("result", BUSY)
-    eventually(lambda: scene.adds_up() and not scene.fake.tasks, "all taken")
+    eventually(lambda: scene.adds_up() == len(names), "all have come")
     scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
     gate.wait(1)
+    log = t.path("state/journal.db-wal")
+    eventually(lambda: b"held" in open(log, "rb").read(),
+               "it is in the journal, and so are all before")
     eventually(lambda: scene.figures()[
         'worker_leases{state="running"}'] == 1, "one is left running")
     scene.adds_up()
