@@ -199,8 +199,8 @@ async def translate(params, add_to_hot_skills, remove_from_hot_skills):
 
 @worker.skill("waits")
 async def waits(params, send_progress):
-    await send_progress("", "", 0.1, "waiting")
-    try:
+    try:  # the cancel may come as soon as that is told
+        await send_progress("", "", 0.1, "waiting")
         await asyncio.sleep(600)
     except asyncio.CancelledError:
         if "answer" not in params:
