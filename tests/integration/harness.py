@@ -117,6 +117,13 @@ category default {{
         return Worker(self, self.config(url, **more), args, env,
                       before=before)
 
+    def wait_journal(self, text):
+        """Until a file of the worker's journal has it."""
+        names = [self.path("state/" + n)
+                 for n in ("journal.db", "journal.db-wal")]
+        eventually(lambda: any(text.encode() in open(n, "rb").read()
+                               for n in names), f"{text} is in the journal")
+
     def strays(self):
         """Living processes below us that we did not start ourselves."""
         mine = {p.pid for p in self.programs}

@@ -53,13 +53,6 @@ class Scene:
     def results(self, task_id):
         return self.fake.results.get(task_id, [])
 
-    def wait_written(self, text):
-        """Until a file of the journal has it."""
-        names = [self.t.path("state/" + n)
-                 for n in ("journal.db", "journal.db-wal")]
-        eventually(lambda: any(text.encode() in open(n, "rb").read()
-                               for n in names), f"{text} is written")
-
     def undelivered(self, task_id="one", durable=True):
         """Its result is offered and not taken, until fake.repair()."""
         before = len(self.fake.of_kind("result"))
@@ -67,7 +60,7 @@ class Scene:
         self.fake.put(task(task_id, "echo", {"text": task_id}))
         self.fake.wait_requests("result", before + 2)
         if durable:
-            self.wait_written(f'"echo":{{"text": "{task_id}"}}')
+            self.t.wait_journal(f'"echo":{{"text": "{task_id}"}}')
 
     def after_registration(self, task_id):
         """Seconds from the latest one to that task's result."""
@@ -111,7 +104,7 @@ def interrupted(t, dialect):
         scene.fake.put(task(name, "slow", {"gate": gate.path, "name": name}))
     gate.wait(1)
     for name in ("runs", "waits"):
-        scene.wait_written("job-" + name)
+        t.wait_journal("job-" + name)
     scene.kill()
     same([s for s, in scene.rows("SELECT status FROM lease")],
          [None, None], "results in the journal")
@@ -143,7 +136,7 @@ handler slow {
     gate = t.gate()
     scene.fake.put(task("runs", "slow", {"gate": gate.path, "name": "runs"}))
     gate.wait(1)
-    scene.wait_written("job-runs")
+    t.wait_journal("job-runs")
     # Deaf to what would have them end, as one is that waits for its disk.
     left = scene.worker.serving("trees")
     for pid in left:
