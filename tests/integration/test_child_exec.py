@@ -286,7 +286,7 @@ def _():
 @case("data as long as a frame can take passes, and a byte more does not")
 def _():
     head = len('{"status":"success","data":}')
-    path = write("fill.py", "#!%s\nimport json, sys\n"
+    path = write("fill.py", "#!%s -E\nimport json, sys\n"
                  "n = json.load(sys.stdin)['n']\n"
                  "sys.stdout.write(json.dumps({'x': 'y' * (n - 9)}))\n"
                  % sys.executable)
@@ -300,7 +300,7 @@ def _():
 
 @case("an error whose details fit no frame is told as too large")
 def _():
-    path = write("details.py", "#!%s\nimport json, sys\n"
+    path = write("details.py", "#!%s -E\nimport json, sys\n"
                  "n = json.load(sys.stdin)['n']\n"
                  "json.dump({'error': {'details': {'x': 'y' * n}}}, sys.stdout)"
                  "\nsys.exit(1)\n" % sys.executable)
