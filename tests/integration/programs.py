@@ -319,15 +319,19 @@ def read(path):
 
 
 def figure(port, name):
-    """A figure of /metrics, or None."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics",
-                                    timeout=10) as reply:
-            text = reply.read().decode()
-    except OSError:
-        return None
-    found = re.search(f"^{re.escape(name)} (.*)$", text, re.M)
-    return float(found.group(1)) if found else None
+    """A figure of /metrics, once it is there. A worker with a fast clock may
+    lose its patience with who asks."""
+    def told():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics",
+                                        timeout=10) as reply:
+                text = reply.read().decode()
+        except (OSError, http.client.HTTPException):
+            return None
+        found = re.search(f"^{re.escape(name)} (.*)$", text, re.M)
+        return found and found.group(1)
+
+    return float(eventually(told, f"{name} in /metrics"))
 
 
 def can_trace():
