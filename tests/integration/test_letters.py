@@ -173,14 +173,21 @@ def accounting(t, dialect):
     scene = Scene(t, dialect)
     gate = t.gate()
     names = [f"t-{n}" for n in range(120)]
+    scene.fake.break_kind("result", picky)
     for name in names:
         scene.fake.put(task(name))
-    scene.fake.break_kind("result", picky)
     while not all(n in scene.fake.results for n in names[:5]) or \
             not scene.worker.lines("kept as dead letter"):
         scene.adds_up()
-    scene.fake.break_kind("result", BUSY)
+    with scene.fake.changed:
+        scene.fake.break_kind("result", BUSY)
+        sent = {r.json()["task_id"] for r in scene.fake.of_kind("result")}
     eventually(lambda: scene.adds_up() == len(names), "all have come")
+    # What is being answered when the worker is killed is sent once more.
+    eventually(lambda: sum(
+        v for k, v in scene.figures().items()
+        if k.startswith("worker_results_total{")) == len(sent),
+        "what was sent is answered")
     scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
     gate.wait(1)
     t.wait_journal("job-held")  # and so are all before
