@@ -22,6 +22,7 @@ from ._channel import Channel, Frame
 ENVIRONMENT = "AVTOWORKER_CHANNEL"
 LINGERS = 1.0  # seconds that a script may go on behind its main()
 HERE = os.path.dirname(os.path.abspath(__file__))
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NoSupervisor(SystemExit):
@@ -190,6 +191,7 @@ def _last_words(text: str) -> None:
 
 
 _program: Optional[Program] = None
+_forking = threading.local()  # .mask: of signals, before the thread forked
 
 
 def current() -> Optional[Program]:
@@ -215,6 +217,8 @@ def start() -> Optional[Program]:
     _program = Program(Channel(int(fd)))
     _ignore_stops()
     os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_block_stops, after_in_parent=_unblock,
+                        after_in_child=_unblock)  # behind the one above
     return _program
 
 
@@ -224,10 +228,20 @@ def _nothing(_signal: int, _frame: Any) -> None:
 
 
 def _ignore_stops() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPS:
         if signal.getsignal(number) in (signal.SIG_DFL,
                                         signal.default_int_handler):
             signal.signal(number, _nothing)
+
+
+def _block_stops() -> None:
+    """What is sent to the new process before _after_fork() waits for it;
+    ours would swallow it."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def _after_fork() -> None:
@@ -236,7 +250,7 @@ def _after_fork() -> None:
     if program is None:
         return
     program.channel.leave_to_parent()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPS:
         if signal.getsignal(number) is _nothing:
             with contextlib.suppress(ValueError):
                 signal.signal(number, signal.default_int_handler

@@ -165,6 +165,34 @@ def signals(t):
     same(s.stop(), 0, "exit status")
 
 
+@case("a process that is ended as soon as it is forked does end")
+def ended_early(t):
+    s = t.script("""
+        import os, select, signal
+        from avtomatika_worker import Worker
+        worker = Worker()
+
+        def ended():
+            pid = os.fork()
+            if pid == 0:
+                select.select([], [], [], 10)
+                os._exit(1)
+            os.kill(pid, signal.SIGTERM)
+            return os.WTERMSIG(os.waitpid(pid, 0)[1])
+
+        @worker.task("it")
+        def it(params):
+            return {"data": {
+                "ends": all(ended() == signal.SIGTERM for _ in range(200)),
+                "blocked": len(signal.pthread_sigmask(0, []))}}
+
+        worker.run()
+    """)
+    s.ready()
+    same(s.run("it")["data"], {"ends": True, "blocked": 0}, "the end")
+    same(s.stop(), 0, "exit status")
+
+
 PROCESSES = """
     import asyncio, concurrent.futures, logging, multiprocessing, os, sys
     import subprocess
