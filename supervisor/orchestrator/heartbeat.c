@@ -59,6 +59,9 @@ forgotten(struct remote *r)
 	/* It would take us for one who stays. */
 	if (r->heartbeat.parting != PARTING_NOT)
 		return;
+	/* Another one was told so before; a registration is under way. */
+	if (!r->registration.registered)
+		return;
 	log_warn("%s does not know %s any more; registering again",
 	    r->conf->url, r->facts.id);
 	r->registration.registered = false;

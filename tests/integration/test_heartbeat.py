@@ -410,6 +410,43 @@ def old_answer(t, dialect):
     scene.end()
 
 
+@case("two heartbeats that hear that we are unknown bring one registration "
+      "({})", "classic", "rxon")
+def unknown_twice(t, dialect):
+    scene = Scene(t, classic=dialect == "classic")
+    fake = scene.fake
+    unknown = replying(404, b'{"error": "Worker not found"}') \
+        if dialect == "classic" else replying(200, b"null")
+    met, told = [], []
+
+    def normal(handler, request):
+        handler.close_connection = False
+        handler.reply(*fake.answer(request))
+
+    def fault(handler, request):
+        met.append(request)
+        if request not in met[:2]:
+            normal(handler, request)
+            return
+        eventually(lambda: len(met) >= 2, "another heartbeat")
+        if request is met[1]:
+            fake.wait_requests("register", 2)
+        unknown(handler, request)
+        told.append(len(met))
+
+    def after_both(handler, request):
+        eventually(lambda: len(told) == 2, "two answers")
+        normal(handler, request)
+
+    fake.break_kind("register", after_both)
+    fake.break_kind("heartbeat", fault)
+    eventually(lambda: len(told) == 2 and len(met) >= told[1] + 2,
+               "heartbeats after the answers")
+    same(len(fake.of_kind("register")), 2, "registrations")
+    same(len(scene.worker.lines("does not know w-1 any more")), 1, "lines")
+    scene.end()
+
+
 @case("failures are tried again sooner than the interval, with a back-off")
 def back_off(t):
     scene = Scene(t, worker="heartbeat_interval = 8s")
