@@ -375,13 +375,32 @@ def unanswered(t):
     scene.end()
 
 
+# How a worker is told that nobody knows it.
+UNKNOWN = {"classic": replying(404, b'{"error": "Worker not found"}'),
+           "rxon": replying(200, b"null")}
+
+
+def normal(handler, request):
+    """In a fault: what would be answered without it."""
+    handler.close_connection = False
+    handler.reply(*handler.server.fake.answer(request))
+
+
+def registered_once_more(scene, met, told):
+    """However many heartbeats have been told that we are unknown."""
+    eventually(lambda: len(told) == 2 and len(met) >= told[1] + 2,
+               "heartbeats after both answers")
+    scene.worker.wait_log("does not know w-1 any more")
+    same(len(scene.fake.of_kind("register")), 2, "registrations")
+    same(len(scene.worker.lines("does not know w-1 any more")), 1, "lines")
+    scene.end()
+
+
 @case("an answer to a heartbeat of before does not undo a registration ({})",
       "classic", "rxon")
 def old_answer(t, dialect):
     scene = Scene(t, classic=dialect == "classic")
     fake = scene.fake
-    unknown = replying(404, b'{"error": "Worker not found"}') \
-        if dialect == "classic" else replying(200, b"null")
     met, told = [], []
 
     def fault(handler, request):
@@ -395,19 +414,13 @@ def old_answer(t, dialect):
             fake.wait_requests("register", 2)
             eventually(lambda: len(met) >= 3, "a heartbeat after it")
         else:
-            handler.close_connection = False
-            handler.reply(*fake.answer(request))
+            normal(handler, request)
             return
-        unknown(handler, request)
+        UNKNOWN[dialect](handler, request)
         told.append(len(met))
 
     fake.break_kind("heartbeat", fault)
-    eventually(lambda: len(told) == 2 and len(met) >= told[1] + 2,
-               "heartbeats after the old answer")
-    scene.worker.wait_log("does not know w-1 any more")
-    same(len(fake.of_kind("register")), 2, "registrations")
-    same(len(scene.worker.lines("does not know w-1 any more")), 1, "lines")
-    scene.end()
+    registered_once_more(scene, met, told)
 
 
 @case("two heartbeats that hear that we are unknown bring one registration "
@@ -415,13 +428,7 @@ def old_answer(t, dialect):
 def unknown_twice(t, dialect):
     scene = Scene(t, classic=dialect == "classic")
     fake = scene.fake
-    unknown = replying(404, b'{"error": "Worker not found"}') \
-        if dialect == "classic" else replying(200, b"null")
     met, told = [], []
-
-    def normal(handler, request):
-        handler.close_connection = False
-        handler.reply(*fake.answer(request))
 
     def fault(handler, request):
         met.append(request)
@@ -431,7 +438,7 @@ def unknown_twice(t, dialect):
         eventually(lambda: len(met) >= 2, "another heartbeat")
         if request is met[1]:
             fake.wait_requests("register", 2)
-        unknown(handler, request)
+        UNKNOWN[dialect](handler, request)
         told.append(len(met))
 
     def after_both(handler, request):
@@ -440,11 +447,7 @@ def unknown_twice(t, dialect):
 
     fake.break_kind("register", after_both)
     fake.break_kind("heartbeat", fault)
-    eventually(lambda: len(told) == 2 and len(met) >= told[1] + 2,
-               "heartbeats after the answers")
-    same(len(fake.of_kind("register")), 2, "registrations")
-    same(len(scene.worker.lines("does not know w-1 any more")), 1, "lines")
-    scene.end()
+    registered_once_more(scene, met, told)
 
 
 @case("failures are tried again sooner than the interval, with a back-off")
