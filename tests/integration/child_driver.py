@@ -205,8 +205,8 @@ def main():
             print("ok %d - %s # SKIP %s" % (number, name, reason), flush=True)
         except Exception:
             failed += 1
+            print("not ok %d - %s" % (number, name))
             for line in traceback.format_exc().splitlines():
-                print("# " + line)
-            print("not ok %d - %s" % (number, name), flush=True)
+                print("# " + line, flush=True)
     print("1..%d" % len(CASES))
     sys.exit(1 if failed else 0)
