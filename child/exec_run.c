@@ -36,7 +36,6 @@
 #define LOOK_MS \
 	100 /* how often the channel is looked at when something
 			 * other than a cancel frame is in it */
-#define END_MS 10000 /* for the killed to be dead, at the very end */
 
 struct run {
 	const struct exec *exec;
@@ -220,7 +219,7 @@ look_at_channel(struct run *r)
 /* The supervisor is gone, and so shall be everything of ours. */
 static void __attribute__((__noreturn__)) end_all(void)
 {
-	(void)tree_end(NULL, END_MS);
+	(void)tree_end(NULL, TREE_END_MS);
 	_exit(EX_IOERR);
 }
 

@@ -27,8 +27,6 @@
 #include "child/launcher.h"
 #include "child/tree.h"
 
-#define END_MS 10000 /* for the killed to be dead */
-
 struct watch {
 	const struct launcher *launcher;
 	pid_t host;
@@ -106,7 +104,7 @@ static void __attribute__((__noreturn__)) watch(const struct watch *w)
 			break;
 	}
 	kill_cgroup(w->launcher->cgroup);
-	if (tree_end(NULL, END_MS) == -1)
+	if (tree_end(NULL, TREE_END_MS) == -1)
 		fprintf(stderr,
 		    "avtoworker-child [%s]: cannot end every process that a "
 		    "handler has left behind: %s\n",

@@ -101,6 +101,10 @@ loop(struct server *s, struct bytes *why)
 			if (run_task(s, header.lease, payload, header.length,
 				why) == -1)
 				return (EX_PROTOCOL);
+			if (s->turn->sweep.undying) {
+				s->host->stop(s->host->arg);
+				return (EX_OSERR);
+			}
 			break;
 		case FRAME_CANCEL:
 			/* It came after the end of what it was about. */
@@ -139,7 +143,7 @@ serve(struct wire *wire, struct turn *turn, const struct host *host)
 		status = EX_IOERR;
 		bytes_printf(&why, "write: %s", strerror(errno));
 		complain(&s, "cannot say ready", &why);
-	} else if ((status = loop(&s, &why)) != EX_OK)
+	} else if ((status = loop(&s, &why)) == EX_PROTOCOL)
 		complain(&s, "trouble on the channel, giving up", &why);
 	task_fini(&s.task);
 	bytes_fini(&why);

@@ -11,8 +11,8 @@
 struct host;
 struct turn;
 
-/* Serves until a stop frame or the end of the channel. Everything is borrowed.
- * Returns the exit status. */
+/* Serves until a stop frame, the end of the channel, or a task that has left
+ * behind what does not die. Everything is borrowed. Returns the exit status. */
 int serve(struct wire *, struct turn *, const struct host *);
 
 #endif

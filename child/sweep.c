@@ -6,22 +6,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "child/sweep.h"
 
-#define LIMIT_MS 2000 /* for what is killed to be dead */
-
 static void
-end(const struct sweep *s, const struct tree_list *keep)
+end(struct sweep *s, const struct tree_list *keep)
 {
-	if (tree_end(keep, LIMIT_MS) == -1)
-		fprintf(stderr,
-		    "avtoworker-child [%s]: cannot end every process that a "
-		    "handler has left behind: %s\n",
-		    s->category,
-		    errno == ENOSYS ? "/proc does not list them" :
-				      strerror(errno));
+	if (s->undying || tree_end(keep, TREE_END_MS) == 0)
+		return;
+	s->undying = errno == ETIME;
+	fprintf(stderr,
+	    "avtoworker-child [%s]: cannot end every process that a "
+	    "handler has left behind: %s\n",
+	    s->category,
+	    s->undying          ? "some do not die; leaving them to others" :
+		errno == ENOSYS ? "/proc does not list them" :
+				  strerror(errno));
 }
 
 void
@@ -29,7 +29,7 @@ sweep_remember(struct sweep *s)
 {
 	size_t i;
 
-	if (s->when != SWEEP_TASK || tree_children(getpid(), &s->kept) == -1)
+	if (s->when != SWEEP_TASK || tree_children(&s->kept) == -1)
 		return; /* the first sweep will say so */
 	for (i = 0; i < s->kept.len; i++)
 		if (tree_look(&s->kept.list[i]) == -1)

@@ -17,6 +17,8 @@ struct sweep {
 	enum sweep_when when;
 	const char *category; /* borrowed; for complaints */
 	struct tree_list kept; /* what init has started */
+	bool undying; /* something that was killed does not die: the process
+			 should leave, and leave it to those above */
 };
 
 /* Remembers what is running as the handlers' own. Before the first task. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * tree.c: the children of this process cannot change their number while we do
- * not reap them; those further down can, and so each is pinned by a pidfd and
- * looked at again before it is killed. Whoever loses a parent becomes a child
- * of ours (we are a subreaper): so what one walk has missed, the next one
- * finds nearer.
+ * tree.c: only children of this process are killed. What they leave behind
+ * becomes our own children (we are a subreaper), and the next round finds it.
+ * To go down the tree instead would take too long: a fork bomb runs away
+ * meanwhile, while all our children can be killed in one turn on a processor.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,8 +22,11 @@
 
 #include "child/tree.h"
 
+#define ROUND_MS 10 /* then it is looked for more */
+#define DEAD_MAX 100 /* in one round: the living do not wait */
+
 static int
-append(struct tree_list *l, pid_t pid, pid_t parent)
+append(struct tree_list *l, pid_t pid)
 {
 	struct tree_process *p;
 	size_t size;
@@ -36,8 +38,7 @@ append(struct tree_list *l, pid_t pid, pid_t parent)
 		l->list = p;
 		l->size = size;
 	}
-	l->list[l->len++] =
-	    (struct tree_process){ .pid = pid, .parent = parent };
+	l->list[l->len++] = (struct tree_process){ .pid = pid };
 	return (0);
 }
 
@@ -50,7 +51,7 @@ tree_list_fini(struct tree_list *l)
 
 /* The numbers in an open "children" file: decimal, a space behind each. */
 static int
-read_numbers(int fd, pid_t parent, struct tree_list *out)
+read_numbers(int fd, struct tree_list *out)
 {
 	char buf[4096];
 	ssize_t i, n;
@@ -63,7 +64,7 @@ read_numbers(int fd, pid_t parent, struct tree_list *out)
 				pid = pid * 10 + (buf[i] - '0');
 				continue;
 			}
-			if (pid > 0 && append(out, (pid_t)pid, parent) == -1)
+			if (pid > 0 && append(out, (pid_t)pid) == -1)
 				return (-1);
 			pid = 0;
 		}
@@ -71,18 +72,20 @@ read_numbers(int fd, pid_t parent, struct tree_list *out)
 }
 
 static int
-children_of_thread(
-    int tasks, const char *tid, pid_t parent, struct tree_list *out)
+children_of_thread(int tasks, const char *tid, struct tree_list *out)
 {
 	char path[64];
-	int fd, rc;
+	int error, fd, rc;
 
 	(void)snprintf(path, sizeof(path), "%.20s/children", tid);
-	if ((fd = openat(tasks, path, O_RDONLY | O_CLOEXEC)) == -1)
-		return (faccessat(tasks, tid, F_OK, 0) == -1 ?
-			0 : /* it ended meanwhile */
-			(errno = ENOSYS, -1));
-	rc = read_numbers(fd, parent, out);
+	if ((fd = openat(tasks, path, O_RDONLY | O_CLOEXEC)) == -1) {
+		error = errno;
+		if (faccessat(tasks, tid, F_OK, 0) == -1)
+			return (0); /* it ended meanwhile */
+		errno = error == ENOENT ? ENOSYS : error;
+		return (-1);
+	}
+	rc = read_numbers(fd, out);
 	(void)close(fd);
 	return (rc);
 }
@@ -102,24 +105,22 @@ proc_is_ours(void)
 }
 
 int
-tree_children(pid_t pid, struct tree_list *out)
+tree_children(struct tree_list *out)
 {
-	char path[40];
 	struct dirent *entry;
 	DIR *tasks;
 	int rc = 0;
 
-	if (pid == getpid() && !proc_is_ours()) {
+	if (!proc_is_ours()) {
 		errno = ENOSYS;
 		return (-1);
 	}
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	if ((tasks = opendir(path)) == NULL)
+	if ((tasks = opendir("/proc/self/task")) == NULL)
 		return (-1);
 	while (rc == 0 && (entry = readdir(tasks)) != NULL)
 		if (entry->d_name[0] != '.')
 			rc = children_of_thread(
-			    dirfd(tasks), entry->d_name, pid, out);
+			    dirfd(tasks), entry->d_name, out);
 	(void)closedir(tasks);
 	return (rc);
 }
@@ -129,7 +130,7 @@ tree_look(struct tree_process *p)
 {
 	char path[40], buf[1024], *after;
 	ssize_t n;
-	int fd, parent;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)p->pid);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
@@ -142,13 +143,12 @@ tree_look(struct tree_process *p)
 	/* The name before it may hold anything. */
 	if ((after = strrchr(buf, ')')) == NULL ||
 	    sscanf(after + 1,
-		" %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		" %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
 		"%*s %*s %*s %*s %llu",
-		&parent, &p->born) != 2) {
+		&p->born) != 1) {
 		errno = EINVAL;
 		return (-1);
 	}
-	p->parent = (pid_t)parent;
 	return (0);
 }
 
@@ -167,24 +167,6 @@ tree_has(const struct tree_list *l, pid_t pid)
 	return (false);
 }
 
-/* Kills it if it still is who the list says; its children are appended
- * first. One that has lost its parent meanwhile is ours. */
-static void
-kill_one(struct tree_list *l, size_t at, pid_t own)
-{
-	struct tree_process p = l->list[at];
-	const pid_t parent = p.parent;
-	int fd;
-
-	if ((fd = (int)syscall(SYS_pidfd_open, p.pid, 0)) == -1)
-		return;
-	if (tree_look(&p) == 0 && (p.parent == parent || p.parent == own)) {
-		(void)tree_children(p.pid, l);
-		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-	}
-	(void)close(fd);
-}
-
 static int64_t
 now_ms(void)
 {
@@ -194,22 +176,38 @@ now_ms(void)
 	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
 }
 
-/* Waits for a child of ours that has been killed. False when it is late. */
+/* Reaps a child that is dead, and kills one that lives, to be waited for: true.
+ * A thread of ours may reap it meanwhile: the pidfd is of what had its number
+ * first, and waitid(2) tells whether that is a child of ours. */
 static bool
-reap(pid_t pid, int64_t until_ms)
+end_child(pid_t pid)
 {
-	struct pollfd pfd = { .events = POLLIN };
-	int64_t left;
+	siginfo_t info = { .si_pid = 0 };
+	const int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	bool lives;
 
-	if (waitpid(pid, NULL, WNOHANG | __WALL) != 0)
-		return (true); /* reaped, by us or by somebody else */
-	if ((pfd.fd = (int)syscall(SYS_pidfd_open, pid, 0)) == -1)
+	if (fd == -1)
 		return (false);
-	while (waitpid(pid, NULL, WNOHANG | __WALL) == 0 &&
-	    (left = until_ms - now_ms()) > 0)
-		(void)poll(&pfd, 1, (int)left);
-	(void)close(pfd.fd);
-	return (left > 0);
+	lives =
+	    waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG | __WALL) == 0 &&
+	    info.si_pid == 0;
+	if (lives)
+		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	(void)close(fd);
+	return (lives);
+}
+
+static void
+wait_for(pid_t pid, int64_t limit_ms)
+{
+	struct pollfd pfd = {
+		.fd = (int)syscall(SYS_pidfd_open, pid, 0),
+		.events = POLLIN,
+	};
+
+	(void)poll(&pfd, 1, (int)limit_ms);
+	if (pfd.fd != -1)
+		(void)close(pfd.fd);
 }
 
 static bool
@@ -222,46 +220,78 @@ has_children(void)
 	    errno != ECHILD);
 }
 
-/* One walk: kills everything that it finds, then reaps the children. Returns
- * how many there were, or -1. */
+/* Kills the children that there are now, the youngest first: some of those are
+ * alive even where a fork bomb has left thousands of dead. Returns how many
+ * were looked at, or -1; *living is one to wait for, or 0. */
 static int
-walk(const struct tree_list *keep, int64_t until_ms)
+end_children(const struct tree_list *keep, pid_t *living)
 {
 	struct tree_list found = { 0 };
-	const pid_t own = getpid();
-	size_t i, children = 0;
-	int rc;
+	int n = 0, dead = 0;
+	size_t i;
+	pid_t pid;
 
-	if ((rc = tree_children(own, &found)) == -1)
-		goto out;
-	for (i = 0; i < found.len; i++)
-		if (!tree_has(keep, found.list[i].pid))
-			found.list[children++] = found.list[i];
-	found.len = children;
-	for (i = 0; i < found.len; i++) /* it grows under way */
-		kill_one(&found, i, own);
-	for (i = 0; i < children && rc == 0; i++)
-		if (!reap(found.list[i].pid, until_ms)) {
-			errno = ETIME;
-			rc = -1;
+	*living = 0;
+	if (tree_children(&found) == -1)
+		n = -1;
+	else
+		for (i = found.len; i > 0 && dead < DEAD_MAX; i--) {
+			pid = found.list[i - 1].pid;
+			if (tree_has(keep, pid))
+				continue;
+			n++;
+			if (end_child(pid))
+				*living = pid;
+			else
+				dead++;
 		}
-out:
 	tree_list_fini(&found);
-	return (rc == -1 ? -1 : (int)children);
+	return (n);
+}
+
+static int
+end_all(const struct tree_list *keep, int64_t until_ms)
+{
+	int64_t left_ms;
+	pid_t living, before = 0;
+	int n = 1;
+
+	while (n > 0 && has_children()) {
+		if ((n = end_children(keep, &living)) <= 0)
+			break;
+		if ((left_ms = until_ms - now_ms()) <= 0) {
+			errno = ETIME;
+			return (-1);
+		}
+		if (left_ms > ROUND_MS)
+			left_ms = ROUND_MS;
+		/* One that is traced is dead before it can be reaped. */
+		if (living != 0 && living == before)
+			(void)poll(NULL, 0, (int)left_ms);
+		else if (living != 0)
+			wait_for(living, left_ms);
+		before = living;
+	}
+	return (n == -1 ? -1 : 0);
 }
 
 int
 tree_end(const struct tree_list *keep, int limit_ms)
 {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	const bool quiet = keep == NULL || keep->len == 0;
 	const int64_t until_ms = now_ms() + limit_ms;
-	int rc = 1;
+	struct sigaction before;
+	int error, rc;
 
-	while (rc > 0 && has_children()) {
-		if (now_ms() > until_ms) {
-			errno = ETIME; /* a thread of ours starts more */
-			return (-1);
-		}
-		rc = walk(keep, until_ms);
-	}
-	return (rc == -1 ? -1 : 0);
+	/* Then the kernel reaps what dies. A fork bomb fills the system with
+	 * its dead by the time that we get a processor to look at them. */
+	if (quiet && sigaction(SIGCHLD, &ignore, &before) == -1)
+		return (-1);
+	rc = end_all(keep, until_ms);
+	error = errno;
+	if (quiet)
+		(void)sigaction(SIGCHLD, &before, NULL);
+	errno = error;
+	return (rc);
 }

@@ -25,6 +25,7 @@
 
 #define MARK       ENVIRONMENT_MARK "="
 #define MARK_BYTES (sizeof(MARK) - 1)
+#define DEAD_MAX   1000 /* in one look */
 #define LAST_MS    1000 /* for the killed to be dead, at the end */
 
 /* True when the file holds the mark at its start or behind a zero byte. */
@@ -74,38 +75,33 @@ is_prey(const struct orphans *o, pid_t pid)
 	return (!tree_has(&o->older, pid) && (!o->marked_only || is_ours(pid)));
 }
 
-/* A child of ours, alive: its number is its own while we do not reap it. */
-static bool
-is_living_child(pid_t pid)
-{
-	siginfo_t info = { .si_pid = 0 };
-
-	return (
-	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	    info.si_pid == 0);
-}
-
-/* Kills those that are there now. */
+/* Kills those that are there now, the youngest first. The dead go out of the
+ * way: a fork bomb leaves more of them than the reaper takes in its turns. */
 static void
 on_reaped(void *arg)
 {
 	struct orphans *o = arg;
 	struct tree_list found = { 0 };
-	unsigned killed = 0;
+	unsigned killed = 0, dead = 0;
 	pid_t pid;
 	size_t i;
 
-	if (tree_children(getpid(), &found) == -1 && !o->told) {
+	if (tree_children(&found) == -1 && !o->told) {
 		o->told = true;
 		log_warn("processes that handlers leave behind when their "
 			 "child dies cannot be found, and live on: %s",
 		    errno == ENOSYS ? "/proc does not list them" :
 				      strerror(errno));
 	}
-	for (i = 0; i < found.len; i++) {
-		pid = found.list[i].pid;
-		if (!reaper_knows(o->reaper, pid) && is_living_child(pid) &&
-		    is_prey(o, pid) && kill(pid, SIGKILL) == 0)
+	for (i = found.len; i > 0 && dead < DEAD_MAX; i--) {
+		pid = found.list[i - 1].pid;
+		if (reaper_knows(o->reaper, pid))
+			continue;
+		/* The number of one that lives is its own while we do not reap
+		 * it. */
+		if (reaper_take(o->reaper, pid))
+			dead++;
+		else if (is_prey(o, pid) && kill(pid, SIGKILL) == 0)
 			killed++;
 	}
 	tree_list_fini(&found);
@@ -126,7 +122,7 @@ orphans_init(struct orphans *o, struct reaper *reaper, struct why *why)
 		why_errno(why, "prctl(PR_SET_CHILD_SUBREAPER)");
 		return (-1);
 	}
-	if (tree_children(getpid(), &o->older) == -1 && errno == ENOMEM) {
+	if (tree_children(&o->older) == -1 && errno == ENOMEM) {
 		why_errno(why, "the list of our children");
 		tree_list_fini(&o->older);
 		o->reaper = NULL;
@@ -151,7 +147,7 @@ orphans_fini(struct orphans *o)
 		return; /* never begun */
 	o->reaper->reaped = NULL;
 	/* What dies after us would leave its own children to nobody. */
-	if (tree_children(getpid(), &all) == 0) {
+	if (tree_children(&all) == 0) {
 		for (i = 0; i < all.len; i++)
 			if (!is_prey(o, all.list[i].pid) &&
 			    tree_look(&all.list[i]) == 0)

@@ -93,6 +93,23 @@ reaper_knows(const struct reaper *r, pid_t pid)
 }
 
 static void
+count_stranger(struct reaper *r, pid_t pid)
+{
+	r->unknown++;
+	log_debug("reaped process %d, which is none of ours", (int)pid);
+}
+
+bool
+reaper_take(struct reaper *r, pid_t pid)
+{
+	const pid_t got = waitpid(pid, NULL, WNOHANG);
+
+	if (got > 0)
+		count_stranger(r, pid);
+	return (got != 0);
+}
+
+static void
 reap(struct reaper *r, pid_t pid)
 {
 	struct reaped *p;
@@ -107,8 +124,7 @@ reap(struct reaper *r, pid_t pid)
 			return;
 		}
 	if (p == NULL) {
-		r->unknown++;
-		log_debug("reaped process %d, which is none of ours", (int)pid);
+		count_stranger(r, pid);
 		return;
 	}
 	(void)RB_REMOVE(reaped_tree, &r->known, p);

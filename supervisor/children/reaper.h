@@ -50,6 +50,9 @@ void reaper_add(struct reaper *, struct reaped *);
 /* Forgets one that still lives; it will be reaped as a stranger. */
 void reaper_remove(struct reaper *, struct reaped *);
 bool reaper_knows(const struct reaper *, pid_t);
+/* Reaps a child that is not known, if it is dead, before its turn. False while
+ * it lives; true also when it is no child any more. */
+bool reaper_take(struct reaper *, pid_t);
 /* Reaps what is dead; never waits. */
 void reaper_run(struct reaper *);
 /* Before the loop is freed. */

@@ -45,18 +45,20 @@ static void __attribute__((__noreturn__)) stand(void)
 
 /* A child of the handler's process. */
 static void
-plant_plain(int64_t size)
+plant_plain(int64_t size, int64_t hops)
 {
 	(void)size;
+	(void)hops;
 	if (fork() == 0)
 		stand();
 }
 
 /* The same, in a session of its own. */
 static void
-plant_session(int64_t size)
+plant_session(int64_t size, int64_t hops)
 {
 	(void)size;
+	(void)hops;
 	if (fork() == 0) {
 		(void)setsid();
 		stand();
@@ -65,11 +67,12 @@ plant_session(int64_t size)
 
 /* Forked twice, as daemons are. */
 static void
-plant_daemon(int64_t size)
+plant_daemon(int64_t size, int64_t hops)
 {
 	const pid_t pid = fork();
 
 	(void)size;
+	(void)hops;
 	if (pid == 0) {
 		(void)setsid();
 		if (fork() == 0)
@@ -81,8 +84,9 @@ plant_daemon(int64_t size)
 
 /* One below the other. */
 static void
-plant_chain(int64_t size)
+plant_chain(int64_t size, int64_t hops)
 {
+	(void)hops;
 	if (fork() != 0)
 		return;
 	while (--size > 0 && fork() == 0)
@@ -90,21 +94,25 @@ plant_chain(int64_t size)
 	stand();
 }
 
-/* size processes, which fork themselves away again and again: at most as often
- * as there are HOPS, so that a test that fails does not take the machine
- * along. */
-#define HOPS 2000
+/* size processes, which fork themselves away again and again: hops times in
+ * all, so that a test that fails does not take the machine along. Returns when
+ * all are there. */
 static void
-plant_bomb(int64_t size)
+plant_bomb(int64_t size, int64_t hops)
 {
 	_Atomic int64_t *count = mmap(NULL, 2 * sizeof(*count),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (count == MAP_FAILED || fork() != 0)
+	if (count == MAP_FAILED)
 		return;
+	if (fork() != 0) {
+		while (atomic_load(&count[0]) < size)
+			(void)poll(NULL, 0, 1);
+		return;
+	}
 	while (atomic_fetch_add(&count[0], 1) < size)
 		(void)fork();
-	while (atomic_fetch_add(&count[1], 1) < HOPS) {
+	while (atomic_fetch_add(&count[1], 1) < hops) {
 		if (fork() > 0)
 			_exit(0);
 		(void)setsid();
@@ -115,7 +123,7 @@ plant_bomb(int64_t size)
 
 static const struct {
 	const char *name;
-	void (*plant)(int64_t size);
+	void (*plant)(int64_t size, int64_t hops);
 } kinds[] = {
 	{ "plain", plant_plain },
 	{ "session", plant_session },
@@ -124,12 +132,13 @@ static const struct {
 	{ "bomb", plant_bomb },
 };
 
-/* kind, lock, size; with a path "hold" it makes that file and stays. */
+/* kind, lock, size, hops; with a path "hold" it makes that file
+ * and stays until it is removed. */
 static void
 plant(struct aw_task *task, void *state)
 {
 	const char *kind = NULL, *lock = NULL, *hold = NULL;
-	int64_t size = 1;
+	int64_t size = 1, hops = 2000;
 	size_t i;
 	int fd;
 
@@ -138,18 +147,19 @@ plant(struct aw_task *task, void *state)
 	(void)aw_get_string(task, "lock", &lock, NULL);
 	(void)aw_get_string(task, "hold", &hold, NULL);
 	(void)aw_get_int64(task, "size", &size);
+	(void)aw_get_int64(task, "hops", &hops);
 	if (kind == NULL || lock == NULL || (fd = open_lock(lock)) == -1) {
 		aw_invalid_input(task, "kind and lock are needed");
 		return;
 	}
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(kind, kinds[i].name) == 0)
-			kinds[i].plant(size);
+			kinds[i].plant(size, hops);
 	(void)close(fd);
 	if (hold != NULL) {
 		(void)close(open(hold, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-		for (;;)
-			(void)pause();
+		while (access(hold, F_OK) == 0)
+			(void)poll(NULL, 0, 1);
 	}
 	aw_json_int64(aw_data(task), "pid", getpid());
 	aw_success_data(task);
@@ -167,8 +177,8 @@ start_pool(void **state, struct aw_error *error)
 		return (0);
 	if ((fd = open_lock(path)) == -1)
 		return (aw_error_set(error, "%s: %s", path, strerror(errno)));
-	plant_plain(0);
-	plant_plain(0);
+	plant_plain(0, 0);
+	plant_plain(0, 0);
 	(void)close(fd);
 	return (0);
 }

@@ -140,7 +140,7 @@ async def heeds(params, **_):
 def all_gone(t, kind, blocks="", later=False, modules=(), each=({},)):
     """A process of the task's, and one in a session of its own."""
     fake = Fake(classic=False)
-    hold, *locks = (t.path(x) for x in ("hold", "lock", "other"))
+    locks = [t.path(x) for x in ("lock", "other")]
     worker = t.worker(
         fake.url, modules=modules, worker="heartbeat_interval = 1s",
         orchestrator="protocol = rxon", more=f"""
@@ -151,10 +151,10 @@ category forest {{
 {blocks}""")
     for lock, more in zip(locks, each):
         name = os.path.basename(lock)
+        hold = t.path(f"{name}.hold")
         fake.put(task(name, kind, {"lock": lock, "hold": hold, **more}))
-        eventually(lambda: os.path.exists(hold), "it runs")
+        eventually(lambda hold=hold: os.path.exists(hold), "it runs")
         check(not lock_is_free(lock), "nothing is planted")
-        os.remove(hold)
         fake.cancels.add(name)
         same(fake.wait_result(name)["status"], "cancelled", "status")
         if later:

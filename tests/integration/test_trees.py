@@ -12,9 +12,12 @@ import sys
 sys.dont_write_bytecode = True
 
 from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
-                     descendants, eventually, kill, lock_is_free, main, module,
-                     parents, proc_read, same)
+                     descendants, eventually, has_sanitizers, kill,
+                     lock_is_free, main, module, parents, proc_read, same)
 
+# Processes that are always about to run; each takes long to die when it has a
+# sanitizer in it.
+BOMB = 20 if has_sanitizers() else 100
 KINDS = ("plain", "session", "daemon", "chain")
 FORMS = ("launcher = no", "launcher = yes")
 
@@ -141,10 +144,23 @@ def kill_supervisor_plain(t):
         kill(pid)
 
 
-@case("a fork bomb is ended with its child: {}", *FORMS)
-def bomb(t, category):
+@case("a fork bomb is ended after its task: {}",
+      *FORMS)
+def bomb_after_task(t, category):
     f = Forest(t, category)
-    locks = f.plant_all(kinds=("bomb",), size=300)
+    lock = t.path(t.unused("lock"))
+    # Enough of hops to outlast the test: it cannot but be killed.
+    f.run("plant", kind="bomb", lock=lock, size=BOMB, hops=50000)
+    wait_free([lock], LIMIT)  # by whom it may be
+    same(f.run("wait_for")["status"], "success", "a later task")
+    f.end()
+    t.no_strays()
+
+
+@case("a fork bomb is ended with its child: {}", *FORMS)
+def bomb_with_child(t, category):
+    f = Forest(t, category)
+    locks = f.plant_all(kinds=("bomb",), size=BOMB)
     os.kill(f.child(), signal.SIGKILL)
     wait_free(locks, LIMIT)  # it takes many rounds
     same(f.run("wait_for")["status"], "success", "a later task")

@@ -94,6 +94,28 @@ reaps_all(void)
 	ASSERT_INT(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void
+takes_strangers(void)
+{
+	const pid_t living = fork();
+	pid_t stranger;
+
+	ASSERT(living != -1);
+	if (living == 0)
+		for (;;)
+			(void)pause();
+	reaper_init(&reaper);
+	stranger = start_dead();
+	ASSERT(!reaper_take(&reaper, living));
+	ASSERT(reaper_take(&reaper, stranger));
+	ASSERT_INT(reaper.unknown, 1);
+	ASSERT_INT(waitpid(stranger, NULL, WNOHANG), -1);
+	ASSERT(reaper_take(&reaper, stranger)); /* somebody else's by now */
+	ASSERT_INT(reaper.unknown, 1);
+	ASSERT_INT(kill(living, SIGKILL), 0);
+	ASSERT_INT(waitpid(living, NULL, 0), living);
+}
+
 /* Something else that waits in the same loop. */
 static void
 on_other(evutil_socket_t fd, short what, void *arg)
@@ -132,6 +154,8 @@ takes_turns(void)
 
 static const struct test tests[] = {
 	{ "everybody who is dead is reaped, strangers too", reaps_all },
+	{ "a stranger is reaped before its turn if it is dead",
+	    takes_strangers },
 	{ "many deaths leave room for whatever else waits", takes_turns },
 };
 TEST_MAIN(tests)
