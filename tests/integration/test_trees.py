@@ -149,8 +149,9 @@ def kill_supervisor_plain(t):
 def bomb_after_task(t, category):
     f = Forest(t, category)
     lock = t.path(t.unused("lock"))
-    # Enough of hops to outlast the test: it cannot but be killed.
-    f.run("plant", kind="bomb", lock=lock, size=BOMB, hops=50000)
+    # It lasts for a while; if nobody ended it, there would still be numbers
+    # left for the processes of others.
+    f.run("plant", kind="bomb", lock=lock, size=BOMB, hops=8000)
     wait_free([lock], LIMIT)  # by whom it may be
     same(f.run("wait_for")["status"], "success", "a later task")
     f.end()
