@@ -3,6 +3,7 @@
 """Stopping, in every way there is: what runs is finished or handed back, and
 nothing of the worker outlives it."""
 import os
+import re
 import signal
 import sys
 
@@ -15,13 +16,13 @@ from harness import SOON, case, check, eventually, main, same  # noqa: E402
 class Scene:
     """A worker with one slow task running behind a gate."""
 
-    def __init__(self, t, timeout="20s", poll_timeout=1):
+    def __init__(self, t, timeout="20s", poll_timeout=1, more="", env=None):
         self.fake = Fake(poll_timeout=poll_timeout)
         self.gate = t.gate()
         self.worker = t.worker(
             self.fake.url, light=1, heavy=2,
-            worker=f"shutdown_timeout = {timeout}",
-            orchestrator="protocol = classic")
+            worker=f"shutdown_timeout = {timeout}\n    {more}",
+            orchestrator="protocol = classic", env=env)
         self.t = t
         self.put("running")
         self.gate.wait(1)
@@ -95,31 +96,37 @@ def deadline(t):
 
 @case("nobody who does not answer keeps children from being killed")
 def handed_to_nobody(t):
-    scene = Scene(t)
+    scene = Scene(t, env={"LOG_LEVEL": "DEBUG"})
+    (_, child), = scene.gate.arrived
     scene.fake.break_kind("result", silent)
     scene.worker.signal(signal.SIGINT)
     scene.worker.wait_log("draining")
     scene.worker.signal(signal.SIGINT)
     scene.fake.wait_requests("result", 1)
     eventually(lambda: "running" in scene.gate.left, "it is killed")
-    check(scene.worker.is_alive() or t.late() > 1,
-          "it was killed at the very end")
     scene.ended()
     check(scene.worker.lines("1 result .*waits in the journal"),
           "what is left is not told")
+    # It is waited for by then.
+    check(scene.worker.lines(f"child was running when .* pid={child}") or
+          t.late() > 1, "it was killed at the very end")
 
 
-@case("a task that a parked poll brings while draining is run")
+@case("tasks that parked polls bring while draining are run: they are waited "
+      "for when nothing runs any more")
 def during_drain(t):
-    scene = Scene(t, poll_timeout=10)
-    scene.fake.wait_requests("poll", 2)
+    scene = Scene(t, "60s", 30, "heartbeat_interval = 1s")
+    fake = scene.fake
+    fake.wait_requests("poll", 2)
     scene.worker.signal(signal.SIGTERM)
-    scene.worker.wait_log("draining.*[1-9] polls? parked")
-    scene.put("late")
-    scene.gate.wait(2)
+    line, = scene.worker.wait_log("draining.*[1-9] polls? parked")
     scene.gate.open()
-    for name in ("running", "late"):
-        same(scene.fake.wait_result(name)["status"], "success", name)
+    same(fake.wait_result("running")["status"], "success", "status")
+    # What lives on until then does not end for want of tasks.
+    fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 2)
+    for i in range(int(re.search(r"(\d+) polls? parked", line).group(1))):
+        scene.put(f"late-{i}")
+        same(fake.wait_result(f"late-{i}")["status"], "success", "status")
     scene.ended()
 
 
