@@ -474,24 +474,32 @@ def gifts(t):
     scene.goes_on()
 
 
-@case("a supervisor that was stopped for longer than any limit kills nobody "
-      "for that")
-def stopped_supervisor(t):
+@case("a supervisor that was stopped for longer than any limit, {}, kills "
+      "nobody for that", ("alone", False), ("and its children with it", True))
+def stopped_supervisor(t, _what, together):
     fake = Fake(poll_timeout=1)
     worker = t.worker(
         fake.url, ["-o", "category/heavy.time_limit=6s"], heavy=3,
-        orchestrator="protocol = classic")
+        worker="heartbeat_interval = 1s", orchestrator="protocol = classic")
     gate = t.gate()
     for i in range(3):  # results larger than the pipe between them
         fake.put(task(f"t-{i}", "slow", {
             "gate": gate.path, "name": "x" * 400000}))
-    gate.wait(3)
+    children = [pid for _, pid in gate.wait(3)]
+    for pid in children if together else []:
+        os.kill(pid, signal.SIGSTOP)
+        asleep(pid)
     worker.signal(signal.SIGSTOP)
     asleep(worker.pid)
     stopped = time.monotonic()
     gate.open()
     eventually(lambda: time.monotonic() > stopped + 7, "7 s")
+    beats = len(fake.of_kind("heartbeat"))
     worker.signal(signal.SIGCONT)
+    if together:  # it has seen by then that they have no time left
+        fake.wait_requests("heartbeat", beats + 1)
+    for pid in children if together else []:
+        os.kill(pid, signal.SIGCONT)
     for i in range(3):
         same(fake.wait_result(f"t-{i}")["status"], "success", "status")
     worker.drain()
