@@ -254,7 +254,8 @@ def bad_env_file(t, _):
 def older(t):
     pid_file = t.path("pid")
     f = Forest(t, "sweep = exit", before=(
-        "/bin/sh", "-c", 'sleep 1000 & echo $! > "$0"; exec "$@"', pid_file))
+        "/bin/sh", "-c", 'AVTOWORKER_CATEGORY=another sleep 1000 & '
+        'echo $! > "$0"; exec "$@"', pid_file))
     locks = f.plant_all(kinds=("session", "daemon"))
     with open(pid_file, encoding="utf-8") as file:
         pid = int(file.read())
