@@ -18,8 +18,8 @@
 #include "supervisor/orchestrator/journal.h"
 #include "supervisor/orchestrator/journal_writer.h"
 
-#define LOOK_MS    ((int64_t)1000)
-#define STALLED_MS ((int64_t)5000) /* without progress */
+#define LOOK_MS       ((int64_t)1000)
+#define STALLED_LOOKS 5 /* in a row, without progress */
 
 struct journal {
 	const struct journal_ops *ops;
@@ -31,7 +31,8 @@ struct journal {
 	struct journal_entries turn; /* of this turn */
 	uint64_t last; /* number given out last */
 	uint64_t known; /* as committed */
-	int64_t moved_ms; /* when that has changed last */
+	unsigned looks; /* on our timer since that has changed. Not time: when
+			   we do not run, the writer does not, either */
 	struct why told; /* trouble, as told last; "": none */
 	bool rewrite : 1; /* something could not even be queued */
 };
@@ -58,7 +59,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	journal_writer_write(j->writer, &j->turn);
 	if (!evtimer_pending(&j->look, NULL))
-		j->moved_ms = clock_now_ms();
+		j->looks = 0;
 	look_later(j);
 }
 
@@ -104,18 +105,17 @@ tell(struct journal *j, const struct why *now)
 static void
 look_at_state(struct journal *j)
 {
-	const int64_t now_ms = clock_now_ms();
 	struct journal_writer_state state;
 
 	journal_writer_state(j->writer, &state);
 	if (state.committed != j->known)
-		j->moved_ms = now_ms;
+		j->looks = 0;
 	j->known = state.committed;
 	j->rewrite = j->rewrite || state.reopened;
 	if (state.note.text[0] != '\0')
 		log_err("%s", state.note.text);
 	if (state.failure.text[0] == '\0' && j->known < j->last &&
-	    now_ms - j->moved_ms >= STALLED_MS)
+	    j->looks >= STALLED_LOOKS)
 		why_set(&state.failure, "the disk does not answer");
 	tell(j, &state.failure);
 }
@@ -138,6 +138,7 @@ on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	j->looks++;
 	look_at_state(j);
 	rewrite_if_needed(j);
 	if (j->known < j->last || j->rewrite)
@@ -308,10 +309,10 @@ journal_close(struct journal *j, int64_t limit_ms)
 	if (j == NULL)
 		return (true);
 	journal_writer_write(j->writer, &j->turn);
-	whole = journal_writer_end(j->writer, limit_ms, &committed);
-	if (!whole)
+	if (!journal_writer_end(j->writer, limit_ms, &committed))
 		j->writer = NULL; /* its thread still uses it, and hangs */
-	whole = whole && committed == j->last && !j->rewrite;
+	/* Also when it hangs where what is committed moves to the file. */
+	whole = committed == j->last && !j->rewrite;
 	journal_free(j);
 	return (whole);
 }

@@ -44,8 +44,8 @@ struct journal_settings {
  * that suits it. */
 struct journal *journal_open(const struct journal_settings *,
     const struct journal_ops *, void *arg, int *status, struct why *);
-/* Writes what is left, for limit_ms at most, and ends. False when something
- * is not on disk. Answers are not given any more. NULL is fine. */
+/* Writes what is left, unless it does not get on for limit_ms, and ends. False
+ * when something is not on disk. Answers are not given any more. NULL is fine. */
 bool journal_close(struct journal *, int64_t limit_ms);
 
 /* Has a change written; its number, or 0 without memory, when rewrite() will

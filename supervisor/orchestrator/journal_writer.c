@@ -31,6 +31,7 @@
 #define CHUNK_BYTES    ((size_t)8 * 1024 * 1024)
 #define RETRY_FIRST_MS ((int64_t)100)
 #define RETRY_MAX_MS   ((int64_t)1000)
+#define END_LOOK_MS    ((int64_t)1000) /* at the end, whether it gets on */
 
 struct journal_writer {
 	/* The thread's. */
@@ -223,11 +224,26 @@ do_work(struct journal_writer *w, bool *awaited, struct why *why)
 	return (0);
 }
 
+/* As the conditions take it. */
+static struct timespec
+in_ms(int64_t ms)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (ts.tv_nsec >= 1000000000L) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000L;
+	}
+	return (ts);
+}
+
 /* Waits for work, or for the next attempt; with the lock held. */
 static void
 wait_for_work(struct journal_writer *w, bool failing)
 {
-	const int64_t delay_ms = failing ? backoff_next_ms(&w->backoff) : 0;
 	const bool quit = w->quit;
 	struct timespec until;
 
@@ -237,13 +253,7 @@ wait_for_work(struct journal_writer *w, bool failing)
 			(void)pthread_cond_wait(&w->work_there, &w->lock);
 		return;
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += delay_ms / 1000;
-	until.tv_nsec += (long)(delay_ms % 1000) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
+	until = in_ms(backoff_next_ms(&w->backoff));
 	while (w->quit == quit &&
 	    pthread_cond_timedwait(&w->work_there, &w->lock, &until) == 0)
 		;
@@ -535,23 +545,39 @@ journal_writer_answers(struct journal_writer *w, struct journal_questions *list)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
+/* True when it has ended. What it may take is counted in looks, not in time:
+ * when we do not run, it does not, either. */
+static bool
+wait_for_end(struct journal_writer *w, int64_t limit_ms)
+{
+	uint64_t known = w->state.committed;
+	int64_t left_ms = limit_ms;
+	struct timespec until;
+
+	while (!w->over && left_ms > 0) {
+		until = in_ms(END_LOOK_MS);
+		while (!w->over &&
+		    pthread_cond_timedwait(
+			&w->state_changed, &w->lock, &until) == 0)
+			;
+		left_ms = w->state.committed != known ? limit_ms :
+							left_ms - END_LOOK_MS;
+		known = w->state.committed;
+	}
+	return (w->over);
+}
+
 bool
 journal_writer_end(
     struct journal_writer *w, int64_t limit_ms, uint64_t *committed)
 {
-	struct timespec until;
 	bool over;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += limit_ms / 1000;
 	(void)pthread_mutex_lock(&w->lock);
 	w->quit = true;
 	w->quit_by_ms = clock_now_ms() + limit_ms - RETRY_MAX_MS;
 	(void)pthread_cond_signal(&w->work_there);
-	while (!w->over &&
-	    pthread_cond_timedwait(&w->state_changed, &w->lock, &until) == 0)
-		;
-	over = w->over;
+	over = wait_for_end(w, limit_ms);
 	*committed = w->state.committed;
 	(void)pthread_mutex_unlock(&w->lock);
 	if (over)

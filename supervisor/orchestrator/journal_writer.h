@@ -57,7 +57,7 @@ void journal_writer_answers(
     struct journal_writer *, struct journal_questions *);
 
 /* Has it write what is left, and end; what it has committed. False when it
- * does not within limit_ms: it hangs, and must not be freed. */
+ * does not get on for limit_ms: it hangs, and must not be freed. */
 bool journal_writer_end(
     struct journal_writer *, int64_t limit_ms, uint64_t *committed);
 /* Without a thread. NULL is fine. */
