@@ -454,8 +454,6 @@ close_all(struct supervisor *s)
 		TAILQ_REMOVE(&s->old, g, entry);
 		generation_free(g);
 	}
-	orphans_fini(&s->orphans);
-	workspaces_free(s->workspaces);
 	metrics_free(s->metrics);
 	figures_free(s->figures);
 	control_free(s->control);
@@ -469,6 +467,9 @@ close_all(struct supervisor *s)
 		if (s->exit_status == EX_OK)
 			s->exit_status = EX_TEMPFAIL;
 	}
+	/* Results are safe by now, however long it takes. */
+	orphans_fini(&s->orphans);
+	workspaces_free(s->workspaces);
 	lease_table_fini(&s->leases);
 	words_free(s->clean);
 	words_free(s->inherited);

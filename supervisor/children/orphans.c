@@ -26,7 +26,6 @@
 #define MARK       ENVIRONMENT_MARK "="
 #define MARK_BYTES (sizeof(MARK) - 1)
 #define DEAD_MAX   1000 /* in one look */
-#define LAST_MS    1000 /* for the killed to be dead, at the end */
 
 /* True when the file holds the mark at its start or behind a zero byte. */
 static bool
@@ -153,7 +152,7 @@ orphans_fini(struct orphans *o)
 			    tree_look(&all.list[i]) == 0)
 				all.list[kept++] = all.list[i];
 		all.len = kept;
-		(void)tree_end(&all, LAST_MS);
+		(void)tree_end(&all, TREE_END_MS);
 	}
 	tree_list_fini(&all);
 	tree_list_fini(&o->older);
