@@ -16,6 +16,7 @@
 #include <bsd/string.h>
 #include <event2/event.h>
 
+#include "child/tree.h"
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/children/child_parts.h"
@@ -24,7 +25,9 @@
 #include "supervisor/children/workspace.h"
 #include "supervisor/lease.h"
 
-#define CLOSED_MS  ((int64_t)5 * 1000) /* alive, and deaf and mute */
+/* Alive, and deaf and mute. A launcher is so while it ends what a dead host has
+ * left behind, and tells then how that died. */
+#define CLOSED_MS  ((int64_t)TREE_END_MS + 5 * 1000)
 #define LATE_MS    ((int64_t)2 * 1000) /* no load explains that */
 #define UNREAD_MAX ((size_t)1024 * 1024) /* that a child is told */
 #define OUTPUT_MAX ((int64_t)1024 * 1024) /* before its first task */

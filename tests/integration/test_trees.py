@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 """Nothing that handlers have started outlives avtoworkerd or a child, whoever
 of them is killed."""
+import ctypes
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
 BOMB = 20 if has_sanitizers() else 100
 KINDS = ("plain", "session", "daemon", "chain")
 FORMS = ("launcher = no", "launcher = yes")
+PTRACE_SEIZE = 0x4206
 
 
 class Forest:
@@ -115,6 +117,24 @@ def kill_host(t):
     result = f.result(f"t-{f.count}")
     same(result["status"], "failure", "status")
     check("signal 9" in json.dumps(result), f"the death is told: {result}")
+    f.end()
+    t.no_strays()
+
+
+@case("how a host has died is told when its launcher has done what it can")
+def kill_host_of_undying(t):
+    f = Forest(t, "launcher = yes\n sweep = exit")
+    f.plant_all(kinds=("plain", "session"))
+    planted = next(p for p, (parent, _) in parents().items()
+                   if parent == f.planter)
+    # Of one that is traced nobody but its tracer can see that it is dead.
+    if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, planted, None, None) == -1:
+        return  # it cannot be done here
+    os.kill(f.planter, signal.SIGKILL)
+    result = f.result(f"t-{f.count}")
+    f.worker.wait_log("cannot end every process")  # after 10 s
+    check("signal 9" in json.dumps(result), f"the death is told: {result}")
+    os.waitpid(planted, 0)
     f.end()
     t.no_strays()
 

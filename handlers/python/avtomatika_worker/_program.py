@@ -135,7 +135,7 @@ class Program:
         if not self.stopping:
             self.log("warning", "avtomatika_worker.worker",
                      "worker.main() has ended, but not the script: this child "
-                     "takes no more tasks, and has 5 s to end")
+                     "takes no more tasks, and has 15 s to end")
             self._has_ended = True
             self.channel.end()
 
