@@ -391,7 +391,8 @@ async def it(params):
     await worker.stop()
     return {"data": {"pid": os.getpid()}}
 """)
-    worker = start(t, fake.url, script)
+    worker = start(t, fake.url, script,
+                   args=["-o", "category/default.stop_timeout=60s"])
     for i in range(20):
         fake.put(task(f"t-{i}", "it"))
     pids = [fake.wait_result(f"t-{i}")["data"]["pid"] for i in range(20)]
