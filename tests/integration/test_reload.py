@@ -25,16 +25,16 @@ UNCHANGED = "reload: .*nothing has changed"
 class Scene:
     """A worker whose configuration can be written anew."""
 
-    def __init__(self, t, env=None, **more):
+    def __init__(self, t, env=None, heavy=1, **more):
         self.t = t
         self.fake = Fake()
-        self.worker = t.worker(self.fake.url, env=env, light=2, heavy=1,
+        self.worker = t.worker(self.fake.url, env=env, light=2, heavy=heavy,
                                orchestrator="protocol = classic", **more)
         self.path = t.path("worker.conf")
         with open(self.path, encoding="utf-8") as f:
             self.text = f.read()
         self.fake.wait_requests("register", 1)
-        self.worker.wait_serving(4)
+        self.worker.wait_serving(2 + heavy + 1)
 
     def edit(self, old, new):
         check(re.search(old, self.text), f"no {old!r} in the configuration")
@@ -152,17 +152,30 @@ def queue(t):
 
 @case("a stop waits for the children of every generation")
 def drain_old(t):
-    scene = Scene(t)
+    scene = Scene(t, env={"LOG_LEVEL": "DEBUG"},
+                  args=["-o", "category/light.stop_timeout=60s"],
+                  worker="heartbeat_interval = 1s")
     gate = t.gate()
     scene.fake.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
     gate.wait(1)
-    scene.edit(r"category heavy \{", "category heavy {\n    nice = 1")
+    # They are to leave, and do not get to that.
+    late = scene.worker.serving("light")
+    for pid in late:
+        os.kill(pid, signal.SIGSTOP)
+    scene.edit(r"category (light|heavy) \{", r"category \1 {\n    nice = 1")
     scene.reload()
     scene.worker.signal(signal.SIGTERM)
     scene.worker.wait_log("draining: 1 task")
     gate.open()
-    scene.worker.gone()
     same(scene.fake.wait_result("held")["status"], "success", "status")
+    scene.fake.wait_requests("heartbeat",
+                             len(scene.fake.of_kind("heartbeat")) + 2)
+    for pid in late:
+        os.kill(pid, signal.SIGCONT)
+    scene.worker.gone()
+    for pid in late:
+        check(scene.worker.lines(f"child exited with status 0 .*pid={pid}"),
+              f"{pid} was not let go")
 
 
 # What is wrong with it, and what the log must say.
@@ -292,23 +305,38 @@ def restart_keys(t):
     scene.end()
 
 
-@case("the number of tasks at once can change")
+@case("the number of tasks at once can change, and nothing else")
 def concurrency(t):
-    scene = Scene(t, worker="max_concurrent_tasks = 1")
+    scene = Scene(t, worker="max_concurrent_tasks = 1", heavy=2)
     gate = t.gate()
     for i in range(2):
         scene.fake.put(task(f"t-{i}", "slow",
                             {"gate": gate.path, "name": f"t-{i}"}))
     gate.wait(1)
+    before = set(scene.worker.children())
     scene.edit("max_concurrent_tasks = 1", "max_concurrent_tasks = 5")
-    scene.edit(r"category heavy \{\n    children = 1",
-               "category heavy {\n    children = 2")
     scene.reload()
     eventually(lambda: scene.fake.of_kind("register")[-1].json()
                ["max_concurrent_tasks"] == 5, "registered with 5")
     gate.wait(2)
     gate.open()
     scene.fake.wait_result("t-1")
+    same(set(scene.worker.children()), before, "children")
+    scene.end()
+
+
+@case("how many children a task may cost can change")
+def deaths(t):
+    scene = Scene(t)
+    t.expects_fault = True
+
+    def code(name):
+        scene.fake.put(task(name, "exit_now"))
+        return scene.fake.wait_result(name)["error"]["code"]
+    same(code("before"), "TRANSIENT_ERROR", "code")
+    scene.edit("state_dir", "max_deaths_per_task = 1\n    state_dir")
+    scene.reload()
+    same(code("after"), "PERMANENT_ERROR", "code")
     scene.end()
 
 
