@@ -42,6 +42,7 @@ class Scene:
     def start(self):
         self.worker = self.t.worker(
             self.fake.url, light=4, heavy=1,
+            worker="heartbeat_interval = 1s",
             orchestrator=f"protocol = {self.dialect}",
             metrics=f"port = {self.port}\n    address = 127.0.0.1")
         self.worker.wait_log("registered at")
@@ -138,6 +139,28 @@ def letters_stay(t):
     scene.start()
     same(scene.ctl("dead-letters", "resend", "1"), "1\n", "resent")
     scene.fake.wait_result("one")
+    scene.worker.drain()
+
+
+@case("three results refused in a row end the polls; fewer do not")
+def refusals(t):
+    scene = Scene(t)
+    fake = scene.fake
+    for n in range(2):
+        scene.refused(f"a-{n}", f"b-{n}")
+        fake.put(task(f"c-{n}"))
+        fake.wait_result(f"c-{n}")
+    scene.refused("one", "two", "three")
+    scene.worker.wait_log("has refused 3 results in a row")
+
+    def quiet():
+        polls = len(fake.of_kind("poll"))
+        fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 2)
+        return len(fake.of_kind("poll")) == polls and fake.parked == 0
+    eventually(quiet, "polls end")
+    fake.put(task("later"))
+    fake.wait_requests("heartbeat", len(fake.of_kind("heartbeat")) + 3)
+    check("later" not in fake.results, "it was asked for")
     scene.worker.drain()
 
 

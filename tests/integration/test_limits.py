@@ -256,6 +256,15 @@ def all_files(t):
     scene.works_on()
 
 
+@case("a result that is too large with what goes with it is said to be that")
+def envelope(t):
+    scene = Scene(t)
+    # A child may say so much; an orchestrator does not take any more.
+    failed(scene.run("full", "big_result", size=2 ** 20 - 100),
+           "PERMANENT_ERROR", "bytes are more than an orchestrator takes")
+    scene.works_on()
+
+
 @case("abort() in a handler leaves no core file unless they are allowed")
 def abort(t):
     scene = Scene(t)
