@@ -57,7 +57,7 @@ class Counting(Fake):
         return best
 
 
-def start(t, fake, worker="", port=None, speed=SPEED):
+def start(t, fake, worker="", port=None, speed=SPEED, more=""):
     """One whose time limits are none, by its clock."""
     arguments = [x for c in ("light", "heavy", "default")
                  for x in ("-o", f"category/{c}.start_timeout=1h")]
@@ -68,7 +68,8 @@ def start(t, fake, worker="", port=None, speed=SPEED):
     {worker}""", orchestrator=f"""
     protocol = {"classic" if fake.classic else "rxon"}
     request_timeout = 10m
-    poll_timeout = 10m""", env={"LD_PRELOAD": FAST_CLOCK, "FAST_CLOCK": str(speed)},
+    poll_timeout = 10m
+    {more}""", env={"LD_PRELOAD": FAST_CLOCK, "FAST_CLOCK": str(speed)},
         metrics=f"port = {port}" if port else "enabled = no")
 
 
@@ -148,15 +149,18 @@ def gone(t, _name, classic):
 def backlog(t, _name, classic):
     count = 990  # with a thousand no task is asked for
     fake = Counting(classic)
-    worker = start(t, fake)
+    worker = start(t, fake, more="result_backoff_max = 10m")
     run_all(t, fake, count)
     # These have a clock of their own: they were answered.
     tried = {x.json()["task_id"] for x in fake.of_kind("result")}
+    known = set(fake.known)
     fake.stop()
     eventually(lambda: max(waits(worker, "poll failed"), default=0) > 60 and
-               max(waits(worker, "cannot deliver"), default=0) > 30,
+               max(waits(worker, "cannot deliver"), default=0) > 120,
                "a long silence", 60)
     fake.repair()
+    if not classic:  # only a heartbeat gets through first, then
+        fake.known |= known
     tried |= {x.json()["task_id"] for x in fake.of_kind("result")}
     had = len(fake.requests)
     spent, ours = cpu_seconds(worker), time.process_time()
@@ -269,6 +273,17 @@ def thousand(t):
     for i in range(1100):
         fake.put(task(f"t{i:05}"))
     fills(fake, worker, port, 1100, 1000)
+
+
+@case("one that wants the next heartbeat in years gets it after a minute more")
+def years(t):
+    fake = Fake(classic=False)
+    worker = start(t, fake)
+    fake.break_kind("heartbeat", replying(
+        200, b'{"status": "ok", "next_heartbeat_jitter_ms": 99999999999}'))
+    seen = len(fake.of_kind("heartbeat"))
+    fake.wait_requests("heartbeat", seen + 4)
+    end(worker)
 
 
 @case("{}: an orchestrator that is killed and restarted 20 times is registered "
