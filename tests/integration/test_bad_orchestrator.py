@@ -264,13 +264,13 @@ def token_in_reply(t):
 @case("nor is one that is escaped, as JSON may be")
 def escaped_token(t):
     token = "a/b/c/d/e/f/g/h/i"
-    for at in (0, 140, 150):
+    for status, at in (403, 0), (403, 140), (403, 150), (500, 150):
         body = json.dumps({"error": "x" * at + token}).replace("/", "\\/")
         fake = Fake()
-        fake.break_kind("register", replying(403, body.encode()))
+        fake.break_kind("register", replying(status, body.encode()))
         worker = t.worker(fake.url, token=token,
                           orchestrator="protocol = classic")
-        worker.wait_log(f"{COMPLAINT}.*403")
+        worker.wait_log(f"{COMPLAINT}.*{status}")
         worker.kill()
         check(token[:6] not in worker.log(), f"a part of the token is in the "
                                              f"log, after {at} bytes")
