@@ -150,6 +150,7 @@ def refusals(t):
         scene.refused(f"a-{n}", f"b-{n}")
         fake.put(task(f"c-{n}"))
         fake.wait_result(f"c-{n}")
+    check(not scene.worker.lines("in a row"), "two are three")
     scene.refused("one", "two", "three")
     scene.worker.wait_log("has refused 3 results in a row")
 
