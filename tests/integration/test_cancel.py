@@ -4,13 +4,14 @@
 runs is told and then ended with all it has started, one that is over stays as
 it is. Its result is `cancelled`, whatever the handler makes of it."""
 import os
+import signal
 import sys
 
 sys.dont_write_bytecode = True
 
 from fake_orchestrator import Fake, task  # noqa: E402
 from harness import (Worker, case, check, eventually,  # noqa: E402
-                     lock_is_free, main, same)
+                     lock_is_free, main, read, same)
 
 
 class Scene:
@@ -192,6 +193,20 @@ python script {{
     script = "{path}"
     category = forest
 }}""", later)
+
+
+@case("one that runs in a child of before a reload is ended as well")
+def reloaded(t):
+    scene = Scene(t, "    cancel_grace = 200ms\n")
+    scene.put("old")
+    scene.gate.wait(1)
+    t.write("worker.conf", read(t.path("worker.conf")).replace(
+        "cancel_grace = 200ms", "cancel_grace = 100ms"))
+    scene.worker.signal(signal.SIGHUP)
+    scene.worker.wait_log("reload: done, generation 2")
+    scene.fake.cancels.add("old")
+    scene.cancelled("old")
+    scene.end()
 
 
 @case("a task that is over stays as it is")

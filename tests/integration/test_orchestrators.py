@@ -352,6 +352,21 @@ orchestrator other {{
     worker.gone(60)
 
 
+@case("none cancels what has come from another")
+def cancels(t):
+    a, b = Peer(), Peer(websocket=True)
+    gate = t.gate()
+    worker = Worker(t, config(t, a, b), env={"LOG_LEVEL": "DEBUG"})
+    a.put(task("held", "slow", {"gate": gate.path, "name": "held"}))
+    gate.wait(1)
+    b.wait_socket().send({"command": "cancel_task", "task_id": "held",
+                          "job_id": "job-held"})
+    worker.wait_log("cancels held")
+    gate.open()
+    same(a.wait_result("held")["status"], "success", "status")
+    worker.drain()
+
+
 @case("status shows each of them")
 def status(t):
     a, b = Peer(), Peer(start=False)
