@@ -96,7 +96,7 @@ call_finish(struct http_call *call, CURLcode code)
 		.kind = call->kind,
 		.body = "",
 		.timed_out = code == CURLE_OPERATION_TIMEDOUT,
-		.sent = call->sent > 0,
+		.sent = http_is_sent(call),
 	};
 
 	(void)curl_multi_remove_handle(multi_handle(h->multi), call->easy);
@@ -297,6 +297,12 @@ http_start(struct http *h, struct http_request *r, http_done done, void *arg,
 fail:
 	bytes_fini(&r->body);
 	return (NULL);
+}
+
+bool
+http_is_sent(const struct http_call *call)
+{
+	return (call->sent > 0);
 }
 
 void

@@ -67,6 +67,8 @@ void http_free(struct http *);
  * is cancelled. NULL and why when it cannot be started. */
 struct http_call *http_start(
     struct http *, struct http_request *, http_done, void *arg, struct why *);
+/* True when some of a body that must go out once may have. */
+bool http_is_sent(const struct http_call *);
 /* Ends a call without calling back; its connection is closed. Not for a call
  * whose callback is running. */
 void http_cancel(struct http_call *);

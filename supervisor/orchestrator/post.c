@@ -532,8 +532,11 @@ posting_fini(struct remote *r)
 		(void)event_del(&r->posting.timer);
 	if (r->posting.joined)
 		outbox_leave(r->outbox, &r->posting.client);
+	unprepare(r);
 	while ((p = TAILQ_FIRST(&r->posting.out)) != NULL) {
 		TAILQ_REMOVE(&r->posting.out, p, entry);
+		if (!http_is_sent(p->call))
+			outbox_not_sent(r->outbox, p->lease);
 		http_cancel(p->call);
 		free(p);
 	}

@@ -67,6 +67,13 @@ http_start(struct http *h, struct http_request *request, http_done done,
 	return (call);
 }
 
+/* Some are cancelled before they have a connection. */
+bool
+http_is_sent(const struct http_call *call)
+{
+	return (call->begun_ms % 4 != 0);
+}
+
 void
 http_cancel(struct http_call *call)
 {

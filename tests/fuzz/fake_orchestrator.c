@@ -110,6 +110,8 @@ fake_http_on_cancel(struct http_call *call)
 		return;
 	t = task_of(call);
 	t->posting = false;
+	if (!http_is_sent(call))
+		return;
 	t->unknown++;
 	if (call->begun_ms % 2 == 0)
 		act(call);

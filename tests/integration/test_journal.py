@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """What outlives the supervisor: leases and results, whatever ends it."""
+import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -221,6 +223,29 @@ def unmarked(t):
     eventually(lambda: scene.worker.lines("draining"), "drains")
     scene.worker.signal(signal.SIGINT)
     same(scene.worker.wait(), 0, "exit status")
+    same(scene.rows("SELECT sending_at FROM lease"), [(None,)], "marks")
+
+
+@case("classic: so is that of a result whose connection is not there yet")
+def unconnected(t):
+    scene = Scene(t, "classic")
+    scene.undelivered()
+    address = scene.fake.server.server_address
+    scene.fake.server.shutdown()
+    scene.fake.server.server_close()
+    scene.worker.wait_log("cannot deliver results.*connect")
+    with contextlib.ExitStack() as stack:
+        # Room for one that is not accepted, and for no other.
+        deaf = stack.enter_context(socket.socket())
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        deaf.bind(address)
+        deaf.listen(0)
+        stack.enter_context(socket.create_connection(address))
+        scene.worker.signal(signal.SIGTERM)
+        eventually(lambda: scene.worker.lines("draining"), "drains")
+        scene.worker.signal(signal.SIGINT)
+        same(scene.worker.wait(), 0, "exit status")
+    scene.worker.wait_log("1 result could not be delivered in time")
     same(scene.rows("SELECT sending_at FROM lease"), [(None,)], "marks")
 
 
