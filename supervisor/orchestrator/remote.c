@@ -13,6 +13,8 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include <bsd/string.h>
+
 #include "supervisor/base/clock.h"
 #include "supervisor/base/log.h"
 #include "supervisor/base/text.h"
@@ -189,7 +191,7 @@ remote_request(struct remote *r, enum http_method method, const char *url,
 
 /* The token, or its beginning where the text has been cut. */
 static bool
-shows_token(const struct remote *r, const char *text)
+holds_token(const struct remote *r, const char *text)
 {
 	const char *p;
 
@@ -199,6 +201,46 @@ shows_token(const struct remote *r, const char *text)
 		if (strncmp(p, r->token, strlen(p)) == 0)
 			return (true);
 	return (false);
+}
+
+/* Takes one character of a text in which some are escaped as JSON has it; 0 at
+ * the end, which may have cut an escape. */
+static char
+take_plain(const char **text)
+{
+	const char *p = *text;
+	unsigned long code;
+	char digits[5];
+
+	if (p[0] != '\\') {
+		*text += p[0] != '\0';
+		return (p[0]);
+	}
+	if (p[1] != 'u') {
+		*text += p[1] != '\0' ? 2 : 1;
+		return (p[1]);
+	}
+	if (strlcpy(digits, p + 2, sizeof(digits)) < 4)
+		return ('\0');
+	*text += 6;
+	code = strtoul(digits, NULL, 16);
+	return (code > 0 && code < 0x80 ? (char)code : '?');
+}
+
+/* As it is, or escaped as JSON may be. */
+static bool
+shows_token(const struct remote *r, const char *text)
+{
+	char plain[sizeof(((struct why *)0)->text)];
+	size_t n = 0;
+	char c;
+
+	if (holds_token(r, text))
+		return (true);
+	while (n + 1 < sizeof(plain) && (c = take_plain(&text)) != '\0')
+		plain[n++] = c;
+	plain[n] = '\0';
+	return (holds_token(r, plain));
 }
 
 void
@@ -212,7 +254,7 @@ void
 remote_redact(
     const struct remote *r, const struct http_reply *reply, struct why *why)
 {
-	/* In the body it may be escaped, as JSON may be; not in the text. */
+	/* The text may end before it, or within its first few bytes. */
 	if (memmem(reply->body, reply->body_len, r->token, strlen(r->token)) !=
 		NULL ||
 	    shows_token(r, why->text))

@@ -264,16 +264,22 @@ def token_in_reply(t):
 @case("nor is one that is escaped, as JSON may be")
 def escaped_token(t):
     token = "a/b/c/d/e/f/g/h/i"
-    for status, at in (403, 0), (403, 140), (403, 150), (500, 150):
-        body = json.dumps({"error": "x" * at + token}).replace("/", "\\/")
-        fake = Fake()
-        fake.break_kind("register", replying(status, body.encode()))
-        worker = t.worker(fake.url, token=token,
-                          orchestrator="protocol = classic")
-        worker.wait_log(f"{COMPLAINT}.*{status}")
-        worker.kill()
-        check(token[:6] not in worker.log(), f"a part of the token is in the "
-                                             f"log, after {at} bytes")
+    for status, at, form in (
+            (403, 0, '{"error": "%s"}'), (403, 140, '{"error": "%s"}'),
+            (403, 150, '{"error": "%s"}'), (500, 150, '{"error": "%s"}'),
+            (403, 0, '{"error": {"message": "%s"}}'), (500, 0, '["%s"]'),
+            (500, 140, '["%s"]')):
+        for slash in "\\/", "\\u002F":
+            body = form % ("x" * at + token.replace("/", slash))
+            fake = Fake()
+            fake.break_kind("register", replying(status, body.encode()))
+            worker = t.worker(fake.url, token=token,
+                              orchestrator="protocol = classic")
+            worker.wait_log(f"{COMPLAINT}.*{status}")
+            worker.kill()
+            log = worker.log().replace(slash, "/")
+            check(token[:6] not in log, "a part of the token is in the log, "
+                                        f"{slash} after {at} bytes: {log}")
 
 
 @case("a body of 100 MB in answer to {} is cut off", *KINDS)
