@@ -99,13 +99,27 @@ count_stranger(struct reaper *r, pid_t pid)
 	log_debug("reaped process %d, which is none of ours", (int)pid);
 }
 
+/* The next turn: when the loop has looked at all that waits in it. */
+static void
+run_again(struct reaper *r)
+{
+	const struct timeval now = { 0, 0 };
+
+	if (r->turn_max > 0 && event_add(&r->again, &now) == -1)
+		event_active(&r->again, EV_TIMEOUT, 0); /* sooner than good */
+}
+
 bool
 reaper_take(struct reaper *r, pid_t pid)
 {
 	const pid_t got = waitpid(pid, NULL, WNOHANG);
 
-	if (got > 0)
+	if (got > 0) {
 		count_stranger(r, pid);
+		if (!r->taken)
+			run_again(r);
+		r->taken = true;
+	}
 	return (got != 0);
 }
 
@@ -151,16 +165,17 @@ reap_one(struct reaper *r)
 void
 reaper_run(struct reaper *r)
 {
+	const bool taken = r->taken;
 	unsigned n = 0;
 
+	r->taken = false;
 	while (reap_one(r)) {
 		n++;
 		if (n == r->turn_max) {
-			/* Behind whatever else this turn has to do. */
-			event_active(&r->again, EV_TIMEOUT, 0);
+			run_again(r);
 			break;
 		}
 	}
-	if (n > 0 && r->reaped != NULL)
+	if ((n > 0 || taken) && r->reaped != NULL)
 		r->reaped(r->arg);
 }

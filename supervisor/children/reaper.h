@@ -34,8 +34,10 @@ struct reaper {
 	struct reaped_tree known;
 	unsigned unknown; /* strangers reaped so far */
 	unsigned turn_max; /* deaths per turn of the loop; 0: no limit */
-	struct event again; /* the next turn has deaths left */
-	/* After a turn in which somebody was reaped; or NULL. */
+	struct event again; /* the next turn has deaths left, or taken is set */
+	bool taken; /* somebody, since the last turn and out of turn */
+	/* After a turn in which or before which somebody was reaped: what that
+	 * one has left may be ours now; or NULL. */
 	void (*reaped)(void *arg);
 	void *arg;
 };
@@ -50,8 +52,8 @@ void reaper_add(struct reaper *, struct reaped *);
 /* Forgets one that still lives; it will be reaped as a stranger. */
 void reaper_remove(struct reaper *, struct reaped *);
 bool reaper_knows(const struct reaper *, pid_t);
-/* Reaps a child that is not known, if it is dead, before its turn. False while
- * it lives; true also when it is no child any more. */
+/* Reaps a child that is not known, if it is dead, before its turn; another turn
+ * follows then. False while it lives; true also when it is no child any more. */
 bool reaper_take(struct reaper *, pid_t);
 /* Reaps what is dead; never waits. */
 void reaper_run(struct reaper *);

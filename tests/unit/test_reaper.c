@@ -42,6 +42,18 @@ on_turn(void *arg)
 	turns++;
 }
 
+static struct event_base *
+attach(void)
+{
+	struct event_base *base = event_base_new();
+	struct why why;
+
+	ASSERT(base != NULL);
+	reaper_init(&reaper);
+	ASSERT_INT(reaper_attach(&reaper, base, &why), 0);
+	return (base);
+}
+
 /* A process that is dead, but not reaped. */
 static pid_t
 start_dead(void)
@@ -116,46 +128,80 @@ takes_strangers(void)
 	ASSERT_INT(waitpid(living, NULL, 0), living);
 }
 
-/* Something else that waits in the same loop. */
+/* What it has started may have become ours when nobody looked any more. */
+static void
+looks_again(void)
+{
+	struct event_base *base = attach();
+
+	reaper.reaped = on_turn;
+	ASSERT(reaper_take(&reaper, start_dead()));
+	ASSERT(reaper_take(&reaper, start_dead()));
+	ASSERT_INT(turns, 0);
+	ASSERT_INT(event_base_dispatch(base), 1); /* nothing is left to do */
+	ASSERT_INT(turns, 1);
+	reaper_run(&reaper);
+	ASSERT_INT(turns, 1);
+	reaper_fini(&reaper);
+	event_base_free(base);
+}
+
+/* Something else in the same loop: it comes when the loop runs already. */
+struct other {
+	int fds[2]; /* a pipe */
+	unsigned dead_by_then;
+};
+
+static void
+on_their_turn(void *arg)
+{
+	const struct other *other = arg;
+
+	if (turns++ == 1) /* the first of the loop */
+		ASSERT_INT(write(other->fds[1], "x", 1), 1);
+}
+
 static void
 on_other(evutil_socket_t fd, short what, void *arg)
 {
+	struct other *other = arg;
+
 	(void)fd;
 	(void)what;
-	*(unsigned *)arg = dead;
+	other->dead_by_then = dead;
 }
 
 static void
 takes_turns(void)
 {
-	struct event_base *base = event_base_new();
-	const struct timeval now = { 0, 0 };
-	unsigned dead_by_then = MANY;
-	struct why why;
+	struct event_base *base = attach();
+	struct other other = { .dead_by_then = MANY };
 
-	ASSERT(base != NULL);
-	reaper_init(&reaper);
-	ASSERT_INT(reaper_attach(&reaper, base, &why), 0);
-	reaper.reaped = on_turn;
+	ASSERT_INT(pipe(other.fds), 0);
+	reaper.reaped = on_their_turn;
+	reaper.arg = &other;
 	start_ours(MANY);
 	reaper_run(&reaper);
 	ASSERT_INT(dead, reaper.turn_max);
 	ASSERT(dead < MANY);
 	ASSERT_INT(event_base_once(
-		       base, -1, EV_TIMEOUT, on_other, &dead_by_then, &now),
+		       base, other.fds[0], EV_READ, on_other, &other, NULL),
 	    0);
 	ASSERT_INT(event_base_dispatch(base), 1); /* nothing is left to do */
 	ASSERT_INT(dead, MANY);
-	ASSERT(dead_by_then < MANY);
+	ASSERT(other.dead_by_then < MANY);
 	ASSERT_INT(turns, (MANY + reaper.turn_max - 1) / reaper.turn_max);
 	reaper_fini(&reaper);
 	event_base_free(base);
+	(void)close(other.fds[0]);
+	(void)close(other.fds[1]);
 }
 
 static const struct test tests[] = {
 	{ "everybody who is dead is reaped, strangers too", reaps_all },
 	{ "a stranger is reaped before its turn if it is dead",
 	    takes_strangers },
+	{ "after that what it has left is looked for", looks_again },
 	{ "many deaths leave room for whatever else waits", takes_turns },
 };
 TEST_MAIN(tests)
