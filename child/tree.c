@@ -187,7 +187,7 @@ end_child(pid_t pid)
 	bool lives;
 
 	if (fd == -1)
-		return (false);
+		return (errno != ESRCH);
 	lives =
 	    waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG | __WALL) == 0 &&
 	    info.si_pid == 0;
@@ -278,19 +278,27 @@ end_all(const struct tree_list *keep, int64_t until_ms)
 int
 tree_end(const struct tree_list *keep, int limit_ms)
 {
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	const bool quiet = keep == NULL || keep->len == 0;
+	const bool all = keep == NULL || keep->len == 0;
 	const int64_t until_ms = now_ms() + limit_ms;
-	struct sigaction before;
+	struct sigaction before, quiet;
 	int error, rc;
 
-	/* Then the kernel reaps what dies. A fork bomb fills the system with
-	 * its dead by the time that we get a processor to look at them. */
-	if (quiet && sigaction(SIGCHLD, &ignore, &before) == -1)
+	if (!has_children())
+		return (0);
+	/* The kernel reaps what dies: a fork bomb fills the system with its
+	 * dead by the time that we get a processor to look at them. To ignore
+	 * the signal would do the same, but a thread of a handler may start a
+	 * program meanwhile, which would inherit that, and signals that wait
+	 * would be lost. */
+	if (sigaction(SIGCHLD, NULL, &before) == -1)
+		return (-1);
+	quiet = before;
+	quiet.sa_flags |= SA_NOCLDWAIT;
+	if (all && sigaction(SIGCHLD, &quiet, NULL) == -1)
 		return (-1);
 	rc = end_all(keep, until_ms);
 	error = errno;
-	if (quiet)
+	if (all)
 		(void)sigaction(SIGCHLD, &before, NULL);
 	errno = error;
 	return (rc);
