@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #include "child/host.h"
@@ -102,6 +103,9 @@ loop(struct server *s, struct bytes *why)
 				why) == -1)
 				return (EX_PROTOCOL);
 			if (s->turn->sweep.undying) {
+				/* Nobody waits for us for ever from now on,
+				 * and no task comes. */
+				(void)shutdown(s->wire->fd, SHUT_RDWR);
 				s->host->stop(s->host->arg);
 				return (EX_OSERR);
 			}

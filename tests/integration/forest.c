@@ -95,8 +95,8 @@ plant_chain(int64_t size, int64_t hops)
 }
 
 /* size processes, which fork themselves away again and again: hops times in
- * all, so that a test that fails does not take the machine along. Returns when
- * all are there. */
+ * all, so that a test that fails does not take the machine along; then they
+ * stay. Returns when all are there. */
 static void
 plant_bomb(int64_t size, int64_t hops)
 {
@@ -132,6 +132,13 @@ static const struct {
 	{ "bomb", plant_bomb },
 };
 
+static void
+wait_removed(const char *path)
+{
+	while (access(path, F_OK) == 0)
+		(void)poll(NULL, 0, 1);
+}
+
 /* kind, lock, size, hops; with a path "hold" it makes that file
  * and stays until it is removed. */
 static void
@@ -158,8 +165,7 @@ plant(struct aw_task *task, void *state)
 	(void)close(fd);
 	if (hold != NULL) {
 		(void)close(open(hold, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-		while (access(hold, F_OK) == 0)
-			(void)poll(NULL, 0, 1);
+		wait_removed(hold);
 	}
 	aw_json_int64(aw_data(task), "pid", getpid());
 	aw_success_data(task);
@@ -181,6 +187,17 @@ start_pool(void **state, struct aw_error *error)
 	plant_plain(0, 0);
 	(void)close(fd);
 	return (0);
+}
+
+/* Does not end as long as there is a file FOREST_STAY. */
+static void
+stay(void *state)
+{
+	const char *path = getenv("FOREST_STAY");
+
+	(void)state;
+	if (path != NULL)
+		wait_removed(path);
 }
 
 /* Starts a program and waits for it, as any handler may. */
@@ -280,20 +297,21 @@ end(struct aw_task *task, void *state)
 	_exit((int)number);
 }
 
-#define TREE(name, begin) \
+#define TREE(name, begin, leave) \
 	static const struct aw_handler handler_##name = { \
 		.size = sizeof(struct aw_handler), \
 		.type = #name, \
 		.category = "forest", \
 		.init = begin, \
 		.run = name, \
+		.fini = leave, \
 	}
 
-TREE(plant, start_pool);
-TREE(wait_for, NULL);
-TREE(settings, NULL);
-TREE(burn, NULL);
-TREE(end, NULL);
+TREE(plant, start_pool, stay);
+TREE(wait_for, NULL, NULL);
+TREE(settings, NULL, NULL);
+TREE(burn, NULL, NULL);
+TREE(end, NULL, NULL);
 
 AW_MODULE(&handler_plant, &handler_wait_for, &handler_settings, &handler_burn,
     &handler_end);

@@ -108,7 +108,10 @@ def _():
 
 @case("a child leaves when what its task has left behind does not die")
 def _():
-    child = forest()
+    stay = unused("stay")
+    with open(stay, "w"):
+        pass
+    child = forest(environment={"FOREST_STAY": stay})
     lock, hold = unused("lock"), unused("hold")
     child.task("plant", {"kind": "plain", "lock": lock, "hold": hold})
     equal(child.frame(), (STARTED, 1, {}), "started")
@@ -120,6 +123,9 @@ def _():
     os.unlink(hold)
     kind, _lease, payload = child.frame()
     equal((kind, payload["status"]), (RESULT, "success"), "the result")
+    # From now on it can only be ended, however long its handlers take to end.
+    equal(child.frame(), None, "the end of the channel")
+    os.unlink(stay)
     status, text = child.wait()
     equal(status, EX_OSERR, "exit status")
     contains(text, "left behind: some do not die; leaving them to others")

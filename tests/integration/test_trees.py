@@ -12,8 +12,8 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import (LIMIT, SOON, Worker, case, check,  # noqa: E402
-                     descendants, eventually, has_sanitizers, kill,
+from harness import (LIMIT, SOON, Worker, can_trace, case,  # noqa: E402
+                     check, descendants, eventually, has_sanitizers, kill,
                      lock_is_free, main, module, parents, proc_read, same)
 
 # Processes that are always about to run; each takes long to die when it has a
@@ -176,6 +176,40 @@ def bomb_after_task(t, category):
     same(f.run("wait_for")["status"], "success", "a later task")
     f.end()
     t.no_strays()
+
+
+def undying(t, category, leaves):
+    stay = t.path("stay")
+    f = Forest(t, category + "\n environment = inherit",
+               env={"FOREST_STAY": stay})
+    if not leaves:
+        t.write("stay", "")
+    lock, hold = t.path("lock"), t.path("hold")
+    first = f.submit("plant", kind="plain", lock=lock, hold=hold)
+    second = f.submit("wait_for")
+    eventually(lambda: os.path.exists(hold), "it is planted")
+    planted, = (p for p in descendants(f.worker.pid) if not descendants(p))
+    # Of one that is traced nobody but its tracer can see that it is dead.
+    check(ctypes.CDLL(None).ptrace(PTRACE_SEIZE, planted, None, None) == 0,
+          "it is traced")
+    os.remove(hold)
+    same(f.result(first)["status"], "success", "the task")
+    same(f.result(second)["status"], "success", "the one behind it")
+    f.worker.wait_log("before the handler began; queued again")
+    os.waitpid(planted, 0)
+    f.end()
+    t.no_strays()
+
+
+UNDYING = "what a task leaves behind and does not die costs no other task: {}"
+for _how in (("launcher = no", True), ("launcher = yes", True),
+             ("launcher = no", False)):
+    _name = _how[0] + ("" if _how[1] else ", its handler does not end either")
+    if can_trace():
+        case(UNDYING.format(_name))(lambda t, how=_how: undying(t, *how))
+    else:
+        case(UNDYING.format(_name) + " # SKIP nothing can be traced here")(
+            lambda t: None)
 
 
 @case("a fork bomb is ended with its child: {}", *FORMS)
