@@ -152,7 +152,11 @@ orphans_fini(struct orphans *o)
 			    tree_look(&all.list[i]) == 0)
 				all.list[kept++] = all.list[i];
 		all.len = kept;
-		(void)tree_end(&all, TREE_END_MS);
+		if (tree_end(&all, TREE_END_MS) == -1)
+			log_warn("cannot end every process that handlers have "
+				 "left behind: %s",
+			    errno == ETIME ? "some do not die" :
+					     strerror(errno));
 	}
 	tree_list_fini(&all);
 	tree_list_fini(&o->older);

@@ -27,7 +27,7 @@ struct orphans {
  * -1 and why. */
 int orphans_init(struct orphans *, struct reaper *, struct why *);
 /* When the loop has ended and every child is killed: ends whatever is left of
- * them, for a second at most. A zeroed one is fine. */
+ * them, for ten seconds at most. A zeroed one is fine. */
 void orphans_fini(struct orphans *);
 
 #endif

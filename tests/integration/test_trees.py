@@ -226,7 +226,7 @@ def bomb_with_child(t, category):
 @case("a worker that ends takes everything along: {}", *FORMS)
 def worker_ends(t, category):
     f = Forest(t, category + "\n sweep = exit")
-    locks = f.plant_all(kinds=("daemon", "session", "chain"))
+    locks = f.plant_all(kinds=("daemon", "session", "chain", "bomb"))
     f.worker.signal(signal.SIGINT)
     f.worker.wait_log("drain|stop")
     f.worker.signal(signal.SIGINT)
