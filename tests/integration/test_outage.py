@@ -156,7 +156,8 @@ def backlog(t, _name, classic):
     known = set(fake.known)
     fake.stop()
     eventually(lambda: max(waits(worker, "poll failed"), default=0) > 60 and
-               max(waits(worker, "cannot deliver"), default=0) > 120,
+               max(waits(worker, "cannot deliver.*connect"),
+                   default=0) > 120,
                "a long silence", 60)
     fake.repair()
     if not classic:  # only a heartbeat gets through first, then
