@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
 import peers  # noqa: E402
-from fake_orchestrator import Fake, silent, task  # noqa: E402
+from fake_orchestrator import Fake, replying, silent, task  # noqa: E402
 from harness import (TOKEN, Worker, case, check,  # noqa: E402
                      eventually, main, proc_read, same)
 
@@ -365,6 +365,32 @@ def cancels(t):
     gate.open()
     same(a.wait_result("held")["status"], "success", "status")
     worker.drain()
+
+
+@case("a stop waits for the results and the polls of each of them")
+def stop(t):
+    a, b = Peer(), Peer(poll_timeout=30)
+    worker = Worker(t, config(
+        t, a, b, worker="shutdown_timeout = 60s\n    heartbeat_interval = 1s"))
+    eventually(lambda: b.parked > 0, "a poll is parked")
+    worker.signal(signal.SIGTERM)
+    worker.wait_log("draining")
+
+    def two_more():
+        """Heartbeats; what nobody waits for would have ended by then."""
+        a.wait_requests("heartbeat", len(a.of_kind("heartbeat")) + 2)
+    two_more()
+    late = [f"late-{i}" for i in range(b.parked)]
+    b.break_kind("result", replying(503, b"{}"))
+    for name in late:
+        b.put(task(name))
+    eventually(lambda: b.parked == 0, "no poll is parked")
+    b.wait_requests("result", 1)
+    two_more()
+    b.repair()
+    for name in late:
+        same(b.wait_result(name)["status"], "success", name)
+    worker.gone()
 
 
 @case("status shows each of them")
