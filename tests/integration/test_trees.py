@@ -24,6 +24,20 @@ FORMS = ("launcher = no", "launcher = yes")
 PTRACE_SEIZE = 0x4206
 
 
+def traced(name):
+    """A case that traces, or that says why it does not."""
+    if can_trace():
+        return case(name)
+    return lambda _function: case(
+        name + " # SKIP nothing can be traced here")(lambda t: None)
+
+
+def trace(pid):
+    """From now on nobody but we can see that it is dead."""
+    same(ctypes.CDLL(None).ptrace(PTRACE_SEIZE, pid, None, None), 0,
+         "to trace")
+
+
 class Forest:
     """A worker in local mode that is kept running by its standard input."""
 
@@ -121,15 +135,13 @@ def kill_host(t):
     t.no_strays()
 
 
-@case("how a host has died is told when its launcher has done what it can")
+@traced("how a host has died is told when its launcher has done what it can")
 def kill_host_of_undying(t):
     f = Forest(t, "launcher = yes\n sweep = exit")
     f.plant_all(kinds=("plain", "session"))
     planted = next(p for p, (parent, _) in parents().items()
                    if parent == f.planter)
-    # Of one that is traced nobody but its tracer can see that it is dead.
-    if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, planted, None, None) == -1:
-        return  # it cannot be done here
+    trace(planted)
     os.kill(f.planter, signal.SIGKILL)
     result = f.result(f"t-{f.count}")
     f.worker.wait_log("cannot end every process")  # after 10 s
@@ -189,9 +201,7 @@ def undying(t, category, leaves):
     second = f.submit("wait_for")
     eventually(lambda: os.path.exists(hold), "it is planted")
     planted, = (p for p in descendants(f.worker.pid) if not descendants(p))
-    # Of one that is traced nobody but its tracer can see that it is dead.
-    check(ctypes.CDLL(None).ptrace(PTRACE_SEIZE, planted, None, None) == 0,
-          "it is traced")
+    trace(planted)
     os.remove(hold)
     same(f.result(first)["status"], "success", "the task")
     same(f.result(second)["status"], "success", "the one behind it")
@@ -201,15 +211,12 @@ def undying(t, category, leaves):
     t.no_strays()
 
 
-UNDYING = "what a task leaves behind and does not die costs no other task: {}"
-for _how in (("launcher = no", True), ("launcher = yes", True),
-             ("launcher = no", False)):
-    _name = _how[0] + ("" if _how[1] else ", its handler does not end either")
-    if can_trace():
-        case(UNDYING.format(_name))(lambda t, how=_how: undying(t, *how))
-    else:
-        case(UNDYING.format(_name) + " # SKIP nothing can be traced here")(
-            lambda t: None)
+for _category, _leaves in ((FORMS[0], True), (FORMS[1], True),
+                           (FORMS[0], False)):
+    traced("what a task leaves behind and does not die costs no other task: " +
+           _category +
+           ("" if _leaves else ", its handler does not end either"))(
+               lambda t, row=(_category, _leaves): undying(t, *row))
 
 
 @case("a fork bomb is ended with its child: {}", *FORMS)
