@@ -200,7 +200,9 @@ def wait_for_poll(devorch, worker):
 def wait_for_children(worker, count):
     """Until that many children stand below it, as a fair start."""
     end = time.monotonic() + START_LIMIT
-    while len(descendants(worker.pid)) < count and time.monotonic() < end:
+    while len(descendants(worker.pid)) < count:
+        if time.monotonic() > end:
+            raise Broken(f"no {count} processes within {START_LIMIT} s")
         time.sleep(0.05)
 
 
